@@ -1,0 +1,42 @@
+# The two commands a newcomer needs are `make demo` and `make test`; both set everything up first.
+PYTHON ?= python3
+VENV ?= .venv
+TORCH ?= torch==2.13.0
+BIN := $(VENV)/bin
+SOURCES := $(wildcard csrc/*.cpp csrc/*/* cmake/*) CMakeLists.txt setup.py pyproject.toml
+
+.PHONY: demo test lint bench wheel nightly clean
+
+demo: $(VENV)/ready
+	$(BIN)/clusca demo
+
+test: $(VENV)/ready
+	$(BIN)/python -m pytest
+
+# Environment, torch, build. Rebuilt when a source of the extension changes; Python is used in place.
+$(VENV)/ready: $(SOURCES)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet "$(TORCH)" "setuptools>=77" "cmake>=3.25" ninja "pybind11>=2.13"
+	$(BIN)/pip install --quiet --no-build-isolation --editable ".[dev]"
+	touch $@
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	git ls-files 'csrc/*' 'tests/emulation/*' | grep -E '\.(h|cpp|cu|cuh)$$' | xargs $(BIN)/clang-format --dry-run --Werror
+
+bench: $(VENV)/ready
+	$(BIN)/python -m pytest bench
+	$(BIN)/python bench/report.py
+
+wheel: $(VENV)/ready
+	$(BIN)/pip wheel --no-deps --no-build-isolation --wheel-dir dist .
+
+# Loads the wheel on real CUDA builds of torch 2.10 and 2.11 (no GPU needed); downloads gigabytes.
+nightly: wheel
+	$(BIN)/python tools/load_on_torch.py dist/*.whl --torch 2.10.0 --torch 2.11.0
+
+clean:
+	rm -rf build dist $(VENV)

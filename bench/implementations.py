@@ -1,0 +1,104 @@
+"""The ways an op's work is done: ours, plain torch, compiled torch, and a copy of as many bytes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+import torch
+
+from timing import DEVICE
+
+Function = Callable[..., Any]
+Call = Callable[[], object]
+NAMES = ("clusca", "torch", "compile", "graph", "copy")
+AVAILABLE = NAMES if DEVICE == "cuda" else ("clusca", "torch", "compile", "copy")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is timed: functions with the same arguments and the same result."""
+
+    ours: Function
+    eager: Function  # the best plain torch
+    args: tuple[Any, ...]  # the first one is what an op without a result changes
+    bytes_moved: int  # what a pass must read and write at least
+    passes: int = 1  # how many passes there must be
+    fusible: Function | None = None  # a form of `eager` that torch.compile makes more of
+    in_parts: Callable[[Function], Function] | None = None  # one whose parts only are compiled
+    comparable: bool = True  # whether the results must agree
+
+    def call(self, impl: str, case: object) -> Call:
+        if impl == "copy":
+            return copying(self.bytes_moved, self.passes)
+        function = self.function(impl, case)
+        if self.comparable and impl != "clusca":
+            same_answer(self.ours, function, self.args)
+        call = partial(function, *self.args)
+        return graphed(call) if impl == "graph" else call
+
+    def function(self, impl: str, case: object) -> Function:
+        if impl == "clusca":
+            return self.ours
+        if impl == "torch":
+            return self.eager
+        return compiled(self.fusible or self.eager, self.in_parts, case)
+
+
+@lru_cache(maxsize=1)
+def compiled(function: Function, in_parts: Function | None, case: object) -> Function:
+    """``function``, or its parts, compiled for a case's static shapes without any way back."""
+    torch.compiler.reset()
+    mode = "max-autotune-no-cudagraphs" if DEVICE == "cuda" else None
+    compile = partial(torch.compile, fullgraph=True, dynamic=False, mode=mode)
+    return in_parts(compile) if in_parts else compile(function)
+
+
+def graphed(call: Call) -> Call:
+    """``call`` as the replay of a CUDA graph."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            call()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        call()
+    return graph.replay
+
+
+def copying(bytes_moved: int, passes: int) -> Call:
+    """``passes`` device copies, each of which reads half of ``bytes_moved`` and writes half."""
+    words = max(1, bytes_moved // 8)
+    source = torch.ones(words, dtype=torch.float32, device=DEVICE)
+    target = torch.empty_like(source)
+
+    def copy() -> None:
+        for _ in range(passes):
+            target.copy_(source)
+
+    return copy
+
+
+def same_answer(ours: Function, theirs: Function, args: tuple[Any, ...]) -> None:
+    """Fail unless both compute the same from the same, up to the rounding of a half type.
+
+    Labels may differ where two centroids are equally far.
+    """
+    for mine, other in zip(_answer(ours, args), _answer(theirs, args), strict=True):
+        if mine.is_floating_point():
+            error = (mine.float() - other.float()).norm() / mine.float().norm()
+            assert error < 0.03, f"{theirs} differs by {error:.1%}"
+        else:
+            agreement = (mine == other).float().mean()
+            assert agreement > 0.97, f"{theirs} agrees in {agreement:.1%} only"
+
+
+def _answer(function: Function, args: tuple[Any, ...]) -> tuple[torch.Tensor, ...]:
+    args = tuple(a.clone() if isinstance(a, torch.Tensor) else a for a in args)
+    result = function(*args)
+    result = args[0] if result is None else result
+    if isinstance(result, list):  # slices of what ours keeps in one tensor
+        result = torch.stack(result)
+    return (result,) if isinstance(result, torch.Tensor) else result

@@ -1,0 +1,98 @@
+"""What is run on a GPU machine, most valuable first. gpu.py runs it."""
+
+import pathlib
+import sys
+from dataclasses import dataclass, field
+
+ROOT = pathlib.Path(__file__).parent.parent
+PYTEST = (sys.executable, "-m", "pytest", "-q")
+KERNELS = {  # and their shares of the time
+    "propagate_residual": 20,
+    "kmeans_fit": 20,
+    "kmeans_step": 16,
+    "cluster_propagate": 14,
+    "forecast_residual": 10,
+    "kmeans_assign": 10,
+    "taylor_update": 8,
+    "gather_representatives": 6,
+    "propagate_factors": 6,
+    "taylor_forecast": 6,
+    "select_representatives": 4,
+    "select_nearest": 4,
+}
+FIRST = "bfloat16 or int32"
+METRICS = (
+    "gpu__time_duration.sum",
+    "dram__bytes.sum",
+    "dram__throughput.avg.pct_of_peak_sustained_elapsed",
+    "lts__t_sector_hit_rate.pct",
+    "sm__throughput.avg.pct_of_peak_sustained_elapsed",
+    "sm__warps_active.avg.pct_of_peak_sustained_active",
+    "launch__registers_per_thread",
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    name: str
+    share: float  # of the time that is left, against the steps after it
+    command: tuple[str, ...]
+    file: str = ""  # the step exists only where this does, relative to the project's root
+    needs: str = ""  # a step that must have succeeded
+    env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def exists(self) -> bool:
+        return (ROOT / self.file).exists()
+
+
+def tests(cpu: bool) -> list[Step]:
+    selection = ("-k", "not cuda") if cpu else ("-k", "cuda")
+    env = {} if cpu else {"CLUSCA_REQUIRE_CUDA": "1"}
+    command = (*PYTEST, "tests", "--maxfail=20", *selection)
+    return [Step("tests", 20, command, "tests", env=env)]
+
+
+def sanitizers(cpu: bool) -> list[Step]:
+    """First whether the tool runs here at all; then each check on the tests made for it."""
+    tool = "compute-sanitizer"
+    allocate = "import torch; torch.ones(8, device='cuda').sum().item()"
+    steps = [Step("sanitizer-probe", 2, (tool, sys.executable, "-c", allocate))]
+    selection = "sanitize" if cpu else "sanitize and cuda"
+    for check in ("memcheck", "racecheck", "initcheck", "synccheck"):
+        command = (tool, "--tool", check, "--error-exitcode", "3", *PYTEST, "tests")
+        command = (*command, "-k", selection)
+        # torch's caching allocator would hide accesses beyond a tensor.
+        env = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
+        steps.append(Step(check, 4, command, "tests", "sanitizer-probe", env))
+    return steps
+
+
+def profiles() -> list[Step]:
+    """Hardware counters of every kernel; the clocks are left as they are."""
+    ncu = ("ncu", "--clock-control", "none", "--csv", "--page", "raw", "--metrics")
+    allocate = "import torch; torch.ones(8, device='cuda').sum().item()"
+    probe = (*ncu, METRICS[0], "--launch-count", "1", sys.executable, "-c", allocate)
+    ours = ("--kernel-name-base", "demangled", "--kernel-name", "regex:clusca")
+    command = (*ncu, ",".join(METRICS), *ours, sys.executable, "bench/one_call.py")
+    return [
+        Step("ncu-probe", 2, probe),
+        Step("ncu", 6, command, "bench/one_call.py", "ncu-probe"),
+    ]
+
+
+def kernels(cpu: bool) -> list[Step]:
+    """bfloat16 for one op after the other, then the other dtypes of all."""
+    quick = ("--quick",) if cpu else ()
+    files = {op: f"bench/bench_{op}.py" for op in KERNELS}
+    first = [
+        Step(f"bench_{op}", KERNELS[op], (*PYTEST, file, "-k", FIRST, *quick), file)
+        for op, file in files.items()
+    ]
+    rest = (*PYTEST, *files.values(), "-k", f"not ({FIRST})", *quick)
+    return [*first, Step("bench_other_dtypes", 60, rest)]
+
+
+def steps(cpu: bool) -> list[Step]:
+    listed = [*tests(cpu), *sanitizers(cpu), *profiles(), *kernels(cpu)]
+    return [step for step in listed if step.exists]

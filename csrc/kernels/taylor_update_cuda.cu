@@ -1,0 +1,48 @@
+// CUDA kernel of taylor_update_; the equation is in taylor_update.h.
+#include "kernels/taylor_update.h"
+#include "kernels/token_row.cuh"
+
+namespace clusca {
+namespace {
+
+template <typename f_t, int kVec>
+__global__ __launch_bounds__(kTokenThreads) void taylor_update_kernel(
+    const TaylorUpdateParams<f_t> p) {
+  const Token token(p);
+  if (!token.exists) return;
+  f_t* row = p.factors + token.b * p.batch_stride + token.n * p.token_stride;
+  const int64_t feature = p.feature.offset(token.b, token.n);
+  for (int64_t d = threadIdx.x * kVec; d < p.D; d += blockDim.x * kVec) {
+    float difference[kVec];
+    load<kVec>(p.feature, feature + d, difference);
+    f_t* factor = row + d;
+    for (int i = 0; i < p.orders; ++i, factor += p.order_stride) {
+      const float rate = p.rate(i);
+      float old[kVec] = {};
+      if (rate != 0.f) load<kVec>(factor, old);
+      store<kVec>(factor, difference);
+#pragma unroll
+      for (int v = 0; v < kVec; ++v) {
+        difference[v] = rate != 0.f ? (difference[v] - old[v]) * rate : 0.f;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+template <typename f_t>
+cudaError_t launch_taylor_update(const TaylorUpdateParams<f_t>& p, cudaStream_t stream) {
+  constexpr int kVec = kPacketSize<f_t>;
+  const bool packets =
+      p.D % kVec == 0 && is_aligned(p.feature) &&
+      is_aligned(p.factors, sizeof(f_t), p.order_stride, p.batch_stride, p.token_stride);
+  return packets ? launch_tokens(taylor_update_kernel<f_t, kVec>, kVec, p, stream)
+                 : launch_tokens(taylor_update_kernel<f_t, 1>, 1, p, stream);
+}
+
+template cudaError_t launch_taylor_update(const TaylorUpdateParams<float>&, cudaStream_t);
+template cudaError_t launch_taylor_update(const TaylorUpdateParams<__half>&, cudaStream_t);
+template cudaError_t launch_taylor_update(const TaylorUpdateParams<__nv_bfloat16>&, cudaStream_t);
+
+}  // namespace clusca

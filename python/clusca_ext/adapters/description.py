@@ -1,0 +1,113 @@
+"""What an adapter says of a model: its blocks, their modules, and nothing about how to run them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+Args = tuple[Any, ...]
+Kwargs = Mapping[str, Any]
+
+
+class Modulation(NamedTuple):
+    """What a block's conditioning does to one module: ``x += gate * module(norm(x) * (1 + scale) +
+    shift)``. Each is [B, D], [B, 1, D], per token [B, N, D], or None.
+    """
+
+    shift: Tensor | None = None
+    scale: Tensor | None = None
+    gate: Tensor | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModuleDescription:
+    """A module of a block whose output is cached, before its gate.
+
+    Attributes:
+        name: Its name in masks and in a summary.
+        module: The module itself; returns [B, N, D].
+        norm: The norm in front of it, without modulation; None: there is none.
+        represents: Whether it treats tokens one by one, so that representatives alone can be
+            computed: an MLP of its own.
+        call: How the block calls it on all tokens, given the modulated tokens and the block's
+            inputs; read where a mask computes it on a cached step.
+    """
+
+    name: str
+    module: nn.Module
+    norm: nn.Module | None
+    represents: bool
+    call: Callable[[Tensor, Args, Kwargs], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockDescription:
+    """A block of the model.
+
+    Attributes:
+        block: The block, whose forward is substituted on cached steps. Its stream [B, N, D] is its
+            first positional input, and what it returns.
+        modules: Its cached modules, in the order of its residual updates.
+        modulation: One ``Modulation`` for each of them, from the stream and the block's inputs.
+        keeps_stream: The model reads this block's input again later (long skips): it is copied.
+    """
+
+    block: nn.Module
+    modules: tuple[ModuleDescription, ...]
+    modulation: Callable[[Tensor, Args, Kwargs], Sequence[Modulation]]
+    keeps_stream: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelDescription:
+    """A model, as far as a cache must know it.
+
+    Attributes:
+        model: The module that is called once a step.
+        blocks: Its blocks, in order.
+        timestep: Finds the timestep among the model's inputs; None: it has none.
+        stream_shape: Says from the model's inputs which shape [B, N, D] the stream will have, so
+            that the cache is allocated before the first step; None: it is allocated during it.
+        sources: Named places after which tokens can be clustered: name to index of the block.
+        pairs: Says from the inputs of a run's first step how batch rows pair up under guidance:
+            the names of equal, contiguous groups, one of them ``"cond"``. Only asked for where a
+            pipeline makes the calls.
+    """
+
+    model: nn.Module
+    blocks: tuple[BlockDescription, ...]
+    timestep: Callable[[Args, Kwargs], Tensor | float | None] | None
+    stream_shape: Callable[[Args, Kwargs], tuple[int, int, int]] | None = None
+    sources: Mapping[str, int] = field(default_factory=dict)
+    pairs: Callable[[Args, Kwargs], tuple[str, ...]] | None = None
+
+    def source(self, name: int | str) -> int:
+        """Index of the block after which tokens are clustered."""
+        named = {"last": len(self.blocks) - 1, **self.sources}
+        index = named.get(name, name) if isinstance(name, str) else name
+        if isinstance(index, str) or not -len(self.blocks) <= index < len(self.blocks):
+            raise ValueError(
+                f"source must be one of {list(named)} or the index of one of "
+                f"{len(self.blocks)} blocks, got {name!r}"
+            )
+        return index % len(self.blocks)
+
+
+def norm_arguments(norm: nn.Module | None, dtype: torch.dtype) -> tuple[Any, ...]:
+    """``(eps, weight, bias, norm)`` of ``ops.gather_representatives`` for a norm."""
+    if norm is None:
+        return 0.0, None, None, "none"
+    weight, bias = getattr(norm, "weight", None), getattr(norm, "bias", None)
+    if isinstance(norm, nn.LayerNorm):
+        return norm.eps, weight, bias, "layer"
+    eps = getattr(norm, "eps", None)
+    return torch.finfo(dtype).eps if eps is None else eps, weight, bias, "rms"
+
+
+def check_norm(norm: nn.Module | None, where: str) -> None:
+    known = norm is None or isinstance(norm, nn.LayerNorm) or "RMSNorm" in type(norm).__name__
+    if not known:
+        got = type(norm).__name__
+        raise ValueError(f"the norm of {where} must be a LayerNorm, an RMSNorm or None, got {got}")

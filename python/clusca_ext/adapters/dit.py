@@ -1,0 +1,86 @@
+"""diffusers' DiT: ``DiTTransformer2DModel``, blocks of attention and MLP with adaLN-Zero."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clusca_ext.adapters.description import (
+    Args,
+    BlockDescription,
+    Kwargs,
+    ModelDescription,
+    Modulation,
+    ModuleDescription,
+)
+
+MODEL = "DiTTransformer2DModel"
+
+
+def describe(model: nn.Module) -> ModelDescription:
+    blocks: Any = model.transformer_blocks
+    return ModelDescription(
+        model=model,
+        blocks=tuple(_block(getattr(block, "_orig_mod", block)) for block in blocks),
+        timestep=lambda args, kwargs: args[1] if len(args) > 1 else kwargs.get("timestep"),
+        stream_shape=lambda args, kwargs: _stream_shape(model, args, kwargs),
+        pairs=lambda args, kwargs: _pairs(model, args, kwargs),
+    )
+
+
+def _block(block: Any) -> BlockDescription:
+    if block._chunk_size is not None:
+        raise ValueError(
+            "a chunked feed-forward cannot be cached: call set_chunk_feed_forward(None), "
+            f"got a chunk size of {block._chunk_size}"
+        )
+
+    def modulation(x: Tensor, args: Args, kwargs: Kwargs) -> Sequence[Modulation]:
+        ada = block.norm1
+        emb = ada.emb(kwargs["timestep"], kwargs["class_labels"], hidden_dtype=x.dtype)
+        shift_attn, scale_attn, gate_attn, shift_mlp, scale_mlp, gate_mlp = ada.linear(
+            ada.silu(emb)
+        ).chunk(6, dim=1)
+        return (
+            Modulation(shift_attn, scale_attn, gate_attn),
+            Modulation(shift_mlp, scale_mlp, gate_mlp),
+        )
+
+    def attention(tokens: Tensor, args: Args, kwargs: Kwargs) -> Tensor:
+        extra = kwargs.get("cross_attention_kwargs") or {}
+        out: Tensor = block.attn1(tokens, attention_mask=kwargs.get("attention_mask"), **extra)
+        return out
+
+    attn = ModuleDescription(
+        name="attn",
+        module=block.attn1,
+        norm=block.norm1.norm,
+        represents=False,
+        call=attention,
+    )
+    mlp = ModuleDescription(
+        name="mlp",
+        module=block.ff,
+        norm=block.norm3,
+        represents=True,
+        call=lambda tokens, args, kwargs: block.ff(tokens),
+    )
+    return BlockDescription(block=block, modules=(attn, mlp), modulation=modulation)
+
+
+def _stream_shape(model: Any, args: Args, kwargs: Kwargs) -> tuple[int, int, int]:
+    B, _, height, width = (args[0] if args else kwargs["hidden_states"]).shape
+    return B, (height // model.patch_size) * (width // model.patch_size), model.inner_dim
+
+
+def _pairs(model: Any, args: Args, kwargs: Kwargs) -> tuple[str, ...]:
+    """Guidance batches a sample twice, once with the null class; the labels say in which order."""
+    labels = args[2] if len(args) > 2 else kwargs.get("class_labels")
+    if labels is None or len(labels) % 2:
+        return ()
+    null = torch.as_tensor(labels) == model.config.num_embeds_ada_norm
+    first, second = (bool(half.all()) for half in null.chunk(2))
+    if first == second:
+        return ()
+    return ("uncond", "cond") if first else ("cond", "uncond")

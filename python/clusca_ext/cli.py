@@ -1,0 +1,71 @@
+"""The ``clusca`` command."""
+
+import pathlib
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from clusca_ext.info import build_info
+
+app = typer.Typer(
+    help="ClusCa for PyTorch: what is installed, and a demonstration.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+INTERVALS = (4, 6)
+
+
+@app.command()
+def info() -> None:
+    """Show version, torch, CPU and CUDA of this installation."""
+    typer.echo(build_info())
+
+
+@app.command()
+def demo(
+    samples: Annotated[int, typer.Option(min=2, help="Digits to draw in every row.")] = 16,
+    steps: Annotated[int, typer.Option(min=1, help="DDIM steps of the full sampler.")] = 50,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    output: Annotated[pathlib.Path, typer.Option(help="Where the picture goes.")] = pathlib.Path(
+        "clusca-demo.png"
+    ),
+) -> None:
+    """Draw the same digits with the full sampler and with every cache; compare time and quality.
+
+    Example: clusca demo --samples 64
+    """
+    # diffusers is slow to import, and the other commands do not need it
+    from clusca_ext.demo.comparison import HEADINGS, cells, compare
+
+    if not output.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {output.parent}")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise typer.BadParameter(f"{device!r} cannot be used: {reason}") from None
+    console = Console()
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        comparison = compare(samples, steps, INTERVALS, device, progress)
+    table = Table(title=comparison.title, title_justify="left")
+    for heading in HEADINGS:
+        table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
+    intervals = [result.sampled.row.interval for result in comparison.results]
+    for result, following in zip(comparison.results, [*intervals[1:], None], strict=True):
+        table.add_row(*cells(result), end_section=following != result.sampled.row.interval)
+    console.print(table)
+    for note in comparison.notes:
+        console.print(note, highlight=False)
+    comparison.picture.save(output)
+    console.print(f"Picture: {output}", highlight=False)
+
+
+if __name__ == "__main__":
+    app()

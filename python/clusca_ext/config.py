@@ -1,0 +1,186 @@
+"""The configuration of a cache: its parts, and how they are saved."""
+
+import dataclasses
+import json
+import pathlib
+from dataclasses import dataclass
+from typing import Any
+
+from clusca_ext.correction import (
+    ClusterCorrector,
+    Corrector,
+    GivenTokens,
+    Nearest,
+    NoCorrection,
+    RandomPerLayer,
+    RandomPerStep,
+)
+from clusca_ext.forecast import (
+    Forecaster,
+    HermiteForecaster,
+    ReuseForecaster,
+    TaylorForecaster,
+)
+from clusca_ext.schedule import EvenSchedule, ExplicitSchedule, IntervalSchedule, Schedule
+
+VERSION = 1
+
+_PARTS = {
+    cls.__name__: cls
+    for cls in (
+        IntervalSchedule,
+        EvenSchedule,
+        ExplicitSchedule,
+        ReuseForecaster,
+        TaylorForecaster,
+        HermiteForecaster,
+        NoCorrection,
+        ClusterCorrector,
+        RandomPerStep,
+        RandomPerLayer,
+        Nearest,
+        GivenTokens,
+    )
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusCaConfig:
+    """What a cache does. Every part can be exchanged for another of its kind.
+
+    Attributes:
+        schedule: When modules are computed.
+        forecaster: How their outputs are predicted in between.
+        corrector: What is computed of a cached step.
+        storage: Where cached features lie; ``"per_block"``: the factors of every module.
+        seed: Sample seed of the random choices, the same for every row.
+    """
+
+    schedule: Schedule = EvenSchedule()
+    forecaster: Forecaster = TaylorForecaster()
+    corrector: Corrector = ClusterCorrector()
+    storage: str = "per_block"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, method in (("schedule", "start"), ("forecaster", "weights")):
+            if not callable(getattr(getattr(self, name), method, None)):
+                raise ValueError(f"{name} must have a method {method}, got {getattr(self, name)!r}")
+        if not isinstance(self.corrector, Corrector):
+            raise ValueError(
+                f"corrector must be a ClusterCorrector or NoCorrection, got {self.corrector!r}"
+            )
+        if self.storage != "per_block":
+            raise ValueError(f'storage must be "per_block", got {self.storage!r}')
+        if not isinstance(self.seed, int) or isinstance(self.seed, bool):
+            raise ValueError(f"seed must be an integer, got {self.seed!r}")
+
+    @classmethod
+    def paper(cls, family: str) -> "ClusCaConfig":
+        """The settings of ClusCa's released code (arXiv 2509.10312).
+
+        Args:
+            family: ``"dit"``, ``"flux"`` or ``"hunyuan_video"``.
+
+        Raises:
+            ValueError: The paper has no such family.
+        """
+        # interval, warm-up, order, clusters, gamma, k-means iterations, source
+        settings = {
+            "dit": (4, 2, 4, 16, 0.005, 100, "last"),
+            "flux": (5, 3, 1, 16, 0.005, 10, "last_double"),
+            "hunyuan_video": (5, 1, 1, 32, 0.01, 10, "last_double"),
+        }
+        if family not in settings:
+            raise ValueError(f"family must be one of {list(settings)}, got {family!r}")
+        interval, warmup, order, num_clusters, gamma, max_iters, source = settings[family]
+        return cls(
+            schedule=IntervalSchedule(interval=interval, warmup=warmup),
+            forecaster=TaylorForecaster(order=order, bounded=False),
+            corrector=ClusterCorrector(
+                num_clusters=num_clusters,
+                gamma=gamma,
+                rule="value",
+                persistent=True,
+                metric="l1",
+                max_iters=max_iters,
+                share_cfg=False,
+                source=source,
+                selection=RandomPerLayer(),
+            ),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON holds them.
+
+        Raises:
+            ValueError: A part is of a class that is not clusca_ext's.
+        """
+        return {"version": VERSION, **_plain(self)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "ClusCaConfig":
+        """The configuration that ``to_dict`` wrote; missing keys take their defaults.
+
+        Raises:
+            ValueError: A key, class or value is not known.
+        """
+        values = dict(values)
+        version = values.pop("version", VERSION)
+        if version != VERSION:
+            raise ValueError(f"version must be {VERSION}, got {version!r}")
+        config: ClusCaConfig = _build(cls, values, "the configuration")
+        return config
+
+    def save(self, path: str | pathlib.Path) -> None:
+        """Write the configuration to a JSON file."""
+        text = json.dumps(self.to_dict(), indent=2)
+        pathlib.Path(path).write_text(text + "\n")
+
+    @classmethod
+    def load(cls, path: str | pathlib.Path) -> "ClusCaConfig":
+        """Read a configuration from a JSON file.
+
+        Raises:
+            ValueError: The file is not JSON, or ``from_dict`` refuses what it holds.
+        """
+        try:
+            values = json.loads(pathlib.Path(path).read_text())
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path} must be a JSON file: {error}") from None
+        if not isinstance(values, dict):
+            raise ValueError(f"{path} must hold a JSON object, got {type(values).__name__}")
+        return cls.from_dict(values)
+
+
+def _plain(part: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = {}
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        if dataclasses.is_dataclass(value) or hasattr(value, "__dict__"):
+            name = type(value).__name__
+            if _PARTS.get(name) is not type(value):
+                raise ValueError(f"{field.name} must be one of clusca_ext's classes, got {name}")
+            plain[field.name] = {"type": name, **_plain(value)}
+        else:
+            plain[field.name] = list(value) if isinstance(value, tuple) else value
+    return plain
+
+
+def _build(cls: Any, values: dict[str, Any], where: str) -> Any:
+    known = [field.name for field in dataclasses.fields(cls)]
+    built = {}
+    for name, value in values.items():
+        if name not in known:
+            raise ValueError(f"{where} has no key {name!r}; it knows {known}")
+        if isinstance(value, dict):
+            value = dict(value)
+            part = value.pop("type", None)
+            if part not in _PARTS:
+                raise ValueError(f"type of {name} must be one of {list(_PARTS)}, got {part!r}")
+            value = _build(_PARTS[part], value, part)
+        built[name] = value
+    try:
+        return cls(**built)
+    except TypeError as error:
+        raise ValueError(f"{where}: {error}") from None

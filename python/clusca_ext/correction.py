@@ -1,0 +1,222 @@
+"""SPACE: tokens are clustered, one of each cluster is computed, and its cluster learns from it.
+
+A corrector is a description. ``ClusterCorrector.start`` makes of it the clusters of one run:
+``Clusters.fit`` at a full step, ``Clusters.select`` at a cached one. ``NoCorrection`` computes no
+representatives, so nothing of this runs.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from clusca_ext import ops
+from clusca_ext.checks import at_least
+from clusca_ext.random_keys import random_keys
+
+COLD_START = -1  # the layer whose keys draw the first centroids; real layers count from 0
+
+
+class Selection(Protocol):
+    """How the representatives of a cached step are chosen."""
+
+    def select(self, clusters: "Clusters", seed: Tensor, layers: int) -> Sequence[Tensor]:
+        """One ``[S, K]`` int32 tensor of tokens for each of ``layers`` layers.
+
+        Args:
+            clusters: ``cluster_ids`` [S, N], ``distances`` [S, N] and ``num_clusters``, of S
+                samples.
+            seed: (sample seed, step of the run), for all samples or each. int64 [2] or [S, 2]
+            layers: Number of modules that compute representatives.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomPerStep:
+    """A random member of every cluster, the same for all layers of a step."""
+
+    def select(self, clusters: "Clusters", seed: Tensor, layers: int) -> Sequence[Tensor]:
+        chosen = ops.select_representatives(clusters.cluster_ids, clusters.num_clusters, seed)
+        return [chosen] * layers
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomPerLayer:
+    """A random member of every cluster, drawn anew in every layer: the paper's choice."""
+
+    def select(self, clusters: "Clusters", seed: Tensor, layers: int) -> Sequence[Tensor]:
+        ids, num_clusters = clusters.cluster_ids, clusters.num_clusters
+        return [
+            ops.select_representatives(ids, num_clusters, seed, layer) for layer in range(layers)
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nearest:
+    """The member closest to the centroid, the same until the next clustering."""
+
+    def select(self, clusters: "Clusters", seed: Tensor, layers: int) -> Sequence[Tensor]:
+        nearest = ops.select_nearest(
+            clusters.cluster_ids, clusters.distances, clusters.num_clusters
+        )
+        return [nearest] * layers
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenTokens:
+    """The tokens given, cluster by cluster, for every sample, layer and step.
+
+    Attributes:
+        tokens: One token a cluster; -1 leaves a cluster without a representative.
+    """
+
+    tokens: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tokens", tuple(self.tokens))
+
+    def select(self, clusters: "Clusters", seed: Tensor, layers: int) -> Sequence[Tensor]:
+        if len(self.tokens) != clusters.num_clusters:
+            raise ValueError(
+                f"tokens must name one token for each of {clusters.num_clusters} clusters, "
+                f"got {len(self.tokens)}"
+            )
+        chosen = clusters.cluster_ids.new_tensor(self.tokens)
+        return [chosen.expand(len(clusters.cluster_ids), -1)] * layers
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoCorrection:
+    """Every token is forecast."""
+
+    computes = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterCorrector:
+    """One representative a cluster is computed in every MLP, and its cluster is corrected by it.
+
+    Attributes:
+        num_clusters: Clusters K; more than there are tokens are cut to their number.
+        gamma: Propagation ratio in [0, 1].
+        rule: ``"delta"`` (ours: the cluster moves as its representative does) or ``"value"`` (the
+            paper's: the cluster moves towards its representative's value).
+        persistent: The paper's form of the value rule: corrections are written into the cached
+            features and accumulate until the next full step.
+        metric: ``"l2"`` or ``"l1"``, the distance of k-means.
+        max_iters: Iterations of k-means at most.
+        rtol: Relative change of the centroids below which it stops.
+        share_cfg: Rows of one sample under guidance share clusters and representatives, taken from
+            the conditional one.
+        source: The block after which tokens are clustered: ``"last"``, another name the model's
+            adapter knows, or its index.
+        selection: How representatives are chosen.
+    """
+
+    num_clusters: int = 16
+    gamma: float = 0.1
+    rule: str = "delta"
+    persistent: bool = False
+    metric: str = "l2"
+    max_iters: int = 10
+    rtol: float = 1e-4
+    share_cfg: bool = True
+    source: int | str = "last"
+    selection: Selection = RandomPerStep()
+
+    computes = True
+
+    def __post_init__(self) -> None:
+        at_least("num_clusters", self.num_clusters, 1)
+        at_least("max_iters", self.max_iters, 0)
+        if not 0 <= self.gamma <= 1:
+            raise ValueError(f"gamma must be in [0, 1], got {self.gamma}")
+        for name, value, allowed in (
+            ("rule", self.rule, ("delta", "value")),
+            ("metric", self.metric, ("l2", "l1")),
+        ):
+            if value not in allowed:
+                raise ValueError(f"{name} must be one of {list(allowed)}, got {value!r}")
+        if self.persistent and self.rule != "value":
+            raise ValueError(f'persistent=True needs rule="value", got rule={self.rule!r}')
+        if not self.rtol >= 0:
+            raise ValueError(f"rtol must be at least 0, got {self.rtol}")
+        if not isinstance(self.source, (int, str)):
+            raise ValueError(f"source must be the name or index of a block, got {self.source!r}")
+
+
+Corrector = NoCorrection | ClusterCorrector
+
+
+class Clusters:
+    """The clusters of one run: those of S samples, spread over their B batch rows.
+
+    Args:
+        corrector: What to do.
+        seeds: Seed of every sample, int64 [S]; or one for all, [1].
+        groups: Equal, contiguous groups of batch rows in which the samples repeat (guidance).
+        leader: The group whose tokens are clustered.
+    """
+
+    def __init__(
+        self, corrector: ClusterCorrector, seeds: Tensor, groups: int = 1, leader: int = 0
+    ) -> None:
+        self.corrector = corrector
+        self.groups, self.leader = groups, leader
+        self._seed = torch.stack([seeds, torch.zeros_like(seeds)], dim=1)  # [S, 2] or [1, 2]
+        self.centroids: Tensor | None = None  # [S, K, D] float32
+        self.cluster_ids: Tensor  # [S, N] int32
+        self.distances: Tensor  # [S, N] float32
+        self.row_ids: Tensor  # [B, N] int32: cluster_ids, repeated for every group
+        self.iterations: list[Tensor] = []  # of every fit, int32 [S]
+
+    @property
+    def num_clusters(self) -> int:
+        assert self.centroids is not None
+        return self.centroids.shape[1]
+
+    def fit(self, tokens: Tensor) -> None:
+        """Cluster the tokens of a full step, from the centroids of the one before. [B, N, D]"""
+        samples = len(tokens) // self.groups
+        if len(tokens) % self.groups:
+            raise ValueError(f"cfg_rows names {self.groups} equal groups, got {len(tokens)} rows")
+        if len(self._seed) not in (1, samples):
+            raise ValueError(
+                f"seeds must be one for each of {samples} samples, got {len(self._seed)}"
+            )
+        tokens = tokens[self.leader * samples : (self.leader + 1) * samples]
+        tokens = tokens if tokens.stride(-1) == 1 else tokens.contiguous()
+        if self.centroids is None:
+            self.centroids = self._cold_start(tokens)
+        how = self.corrector
+        self.cluster_ids, self.distances, self.centroids, _, iterations = ops.kmeans_fit(
+            tokens, self.centroids, how.metric, how.max_iters, how.rtol
+        )
+        self.row_ids = self.cluster_ids.repeat(self.groups, 1)
+        self.iterations.append(iterations)
+
+    def select(self, step: int, layers: int) -> list[Tensor]:
+        """Representatives of a cached step, ``[B, K]`` int32 for each layer."""
+        self._seed[:, 1] = step
+        seed = self._seed if len(self._seed) == len(self.cluster_ids) else self._seed[0]
+        chosen = self.corrector.selection.select(self, seed, layers)
+        # Most selections give all layers the same tensor: repeat it once.
+        repeated = {id(tokens): tokens.repeat(self.groups, 1) for tokens in chosen}
+        return [repeated[id(tokens)] for tokens in chosen]
+
+    def _cold_start(self, tokens: Tensor) -> Tensor:
+        """K distinct tokens of every sample, drawn with its seed."""
+        samples, num_tokens, channels = tokens.shape
+        num_clusters = min(self.corrector.num_clusters, num_tokens)
+        if num_clusters < self.corrector.num_clusters:
+            warnings.warn(
+                f"num_clusters is {self.corrector.num_clusters} but there are {num_tokens} tokens: "
+                f"using {num_clusters} clusters",
+                stacklevel=2,
+            )
+        keys = random_keys(self._seed, COLD_START, num_tokens)
+        drawn = keys.topk(num_clusters, dim=1).indices.expand(samples, -1)
+        return tokens.gather(1, drawn.unsqueeze(-1).expand(-1, -1, channels)).float()

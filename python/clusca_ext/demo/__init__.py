@@ -1,0 +1,1 @@
+"""``clusca demo``: a trained diffusion transformer, full against cached, on the screen."""

@@ -1,0 +1,50 @@
+"""What a cache should save: counted operations of the full sampler over those of a cached run."""
+
+import dataclasses
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+from clusca_ext.demo.pipeline import DigitsPipeline
+from clusca_ext.demo.run import Sampled
+from clusca_ext.enable import cache
+from clusca_ext.schedule import ExplicitSchedule
+
+Shape = tuple[int, ...]
+
+
+def _attention(query: Shape, key: Shape, value: Shape, *args: object, **kwargs: object) -> int:
+    return int(sdpa_flop_count(query, key, value))
+
+
+# The counter knows attention by its CUDA names only.
+_CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention}
+
+
+def flops_ratio(pipeline: DigitsPipeline, sampled: Sampled) -> float:
+    """Count a cached run of one sample against the full sampler.
+
+    Matrix products and attention are counted as they are dispatched, on one full and one cached
+    step, the representatives' MLPs and the modulation among them; k-means by the passes it made.
+    Element-wise operations, which are bound by memory, have no share in either count.
+
+    Args:
+        pipeline: The embedded model, without a cache.
+        sampled: What a cached row drew.
+    """
+    done, config = sampled.summary, sampled.row.config
+    assert done is not None and config is not None
+    totals: list[int] = []
+    counter = FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION)
+    two_full = dataclasses.replace(config, schedule=ExplicitSchedule(steps=(0, 1)))
+    with cache(pipeline, two_full), counter:
+        pipeline(
+            [0],
+            num_inference_steps=3,
+            on_step=lambda step, images: totals.append(int(counter.get_total_flops())),
+        )
+    full, cached = totals[1] - totals[0], totals[2] - totals[1]
+    passes = 0.0 if done.kmeans_iterations is None else done.full * (done.kmeans_iterations + 1)
+    channels = pipeline.transformer.inner_dim
+    kmeans = passes * 2 * done.tokens * done.representatives * channels
+    return float(done.steps * full / (done.full * full + done.cached * cached + kmeans))

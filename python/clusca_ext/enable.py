@@ -1,0 +1,143 @@
+"""One line on, one line off."""
+
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from clusca_ext.adapters import BlockAdapter, describe
+from clusca_ext.adapters.description import ModelDescription
+from clusca_ext.cache import Cache
+from clusca_ext.config import ClusCaConfig
+from clusca_ext.runs import KnownTimesteps, PipelineRuns, RisingTimestep, Runs
+from clusca_ext.summary import Summary, summarize
+
+Target = TypeVar("Target")
+
+_caches: weakref.WeakKeyDictionary[nn.Module, Cache] = weakref.WeakKeyDictionary()
+
+
+def enable_cache(
+    model: Target,
+    config: ClusCaConfig | None = None,
+    *,
+    adapter: BlockAdapter | None = None,
+    cfg_rows: Sequence[str] = (),
+    timesteps: Sequence[float] | Tensor | None = None,
+    seeds: Sequence[int] | None = None,
+) -> Target:
+    """Cache the features of a model, or of a pipeline's transformer.
+
+    Args:
+        model: A model (compiled or not) or a diffusers pipeline.
+        config: What to do; default: ``ClusCaConfig()``.
+        adapter: Describes the blocks of a model that clusca_ext does not know.
+        cfg_rows: How the batch rows of a bare model pair up under guidance: the names of equal,
+            contiguous groups, such as ``("cond", "uncond")``. A pipeline's are known.
+        timesteps: The timesteps of a run of a bare model: the cache then knows its length. A
+            pipeline's are known.
+        seeds: A seed for each sample, for choices that do not depend on its place in a batch;
+            default: ``config.seed`` for all.
+
+    Returns:
+        ``model``.
+
+    Raises:
+        ValueError: The model is not supported, has a cache already, or an argument does not fit.
+    """
+    config = ClusCaConfig() if config is None else config
+    if not isinstance(config, ClusCaConfig):
+        raise ValueError(f"config must be a ClusCaConfig, got {type(config).__name__}")
+    transformer = _transformer(model)
+    if transformer in _caches:
+        raise ValueError(
+            f"{type(transformer).__name__} has a cache already: call disable_cache first"
+        )
+    description = describe(transformer, adapter)
+    rows: tuple[str, ...] | None = tuple(cfg_rows)
+    if rows and "cond" not in rows:
+        raise ValueError(f'cfg_rows must name a group "cond", got {list(cfg_rows)}')
+    if isinstance(model, nn.Module):
+        runs: Runs = _bare_runs(description, timesteps)
+    else:
+        if timesteps is not None:
+            raise ValueError("timesteps are a pipeline's own, got some beside a pipeline")
+        runs = PipelineRuns(model)
+        rows = rows or None
+    cache = Cache(description, config, runs, rows, seeds)
+    cache.install()
+    _caches[transformer] = cache
+    return model
+
+
+def disable_cache(model: Target) -> Target:
+    """Remove the cache and restore the model.
+
+    Raises:
+        ValueError: There is no cache.
+    """
+    cache_of(model).remove()
+    del _caches[_transformer(model)]
+    return model
+
+
+@contextmanager
+def cache(model: Target, config: ClusCaConfig | None = None, **options: Any) -> Iterator[Target]:
+    """``enable_cache`` for the length of a ``with`` block."""
+    enable_cache(model, config, **options)
+    try:
+        yield model
+    finally:
+        disable_cache(model)
+
+
+def reset(model: object) -> None:
+    """Drop all cached features: the next call of the model begins a new run.
+
+    Raises:
+        ValueError: There is no cache.
+    """
+    cache_of(model).restart()
+
+
+def summary(model: object) -> Summary:
+    """What the cache did in its last run.
+
+    Raises:
+        ValueError: There is no cache.
+    """
+    return summarize(cache_of(model))
+
+
+def _transformer(model: object) -> nn.Module:
+    """The module that holds the blocks: a pipeline's transformer, a compiled model's original."""
+    if not isinstance(model, nn.Module):
+        found = getattr(model, "transformer", None)
+        if not isinstance(found, nn.Module):
+            raise ValueError(
+                "model must be a torch.nn.Module or a pipeline with a transformer, got "
+                f"{type(model).__name__}"
+            )
+        model = found
+    original: nn.Module = getattr(model, "_orig_mod", model)
+    return original
+
+
+def cache_of(model: object) -> Cache:
+    transformer = _transformer(model)
+    if transformer not in _caches:
+        raise ValueError(f"{type(transformer).__name__} has no cache: call enable_cache first")
+    return _caches[transformer]
+
+
+def _bare_runs(description: ModelDescription, timesteps: Sequence[float] | Tensor | None) -> Runs:
+    if timesteps is not None:
+        return KnownTimesteps(timesteps, description.timestep)
+    if description.timestep is not None:
+        return RisingTimestep(description.timestep)
+    raise ValueError(
+        "the cache cannot tell where a run begins: give timesteps to enable_cache, or name the "
+        "timestep of the model in its BlockAdapter"
+    )

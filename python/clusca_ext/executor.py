@@ -1,0 +1,172 @@
+"""Runs a cached step from a block's description: the only code that calls the fused operators.
+
+Between the first block's input, copied once, and the last block's output no [B, N, D] tensor is
+allocated and no norm runs over N rows. Compiled code reads two kinds of things here: Python bools
+that say which path a step takes, and tensors. Everything else is decided outside, by the cache.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clusca_ext import ops
+from clusca_ext.adapters.description import (
+    Args,
+    BlockDescription,
+    Kwargs,
+    Modulation,
+    ModuleDescription,
+    norm_arguments,
+)
+from clusca_ext.storage import Feature
+
+
+class Correction:
+    """What the corrector gives a cached step. The same object for all modules of a cache.
+
+    Attributes:
+        cluster_ids: Cluster of every token. [B, N] int32
+        gamma: Propagation ratio. 0-dim float32
+        rule: ``"delta"`` or ``"value"``.
+        persistent: Whether corrections are written into the factors.
+    """
+
+    cluster_ids: Tensor
+    gamma: Tensor
+
+    def __init__(self, rule: str, persistent: bool) -> None:
+        self.rule, self.persistent = rule, persistent
+
+
+class ModuleExecutor:
+    """One cached module: its factors, and how a step uses it.
+
+    Attributes:
+        computed: This step computes the module on all tokens, and keeps what it returns.
+        corrected: On a cached step, representatives are computed and propagated.
+        representatives: Tokens of this step. [B, K] int32
+    """
+
+    def __init__(
+        self, description: ModuleDescription, feature: Feature, correction: Correction | None
+    ) -> None:
+        self.description = description
+        self.module = description.module
+        self.norm = description.norm
+        self.feature = feature
+        self.correction = correction
+        self.corrected = correction is not None and description.represents
+        self.computed = False
+        self.representatives: Tensor
+
+    def capture(self, module: nn.Module, args: Args, output: Tensor) -> None:
+        """Forward hook of the module: on a step that computes it, update its factors."""
+        if self.computed:
+            factors = self.feature.factors
+            if factors is None:
+                factors = self.feature.allocate(output, output.shape)
+            ops.taylor_update_(factors, output, self.feature.rates)
+
+    def apply(self, x: Tensor, modulation: Modulation, args: Args, kwargs: Kwargs) -> None:
+        """Add this module's residual update to the stream, in place."""
+        shift, scale, gate = (_of_stream(tensor, x) for tensor in modulation)
+        if self.computed:
+            self._compute(x, shift, scale, gate, args, kwargs)
+        elif self.corrected:
+            self._correct(x, shift, scale, gate)
+        else:
+            ops.forecast_residual_(x, self._factors(), gate, self.feature.weights)
+
+    def _factors(self) -> Tensor:
+        assert self.feature.factors is not None  # the cache computes what it has never seen
+        return self.feature.factors
+
+    def _correct(
+        self, x: Tensor, shift: Tensor | None, scale: Tensor | None, gate: Tensor | None
+    ) -> None:
+        correction, tokens = self.correction, self.representatives
+        assert correction is not None
+        eps, weight, bias, norm = norm_arguments(self.norm, x.dtype)
+        _, rows = ops.gather_representatives(x, tokens, shift, scale, eps, weight, bias, norm)
+        computed = self.module(rows)
+        factors, weights = self._factors(), self.feature.weights
+        ids, gamma = correction.cluster_ids, correction.gamma
+        if correction.persistent:
+            ops.propagate_factors_(factors, computed, tokens, ids, gamma)
+            ops.forecast_residual_(x, factors, gate, weights)
+        else:
+            ops.propagate_residual_(
+                x, factors, computed, tokens, ids, gate, gamma, weights, correction.rule
+            )
+
+    def _compute(
+        self,
+        x: Tensor,
+        shift: Tensor | None,
+        scale: Tensor | None,
+        gate: Tensor | None,
+        args: Args,
+        kwargs: Kwargs,
+    ) -> None:
+        tokens = x if self.norm is None else self.norm(x)
+        if scale is not None:
+            tokens = tokens * (1 + _per_token(scale))
+        if shift is not None:
+            tokens = tokens + _per_token(shift)
+        output = self.description.call(tokens, args, kwargs)
+        x.add_(output if gate is None else _per_token(gate) * output)
+
+
+class BlockExecutor:
+    """Stands in for a block's forward.
+
+    Attributes:
+        substituted: Whether this step forecasts any module of the model; else the block's own
+            forward runs, untouched.
+    """
+
+    def __init__(
+        self, description: BlockDescription, modules: list[ModuleExecutor], copies: bool
+    ) -> None:
+        self.block = description.block
+        self.modulation = description.modulation
+        self.modules = modules
+        self.copies = copies
+        self.substituted = False
+        self.original = description.block.forward
+        self._had_its_own = "forward" in vars(self.block)
+
+    def install(self) -> None:
+        self.block.forward = self.forward
+
+    def remove(self) -> None:
+        """Restore the block; where somebody wrapped our forward since, it only passes through."""
+        self.substituted = False
+        if vars(self.block).get("forward") != self.forward:
+            return
+        if self._had_its_own:
+            self.block.forward = self.original
+        else:
+            del self.block.forward
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.substituted:
+            return self.original(*args, **kwargs)
+        x: Tensor = args[0]
+        if self.copies:
+            x = x.clone(memory_format=torch.contiguous_format)
+        for module, modulation in zip(self.modules, self.modulation(x, args, kwargs), strict=True):
+            module.apply(x, modulation, args, kwargs)
+        return x
+
+
+def _per_token(modulation: Tensor) -> Tensor:
+    return modulation.unsqueeze(1) if modulation.dim() == 2 else modulation
+
+
+def _of_stream(tensor: Tensor | None, x: Tensor) -> Tensor | None:
+    """Modulation in a dtype the operators take; under autocast it comes in a lower one."""
+    if tensor is None or tensor.dtype in (x.dtype, torch.float32):
+        return tensor
+    return tensor.to(x.dtype)

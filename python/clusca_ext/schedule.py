@@ -1,0 +1,140 @@
+"""WHEN: which modules of which block are computed at a step, and which are forecast.
+
+A schedule is a description. ``start`` makes of it what decides the steps of one run, so a schedule
+that looks at data or learns keeps its state there:
+
+- all modules (``True``, a full step), none (``False``, a cached step), or a mask: the set of
+  ``(block, module)`` that are computed while the others are forecast;
+- the decision may depend on the step's index, the model's inputs, and what was decided before.
+
+It is made once a step, on the host and outside compiled code. A module that has never been computed
+is computed, whatever the schedule says.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from clusca_ext.checks import at_least
+
+Mask = frozenset[tuple[int, str]]
+Decision = bool | Mask
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a schedule may look at.
+
+    Attributes:
+        index: Steps of the run before this one.
+        num_steps: Steps of the run; None where that is not known.
+        last_full: Index of the last full step; None before the first.
+        args: Positional inputs of the model's call.
+        kwargs: Keyword inputs of the model's call.
+    """
+
+    index: int
+    num_steps: int | None = None
+    last_full: int | None = None
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Schedule(Protocol):
+    def start(self, num_steps: int | None) -> Callable[[Step], Decision]:
+        """What decides the steps of a run of ``num_steps`` steps (None: not known)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntervalSchedule:
+    """``warmup`` full steps, then every ``interval``-th one: the paper's schedule.
+
+    Full steps are ``0 .. warmup - 1`` and ``warmup - 1 + interval * k`` (ClusCa, arXiv 2509.10312).
+
+    Attributes:
+        interval: Steps from one full step to the next.
+        warmup: Full steps at the start.
+        last_full: Also make the last step full; needs a run whose length is known.
+    """
+
+    interval: int = 5
+    warmup: int = 3
+    last_full: bool = False
+
+    def __post_init__(self) -> None:
+        at_least("interval", self.interval, 1)
+        at_least("warmup", self.warmup, 1)
+
+    def is_full(self, step: int, num_steps: int | None = None) -> bool:
+        last = self.last_full and num_steps is not None and step == num_steps - 1
+        return step < self.warmup or (step - self.warmup + 1) % self.interval == 0 or last
+
+    def start(self, num_steps: int | None) -> Callable[[Step], Decision]:
+        if self.last_full and num_steps is None:
+            raise ValueError(
+                "last_full=True needs a run whose number of steps is known: pass timesteps= to "
+                "enable_cache, or give it a pipeline"
+            )
+        return lambda step: self.is_full(step.index, num_steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvenSchedule:
+    """The full steps an interval schedule would take, spread evenly over the run.
+
+    A dense warm-up makes the first derivative from neighbouring steps and uses it over a whole
+    interval; even placement gives it the spacing it is used over. Where the run's length is not
+    known the full steps are those of ``IntervalSchedule(interval, warmup)``.
+
+    Attributes:
+        interval: Interval of the schedule whose number of full steps is matched.
+        warmup: Warm-up of that schedule.
+        tail: Cached steps after the last full one.
+    """
+
+    interval: int = 5
+    warmup: int = 3
+    tail: int = 1
+
+    def __post_init__(self) -> None:
+        at_least("interval", self.interval, 1)
+        at_least("warmup", self.warmup, 1)
+        at_least("tail", self.tail, 0)
+
+    def full_steps(self, num_steps: int) -> tuple[int, ...]:
+        budget = IntervalSchedule(interval=self.interval, warmup=self.warmup)
+        count = sum(budget.is_full(step) for step in range(num_steps))
+        if count <= 1:
+            return tuple(range(count))
+        last = max(num_steps - 1 - self.tail, count - 1)
+        return tuple(round(i * last / (count - 1)) for i in range(count))
+
+    def start(self, num_steps: int | None) -> Callable[[Step], Decision]:
+        if num_steps is None:
+            return IntervalSchedule(interval=self.interval, warmup=self.warmup).start(None)
+        full = frozenset(self.full_steps(num_steps))
+        return lambda step: step.index in full
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplicitSchedule:
+    """Full steps named one by one, as a search over placements finds them.
+
+    Attributes:
+        steps: Indices of the full steps, ascending, the first of them 0.
+    """
+
+    steps: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "steps", tuple(self.steps))
+        for step in self.steps:
+            at_least("every one of steps", step, 0)
+        if list(self.steps) != sorted(set(self.steps)) or self.steps[:1] != (0,):
+            raise ValueError(f"steps must ascend and begin with 0, got {list(self.steps)}")
+
+    def start(self, num_steps: int | None) -> Callable[[Step], Decision]:
+        if num_steps is not None and self.steps[-1] >= num_steps:
+            raise ValueError(f"steps must lie below the run's {num_steps}, got {self.steps[-1]}")
+        full = frozenset(self.steps)
+        return lambda step: step.index in full

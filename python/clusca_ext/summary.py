@@ -1,0 +1,86 @@
+"""What a cache did in its last run, as data and as a table."""
+
+from dataclasses import dataclass
+from statistics import median
+
+from clusca_ext.cache import Cache
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The last run of a cache.
+
+    Attributes:
+        steps: Steps so far.
+        full: Steps on which every module was computed.
+        cached: Steps on which none was, representatives aside.
+        partial: Steps on which some were.
+        tokens: Tokens N of a sample; 0 before the first full step, or without clusters.
+        representatives: Tokens computed in each MLP of a cached step, for each sample.
+        seconds: Median duration of a step, by kind.
+        total_seconds: All steps together.
+        speedup: What the same steps would have taken, had all been full, over ``total_seconds``.
+        cache_bytes: Memory of the cached features.
+        kmeans_iterations: Mean number of iterations of a clustering.
+        run_known_by: How runs and steps are told apart.
+        num_steps: Length of the run; None where it is not known.
+    """
+
+    steps: int
+    full: int
+    cached: int
+    partial: int
+    tokens: int
+    representatives: int
+    seconds: dict[str, float]
+    total_seconds: float
+    speedup: float | None
+    cache_bytes: int
+    kmeans_iterations: float | None
+    run_known_by: str
+    num_steps: int | None
+
+    def __str__(self) -> str:
+        def ms(kind: str) -> str:
+            return f"{self.seconds[kind] * 1000:.1f} ms" if kind in self.seconds else "-"
+
+        length = "not known" if self.num_steps is None else f"{self.num_steps}"
+        rows = [
+            ("steps", f"{self.steps} of {length}, told by {self.run_known_by}"),
+            ("full", f"{self.full}, {ms('full')} each"),
+            ("cached", f"{self.cached}, {ms('cached')} each"),
+            ("tokens computed", f"{self.representatives} of {self.tokens} in an MLP"),
+            ("speed-up", "-" if self.speedup is None else f"{self.speedup:.2f}x over full steps"),
+            ("cache", f"{self.cache_bytes / 2**20:.1f} MiB"),
+        ]
+        if self.partial:
+            rows.insert(3, ("partial", f"{self.partial}, {ms('partial')} each"))
+        if self.kmeans_iterations is not None:
+            rows.append(("k-means", f"{self.kmeans_iterations:.1f} iterations a full step"))
+        width = max(len(name) for name, _ in rows)
+        return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def summarize(cache: Cache) -> Summary:
+    durations = cache.times.seconds() if cache.kinds else {}
+    total = sum(sum(values) for values in durations.values())
+    full = median(durations["full"]) if "full" in durations else None
+    count = sum(len(values) for values in durations.values())
+    factors = [module.feature.factors for module in cache.modules.values()]
+    clusters = cache.clusters
+    fits = [] if clusters is None else [fit.float().mean().item() for fit in clusters.iterations]
+    return Summary(
+        steps=len(cache.kinds),
+        full=cache.kinds.count("full"),
+        cached=cache.kinds.count("cached"),
+        partial=cache.kinds.count("partial"),
+        tokens=cache.tokens,
+        representatives=clusters.num_clusters if clusters is not None and fits else 0,
+        seconds={kind: median(values) for kind, values in durations.items()},
+        total_seconds=total,
+        speedup=None if full is None or not total else full * count / total,
+        cache_bytes=sum(f.numel() * f.element_size() for f in factors if f is not None),
+        kmeans_iterations=sum(fits) / len(fits) if fits else None,
+        run_known_by=cache.runs.known_by,
+        num_steps=cache.runs.num_steps,
+    )

@@ -1,0 +1,43 @@
+import contextlib
+import os
+
+import pytest
+import torch
+
+
+def require_cuda():
+    """Skip without a CUDA device; fail instead where the environment promises one."""
+    if not torch.cuda.is_available():
+        refuse = pytest.fail if os.environ.get("CLUSCA_REQUIRE_CUDA") == "1" else pytest.skip
+        refuse("needs a CUDA device")
+
+
+# Session scope: hypothesis runs many examples within one test and wants fixtures that outlive it.
+@pytest.fixture(params=["cpu", "cuda"], scope="session")
+def device(request):
+    if request.param == "cuda":
+        require_cuda()
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def cuda():
+    require_cuda()
+    return "cuda"
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def model():
+    """A small DiT, its cache removed at the end."""
+    from clusca_ext import disable_cache
+    from small_dit import make_dit  # operator tests do without diffusers
+
+    model = make_dit()
+    yield model
+    with contextlib.suppress(ValueError):  # the test did it
+        disable_cache(model)

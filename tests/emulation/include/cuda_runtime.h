@@ -1,0 +1,4 @@
+// Stands for the toolkit's header.
+#pragma once
+
+#include "../cuda_emulation.h"

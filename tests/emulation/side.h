@@ -1,0 +1,72 @@
+// For the files that are compiled twice, once a side: scalar types, the queue a launcher takes, and
+// arrays as kernels see them.
+#pragma once
+
+#include "sides.h"
+
+#ifdef CLUSCA_CUDA
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+#define SIDE emulated
+#else
+// Both sides define launchers and types of the same names. In one program they need two namespaces.
+#define clusca clusca_cpu
+#define SIDE cpu
+#endif
+
+#include "kernels/tensors.h"
+#ifndef CLUSCA_CUDA
+#include "kernels/simd.h"
+#endif
+
+namespace SIDE {
+
+#ifdef CLUSCA_CUDA
+using float16 = __half;
+using bfloat16 = __nv_bfloat16;
+constexpr cudaStream_t kQueue = nullptr;
+#else
+using float16 = clusca::half_t;
+using bfloat16 = clusca::bfloat16_t;
+// The tasks of a pool, one after the other: three of them where there is enough to do.
+struct Pool {
+  template <typename Fn>
+  void operator()(int64_t count, int64_t, const Fn& fn) const {
+    const int64_t size = count / 3 + 1;
+    for (int64_t i = 0; i < count; i += size) fn(i, i + size < count ? i + size : count);
+  }
+};
+constexpr Pool kQueue;
+#endif
+
+template <typename Fn>
+void dispatch(Format format, const Fn& fn) {
+  if (format == Format::kFloat) return fn(float{});
+  if (format == Format::kHalf) return fn(float16{});
+  return fn(bfloat16{});
+}
+
+// For the ops whose stream and factors differ: the same, or float32 and anything.
+template <typename Fn>
+void dispatch(Format x, Format factors, const Fn& fn) {
+  if (x == factors) return dispatch(x, [&](auto zero) { fn(zero, zero); });
+  dispatch(factors, [&](auto zero) { fn(float{}, zero); });
+}
+
+template <typename T>
+clusca::Tokens<T> tokens(Array& a) {
+  return {static_cast<T*>(a.data()), a.stride(0), a.stride(1)};
+}
+
+inline clusca::Rows rows(Array& a) {
+  const size_t dimensions = a.sizes.size();
+  return {a.data(), static_cast<clusca::Dtype>(a.format), dimensions >= 2 ? a.stride(0) : 0,
+          dimensions == 3 && a.size(1) > 1 ? a.stride(1) : 0};
+}
+
+inline clusca::Rows rows(std::optional<Array>& a) { return a ? rows(*a) : clusca::Rows{}; }
+
+inline clusca::Indices indices(Array& a) { return {static_cast<int32_t*>(a.data()), a.stride(0)}; }
+
+}  // namespace SIDE

@@ -1,0 +1,77 @@
+// What the tests ask of both sides: `emulated` runs the CUDA launchers, `cpu` the CPU kernels. The
+// arguments are plain arrays; every function reads and writes those its op takes.
+#pragma once
+
+#include <optional>
+
+#include "array.h"
+
+struct TokenArguments {
+  int64_t B, N, K, D;
+  Array x;                              // [B, N, D]
+  Array factors;                        // [O + 1, B, N, D]
+  Array feature;                        // [B, N, D]
+  std::optional<Array> gate;            // [B, D], [B, 1, D] or [B, N, D]
+  Array computed;                       // [B, K, D]
+  Array representatives, cluster_ids;   // [B, K], [B, N]
+  Array correction;                     // [B, K, D]
+  Array out;                            // [B, N, D]
+  std::optional<Array> weights, gamma;  // [O + 1] or [B, O + 1], [1]; else the values below
+  float weight_values[8], gamma_value;
+  bool delta;
+  std::optional<Array> rates;  // [O] of taylor_update; else the values below
+  float rate_values[8];
+};
+
+struct GatherArguments {
+  int64_t B, N, K, D;
+  Array tokens;                       // [B, N, D]
+  Array representatives;              // [B, K]
+  std::optional<Array> shift, scale;  // [B, D], [B, 1, D] or [B, N, D]
+  std::optional<Array> weight, bias;  // [D]
+  int norm;                           // as clusca::Norm
+  float eps;
+  Array rows, modulated;  // [B, K, D]
+};
+
+struct SelectArguments {
+  int64_t B, N, K;
+  Array cluster_ids, distances;  // [B, N]
+  Array seed;                    // [1, 2] or [B, 2]
+  int64_t layer;
+  Array representatives;  // [B, K]
+};
+
+struct KmeansArguments {
+  int64_t B, N, K, D;
+  Array tokens, centroids;  // [B, N, D], [B, K, D]
+  bool l1;
+  Array cluster_ids, distances;        // [B, N]
+  Array partial_sums, partial_counts;  // [B, chunks, K, D], [B, chunks, K]
+  Array sums, counts;                  // [B, K, D], [B, K]
+  int64_t max_iters;
+  float rtol;
+  Array moves, iterations;  // [max_iters + 1, B, 2], [B]
+};
+
+#define CLUSCA_SIDE_FUNCTIONS                      \
+  void taylor_update(TokenArguments& a);           \
+  void taylor_forecast(TokenArguments& a);         \
+  void forecast_residual(TokenArguments& a);       \
+  void propagate_residual(TokenArguments& a);      \
+  void propagate_factors(TokenArguments& a);       \
+  void cluster_propagate(TokenArguments& a);       \
+  void gather_representatives(GatherArguments& a); \
+  void select_representatives(SelectArguments& a); \
+  void select_nearest(SelectArguments& a);         \
+  void kmeans_assign(KmeansArguments& a);          \
+  void kmeans_step(KmeansArguments& a);            \
+  void kmeans_fit(KmeansArguments& a);             \
+  int64_t chunks_of(int64_t N, int64_t K);
+
+namespace emulated {
+CLUSCA_SIDE_FUNCTIONS
+}
+namespace cpu {
+CLUSCA_SIDE_FUNCTIONS
+}

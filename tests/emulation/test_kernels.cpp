@@ -1,0 +1,21 @@
+// Runs the CUDA kernels of one family (the argument) in the emulation and compares them with the
+// CPU kernels. Prints the address of every kernel that ran.
+#include <cstdio>
+#include <map>
+#include <string>
+
+#include "cases.h"
+#include "compare.h"
+#include "cuda_emulation.h"
+
+int main(int, char** arguments) {
+  const std::map<std::string, void (*)()> families = {{"formats", test_formats},
+                                                      {"tokens", test_tokens},
+                                                      {"gather", test_gather},
+                                                      {"select", test_select},
+                                                      {"kmeans", test_kmeans}};
+  families.at(arguments[1])();
+  for (const void* kernel : emulation::launched_kernels()) std::printf("%p\n", kernel);
+  if (failures() > 0) std::fprintf(stderr, "%d arrays differ\n", failures());
+  return failures() > 0;
+}

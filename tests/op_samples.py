@@ -1,0 +1,59 @@
+"""One call of every operator overload, for tests that treat them all alike."""
+
+import pytest
+import torch
+from torch.utils._pytree import tree_leaves, tree_map
+
+from clusca_ext import ops
+from clusca_ext.ops._dispatch import OPS
+from inputs import make_clusters
+from kmeans_cases import make_tokens
+
+B, N, K, D = 2, 33, 4, 24
+by_op = pytest.mark.parametrize("name", OPS)
+
+
+def sample(name, device, N=N):
+    """Arguments of an operator, those that mutate first."""
+    tokens, centroids = make_tokens(B, N, K, D, torch.float32, device)
+    clusters = make_clusters(B, N, K, device)
+    representatives, cluster_ids = clusters
+    factors = torch.randn(3, B, N, D, device=device)
+    gate = torch.randn(B, 1, D, device=device)
+    gamma = torch.tensor(0.3, device=device)
+    weights = torch.tensor([1.0, 2.0, 0.5], device=device)
+    return {
+        "kmeans_assign": (tokens, centroids),
+        "kmeans_step": (tokens, centroids, "l1"),
+        "kmeans_fit": (tokens, centroids, "l2", 3),
+        "select_representatives": (cluster_ids, K, torch.tensor([1, 2], device=device), 3),
+        "select_nearest": (cluster_ids, tokens[..., 0].contiguous(), K),
+        "gather_representatives": (tokens, representatives, gate, gate, 1e-5),
+        "cluster_propagate": (tokens, centroids, *clusters, 0.3, "delta"),
+        "cluster_propagate.tensor": (tokens, centroids, *clusters, gamma),
+        "taylor_update_": (factors, tokens, 2.0, 1),
+        "taylor_update_.tensor": (factors, tokens, torch.tensor([0.5, 0.0], device=device)),
+        "taylor_forecast": (factors, 2.0),
+        "taylor_forecast.tensor": (factors, weights),
+        "forecast_residual_": (tokens, factors, gate, 2.0),
+        "forecast_residual_.tensor": (tokens, factors, None, weights),
+        "propagate_residual_": (tokens, factors, centroids, *clusters, gate, 0.3, 2.0, "delta"),
+        "propagate_residual_.tensor": (tokens, factors, centroids, *clusters, None, gamma, weights),
+        "propagate_factors_": (factors, centroids, *clusters, 0.3),
+        "propagate_factors_.tensor": (factors, centroids, *clusters, gamma),
+    }[name]
+
+
+def wrapper(name):
+    return getattr(ops, name.partition(".")[0])
+
+
+def tensors_after(function, args):
+    """What a function returns and what it leaves in its arguments."""
+    args = tree_map(lambda leaf: leaf.clone() if isinstance(leaf, torch.Tensor) else leaf, args)
+    return [leaf for leaf in tree_leaves((function(*args), args)) if torch.is_tensor(leaf)]
+
+
+def assert_equal(ours, theirs):
+    for our, their in zip(ours, theirs, strict=True):
+        assert torch.equal(our, their)

@@ -1,0 +1,71 @@
+"""What enable_cache and its kin refuse, and that a refusal leaves nothing behind."""
+
+import pytest
+import torch
+
+from bare_runs import call
+from clusca_ext import (
+    ClusCaConfig,
+    ClusterCorrector,
+    disable_cache,
+    enable_cache,
+    reset,
+    summary,
+)
+from small_dit import make_dit
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"config": 3}, "config must be a ClusCaConfig, got int"),
+        ({"cfg_rows": ("a", "b")}, 'cfg_rows must name a group "cond", got'),
+        ({"timesteps": []}, "timesteps must name at least one step, got none"),
+        (
+            {"config": ClusCaConfig(corrector=ClusterCorrector(source="last_double"))},
+            "source must be one of .'last'. or the index of one of 3 blocks, got 'last_double'",
+        ),
+        (
+            {"config": ClusCaConfig(corrector=ClusterCorrector(source=3))},
+            "source must be one of .* got 3",
+        ),
+    ],
+)
+def test_enable_cache_rejects(model, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        enable_cache(model, **arguments)
+    assert torch.equal(call(model, 900), call(make_dit(), 900))
+    enable_cache(model)  # nothing of the failed attempt is left
+
+
+def test_enable_and_disable_twice(model):
+    enable_cache(model)
+    with pytest.raises(ValueError, match="has a cache already: call disable_cache first"):
+        enable_cache(model)
+    disable_cache(model)
+    for function in (disable_cache, reset, summary):
+        with pytest.raises(ValueError, match="has no cache: call enable_cache first"):
+            function(model)
+
+
+def test_rows_and_seeds_that_do_not_fit(model):
+    enable_cache(model, cfg_rows=("cond", "uncond"))
+    with pytest.raises(ValueError, match="cfg_rows names 2 equal groups, got 3 rows"):
+        call(model, 900, batch=3)
+    disable_cache(model)
+    enable_cache(model, seeds=[1, 2, 3])
+    with pytest.raises(ValueError, match="seeds must be one for each of 2 samples, got 3"):
+        call(model, 900)
+
+
+def test_a_timestep_that_is_missing(model):
+    enable_cache(model)
+    with pytest.raises(ValueError, match="timestep must be among the model's inputs, got none"):
+        model(torch.randn(1, 1, 16, 16), class_labels=torch.tensor([1]))
+
+
+def test_gradients_are_refused(model):
+    enable_cache(model)
+    rows = torch.randn(1, 1, 16, 16)
+    with pytest.raises(ValueError, match="inputs must not require grad"):
+        model(rows, timestep=torch.tensor([9]), class_labels=torch.tensor([1]))

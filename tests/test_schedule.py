@@ -1,0 +1,84 @@
+"""Which steps are full."""
+
+import pytest
+
+from clusca_ext import EvenSchedule, ExplicitSchedule, IntervalSchedule
+from clusca_ext.schedule import Step
+
+
+def full_steps(schedule, num_steps, known=True):
+    decide = schedule.start(num_steps if known else None)
+    return [i for i in range(num_steps) if decide(Step(i, num_steps if known else None))]
+
+
+@pytest.mark.parametrize(
+    "interval, warmup, num_steps, expected",
+    [
+        pytest.param(4, 2, 14, [0, 1, 5, 9, 13], id="paper-dit"),
+        pytest.param(5, 3, 14, [0, 1, 2, 7, 12], id="paper-flux"),
+        pytest.param(5, 1, 12, [0, 5, 10], id="paper-hunyuan-video"),
+        pytest.param(1, 1, 5, [0, 1, 2, 3, 4], id="interval-1-is-all"),
+        pytest.param(9, 2, 5, [0, 1], id="interval-beyond-the-run"),
+        pytest.param(5, 3, 1, [0], id="one-step"),
+    ],
+)
+def test_interval(interval, warmup, num_steps, expected):
+    schedule = IntervalSchedule(interval=interval, warmup=warmup)
+    assert full_steps(schedule, num_steps) == expected
+    assert full_steps(schedule, num_steps, known=False) == expected
+
+
+def test_interval_with_a_full_last_step():
+    schedule = IntervalSchedule(interval=4, warmup=2, last_full=True)
+    assert full_steps(schedule, 12) == [0, 1, 5, 9, 11]
+    with pytest.raises(ValueError, match="last_full=True needs a run whose number of steps"):
+        schedule.start(None)
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 3, 4, 5, 7, 10, 28, 50, 100])
+@pytest.mark.parametrize("interval", [1, 2, 4, 5, 6, 60])
+@pytest.mark.parametrize("warmup", [1, 2, 3])
+@pytest.mark.parametrize("tail", [0, 1, 3])
+def test_even_spends_as_many_full_steps(num_steps, interval, warmup, tail):
+    even = EvenSchedule(interval=interval, warmup=warmup, tail=tail)
+    steps = full_steps(even, num_steps)
+    budget = full_steps(IntervalSchedule(interval=interval, warmup=warmup), num_steps)
+    assert len(steps) == len(budget)
+    assert steps[0] == 0
+    gaps = [b - a for a, b in zip(steps, steps[1:], strict=False)]
+    assert max(gaps, default=0) - min(gaps, default=0) <= 1
+    if len(steps) > 1 and num_steps - tail > len(steps):
+        assert steps[-1] == num_steps - 1 - tail
+
+
+def test_even_without_a_known_length_is_the_interval_schedule():
+    even = EvenSchedule(interval=4, warmup=2)
+    assert full_steps(even, 20, known=False) == full_steps(
+        IntervalSchedule(interval=4, warmup=2), 20
+    )
+
+
+def test_explicit():
+    assert full_steps(ExplicitSchedule(steps=[0, 3, 4, 9]), 12) == [0, 3, 4, 9]
+    with pytest.raises(ValueError, match="steps must lie below the run's 9, got 9"):
+        ExplicitSchedule(steps=(0, 9)).start(9)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: IntervalSchedule(interval=0), "interval must be an integer of at least 1, got 0"),
+        (lambda: IntervalSchedule(interval=-3), "interval must be an integer of at least 1, got -"),
+        (lambda: IntervalSchedule(interval=2.5), "interval must be an integer .* got 2.5"),
+        (lambda: IntervalSchedule(warmup=0), "warmup must be an integer of at least 1, got 0"),
+        (lambda: EvenSchedule(interval=True), "interval must be an integer .* got True"),
+        (lambda: EvenSchedule(tail=-1), "tail must be an integer of at least 0, got -1"),
+        (lambda: ExplicitSchedule(steps=()), r"steps must ascend and begin with 0, got \[\]"),
+        (lambda: ExplicitSchedule(steps=(1, 2)), "steps must ascend and begin with 0"),
+        (lambda: ExplicitSchedule(steps=(0, 4, 4)), "steps must ascend and begin with 0"),
+        (lambda: ExplicitSchedule(steps=(0, -4)), "every one of steps must be an integer"),
+    ],
+)
+def test_rejects(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

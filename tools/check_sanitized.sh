@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# The CPU operators' tests on a build with address and undefined-behaviour sanitizers.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PY=$PWD/.venv/bin/python
+WORK=$(mktemp -d)
+trap 'rm -rf "$WORK"' EXIT
+TORCH_DIR=$("$PY" -c "import importlib.util as u; print(u.find_spec('torch').submodule_search_locations[0])")
+
+.venv/bin/cmake -S . -B build/sanitized -G Ninja -DCMAKE_MAKE_PROGRAM="$PWD/.venv/bin/ninja" \
+  -DCLUSCA_TORCH_DIR="$TORCH_DIR" -DCLUSCA_CUDA=OFF -DCLUSCA_SANITIZE=ON >/dev/null
+.venv/bin/cmake --build build/sanitized
+
+# The package of this checkout, with the sanitized library in the place of its own.
+cp -r python/clusca_ext "$WORK/"
+cp build/sanitized/libclusca_ops.so "$WORK/clusca_ext/"
+
+# Python itself is not sanitized: its leaks are not ours, and the runtime must be loaded first.
+export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1
+export LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libubsan.so)"
+export PYTHONPATH=$WORK
+"$PY" -c "import clusca_ext; assert clusca_ext.__file__.startswith('$WORK')"
+"$PY" -m pytest -q -p no:cacheprovider -x \
+  tests/test_kmeans_*.py tests/test_select_*.py tests/test_gather_*.py tests/test_cluster_*.py \
+  tests/test_taylor_*.py tests/test_forecast_residual.py tests/test_propagate_*.py
