@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-import train_digits
+import judge_digits
 from clusca_ext import ClusCaConfig, cache, summary
 from clusca_ext.cli import app
 from clusca_ext.demo.judge import Classifier, estimate, psnr
@@ -62,9 +62,9 @@ def test_one_line_makes_it_cached(pipeline):
 
 def test_the_classifier_is_scikit_learns():
     """The stored tensors say what scikit-learn's model trained the same way says."""
-    images, labels = train_digits.digits()
-    trained = train_digits.classifier(images, labels)[0]
-    expected = torch.from_numpy(trained.predict(train_digits.pixels(images)))
+    images, labels = judge_digits.digits()
+    trained = judge_digits.classifier(images, labels)[0]
+    expected = torch.from_numpy(trained.predict(judge_digits.pixels(images)))
     assert (Classifier()(images) == expected).float().mean() >= 0.999
     assert (expected == labels).float().mean() >= 0.97
 

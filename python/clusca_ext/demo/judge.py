@@ -37,7 +37,7 @@ def psnr(images: Tensor, reference: Tensor) -> Tensor:
 class Classifier:
     """scikit-learn's ``MLPClassifier``, trained on real digits only, its weights as tensors.
 
-    It knows nothing of the generator; ``tools/train_digits.py`` trained and stored it.
+    It knows nothing of the generator; ``tools/judge_digits.py`` trained and stored it.
     """
 
     def __init__(self, folder: pathlib.Path = FOLDER) -> None:
