@@ -11,7 +11,7 @@ namespace {
 
 template <typename Gamma>
 Tensor run(const Tensor& forecast, const Tensor& computed, const Tensor& representatives,
-           const Tensor& cluster_ids, const Gamma& gamma, const std::string& rule) {
+           const Tensor& cluster_ids, const Gamma& gamma, const Text& rule) {
   const Check check("cluster_propagate", forecast, "forecast", 3, "[B, N, D]");
   const int64_t B = forecast.size(0), N = forecast.size(1), D = forecast.size(2);
   check.floating(forecast, "forecast");
@@ -34,12 +34,12 @@ Tensor run(const Tensor& forecast, const Tensor& computed, const Tensor& represe
 }
 
 Tensor by_value(const Tensor& forecast, const Tensor& computed, const Tensor& representatives,
-                const Tensor& cluster_ids, double gamma, std::string rule) {
+                const Tensor& cluster_ids, double gamma, const Text& rule) {
   return run(forecast, computed, representatives, cluster_ids, gamma, rule);
 }
 
 Tensor by_tensor(const Tensor& forecast, const Tensor& computed, const Tensor& representatives,
-                 const Tensor& cluster_ids, const Tensor& gamma, std::string rule) {
+                 const Tensor& cluster_ids, const Tensor& gamma, const Text& rule) {
   return run(forecast, computed, representatives, cluster_ids, gamma, rule);
 }
 

@@ -12,7 +12,7 @@ namespace {
 std::tuple<Tensor, Tensor> gather_representatives(
     const Tensor& tokens, const Tensor& representatives, const std::optional<Tensor>& shift,
     const std::optional<Tensor>& scale, double eps, const std::optional<Tensor>& weight,
-    const std::optional<Tensor>& bias, std::string norm) {
+    const std::optional<Tensor>& bias, const Text& norm) {
   const Check check("gather_representatives", tokens, "tokens", 3, "[B, N, D]");
   const int64_t B = tokens.size(0), N = tokens.size(1), D = tokens.size(2);
   check.floating(tokens, "tokens");
@@ -28,7 +28,7 @@ std::tuple<Tensor, Tensor> gather_representatives(
   check.affine(bias, "bias", D);
   check.require(eps >= 0, "eps must be at least 0, got ", eps);
   const Norm kind = check.one_of<Norm>(
-      norm, "norm", {{"layer", Norm::kLayer}, {"rms", Norm::kRms}, {"none", Norm::kNone}});
+      norm.value, "norm", {{"layer", Norm::kLayer}, {"rms", Norm::kRms}, {"none", Norm::kNone}});
   Tensor rows = torch::stable::new_empty(tokens, {B, K, D});
   Tensor modulated = torch::stable::new_empty(tokens, {B, K, D});
   dispatch(tokens.scalar_type(), [&](auto zero) {

@@ -11,7 +11,7 @@ namespace {
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> kmeans_fit(const Tensor& tokens,
                                                               const Tensor& centroids,
-                                                              std::string metric, int64_t max_iters,
+                                                              const Text& metric, int64_t max_iters,
                                                               double rtol) {
   const Check check = check_kmeans("kmeans_fit", tokens, centroids);
   const Metric by = metric_of(check, metric);

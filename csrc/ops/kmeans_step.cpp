@@ -10,7 +10,7 @@ namespace clusca {
 namespace {
 
 std::tuple<Tensor, Tensor, Tensor> kmeans_step(const Tensor& tokens, const Tensor& centroids,
-                                               std::string metric) {
+                                               const Text& metric) {
   const Check check = check_kmeans("kmeans_step", tokens, centroids);
   const Metric by = metric_of(check, metric);
   const KmeansLabels labels(tokens);

@@ -12,7 +12,7 @@ namespace {
 void run(const Check& check, const Tensor& x, const Tensor& factors, const Tensor& computed,
          const Tensor& representatives, const Tensor& cluster_ids,
          const std::optional<Tensor>& gate, Scalar gamma, const Weights& weights,
-         const std::string& rule) {
+         const Text& rule) {
   const int64_t B = x.size(0), N = x.size(1), D = x.size(2);
   const ClusterArguments arguments = clusters_of(check, x, computed, representatives, cluster_ids,
                                                  gamma, rule_of(check, rule), B, N, D);
@@ -32,7 +32,7 @@ void run(const Check& check, const Tensor& x, const Tensor& factors, const Tenso
 
 void by_value(const Tensor& x, const Tensor& factors, const Tensor& computed,
               const Tensor& representatives, const Tensor& cluster_ids,
-              const std::optional<Tensor>& gate, double gamma, double distance, std::string rule) {
+              const std::optional<Tensor>& gate, double gamma, double distance, const Text& rule) {
   const Check check = check_residual("propagate_residual_", x, factors, gate);
   run(check, x, factors, computed, representatives, cluster_ids, gate, gamma_of(check, gamma),
       weights_of(check, distance), rule);
@@ -41,7 +41,7 @@ void by_value(const Tensor& x, const Tensor& factors, const Tensor& computed,
 void by_tensor(const Tensor& x, const Tensor& factors, const Tensor& computed,
                const Tensor& representatives, const Tensor& cluster_ids,
                const std::optional<Tensor>& gate, const Tensor& gamma, const Tensor& weights,
-               std::string rule) {
+               const Text& rule) {
   const Check check = check_residual("propagate_residual_", x, factors, gate);
   run(check, x, factors, computed, representatives, cluster_ids, gate, gamma_of(check, gamma),
       weights_of(check, weights, x.size(0), factors.size(0)), rule);

@@ -8,6 +8,7 @@
 #include "kernels/clusters.h"
 #include "ops/backend.h"
 #include "ops/check.h"
+#include "ops/text.h"
 
 namespace clusca {
 
@@ -96,12 +97,12 @@ inline Scalar gamma_of(const Check& check, const Tensor& gamma) {
   return {static_cast<const float*>(gamma.const_data_ptr()), 0.f};
 }
 
-inline Metric metric_of(const Check& check, const std::string& metric) {
-  return check.one_of<Metric>(metric, "metric", {{"l2", Metric::kL2}, {"l1", Metric::kL1}});
+inline Metric metric_of(const Check& check, const Text& metric) {
+  return check.one_of<Metric>(metric.value, "metric", {{"l2", Metric::kL2}, {"l1", Metric::kL1}});
 }
 
-inline Rule rule_of(const Check& check, const std::string& rule) {
-  return check.one_of<Rule>(rule, "rule", {{"value", Rule::kValue}, {"delta", Rule::kDelta}});
+inline Rule rule_of(const Check& check, const Text& rule) {
+  return check.one_of<Rule>(rule.value, "rule", {{"value", Rule::kValue}, {"delta", Rule::kDelta}});
 }
 
 // Factors [O + 1, B, N, D] that come first.
