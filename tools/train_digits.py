@@ -1,6 +1,6 @@
 """Train the embedded model: a class-conditional DiT on scikit-learn's handwritten digits.
 
-    python tools/train_digits.py     # 4,000 steps, about an hour on two cores with AMX
+    python tools/train_digits.py     # 3,300 steps, about an hour on two cores
 
 Every step draws its batch, noise and labels from a generator seeded with (seed, step), so a run
 that was stopped goes on where it was. Activations are bfloat16, weights and moments float32.
@@ -141,10 +141,11 @@ def train(args: argparse.Namespace) -> dict:
     model.eval()  # loss_at drops labels, for all blocks at once
     args.state.parent.mkdir(parents=True, exist_ok=True)
     training = Training(model, args.state)
+    compiled = torch.compile(model)  # 15 % faster on a CPU: its GELU's backward is fused
     recent: list[float] = []
     start = time.perf_counter()
     while training.step < args.steps:
-        loss = loss_at(training.step, args.seed, args.batch, model, scheduler, images, labels)
+        loss = loss_at(training.step, args.seed, args.batch, compiled, scheduler, images, labels)
         training.update(loss, learning_rate(training.step, args.steps))
         recent = [*recent[-199:], loss.item()]
         if training.step % 100 == 0:
@@ -162,7 +163,7 @@ def train(args: argparse.Namespace) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=3300)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=FOLDER)
