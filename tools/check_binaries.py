@@ -42,12 +42,21 @@ def dynamic(library: Path) -> str:
 
 
 def local_memory(library: Path) -> list[str]:
-    """Kernels that use local memory or a stack. cuobjdump prints a line a function and chip."""
-    output = run("cuobjdump", "--dump-resource-usage", library)
-    found = re.findall(r"Function (\S+):\s*\n\s*(.*)", output)
-    if not found:
+    """Kernels that use local memory or a stack, by chip."""
+    found, chip, kernel = [], "", ""
+    usages = 0
+    for line in run("cuobjdump", "--dump-resource-usage", library).splitlines():
+        if match := re.search(r"arch = (sm_\w+)", line):
+            chip = match[1]
+        elif match := re.search(r"Function (\S+):", line):
+            kernel = match[1]
+        elif "REG:" in line:
+            usages += 1
+            if not ("STACK:0 " in line and "LOCAL:0 " in line):
+                found.append(f"{kernel} ({chip})")
+    if not usages:
         sys.exit("cuobjdump printed no resource usage")
-    return [name for name, usage in found if not re.search(r"STACK:0 .*LOCAL:0 ", usage + " ")]
+    return found
 
 
 def narrow_kernels(library: Path) -> list[str]:

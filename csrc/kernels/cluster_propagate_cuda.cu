@@ -6,7 +6,7 @@ namespace clusca {
 namespace {
 
 template <typename scalar_t, int kVec>
-__global__ __launch_bounds__(kTokenThreads) void cluster_propagate_kernel(
+__global__ __launch_bounds__(kTokenThreads, kTokenBlocks) void cluster_propagate_kernel(
     const ClusterPropagateParams<scalar_t> p) {
   const Token token(p);
   if (!token.exists) return;

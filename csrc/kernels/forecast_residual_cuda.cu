@@ -6,7 +6,7 @@ namespace clusca {
 namespace {
 
 template <typename x_t, typename f_t, int kVec>
-__global__ __launch_bounds__(kTokenThreads) void forecast_residual_kernel(
+__global__ __launch_bounds__(kTokenThreads, kTokenBlocks) void forecast_residual_kernel(
     const ForecastResidualParams<x_t, f_t> p) {
   const Token token(p);
   if (!token.exists) return;

@@ -21,7 +21,7 @@ struct Params {
 // to[row][d] <- from.row(b, first + row)[depth + d], zero beyond `rows` and D.
 template <int kRows, int kVec, typename T>
 __device__ inline void load_tile(float (&to)[kRows][kDepth + 1], const Tokens<T>& from, int64_t b,
-                                 int64_t first, int64_t rows, int64_t depth, int64_t D) {
+                                 int first, int rows, int depth, int D) {
   for (int i = threadIdx.x * kVec; i < kRows * kDepth; i += kThreads * kVec) {
     const int row = i / kDepth, d = i % kDepth;
     float value[kVec] = {};
@@ -36,12 +36,14 @@ __device__ inline void load_tile(float (&to)[kRows][kDepth + 1], const Tokens<T>
 // A thread owns tokens token, token + 16 of the block and clusters lane, lane + 8 of a panel.
 // Distances are summed term by term, so nothing cancels.
 template <typename scalar_t, Metric kMetric, int kVec>
-__global__ __launch_bounds__(kThreads) void kmeans_assign_kernel(const Params<scalar_t> params) {
+__global__ __launch_bounds__(kThreads, 8) void kmeans_assign_kernel(const Params<scalar_t> params) {
   const KmeansAssignParams<scalar_t>& p = params.assign;
   __shared__ float x[kTokens][kDepth + 1];
   __shared__ float c[kClusters][kDepth + 1];
-  const int64_t tiles = (p.N + kTokens - 1) / kTokens;
-  const int64_t b = blockIdx.x / tiles, first = blockIdx.x % tiles * kTokens;
+  const uint32_t tiles = static_cast<uint32_t>((p.N + kTokens - 1) / kTokens);
+  const int N = static_cast<int>(p.N), K = static_cast<int>(p.K), D = static_cast<int>(p.D);
+  const int64_t b = blockIdx.x / tiles;
+  const int first = static_cast<int>(blockIdx.x % tiles) * kTokens;
   if (params.converged.has(b)) return;
   const int lane = threadIdx.x % kLanes, token = threadIdx.x / kLanes;
 
@@ -49,11 +51,11 @@ __global__ __launch_bounds__(kThreads) void kmeans_assign_kernel(const Params<sc
   int32_t id[kOwnTokens];
   for (int t = 0; t < kOwnTokens; ++t) best[t] = INFINITY, id[t] = 0;
 
-  for (int64_t panel = 0; panel < p.K; panel += kClusters) {
+  for (int panel = 0; panel < K; panel += kClusters) {
     float sum[kOwnTokens][kOwnClusters] = {};
-    for (int64_t depth = 0; depth < p.D; depth += kDepth) {
-      load_tile<kTokens, kVec>(x, p.tokens, b, first, p.N, depth, p.D);
-      load_tile<kClusters, 1>(c, p.centroids, b, panel, p.K, depth, p.D);
+    for (int depth = 0; depth < D; depth += kDepth) {
+      load_tile<kTokens, kVec>(x, p.tokens, b, first, N, depth, D);
+      load_tile<kClusters, 1>(c, p.centroids, b, panel, K, depth, D);
       __syncthreads();
 #pragma unroll 8
       for (int d = 0; d < kDepth; ++d) {
@@ -72,10 +74,8 @@ __global__ __launch_bounds__(kThreads) void kmeans_assign_kernel(const Params<sc
     // Ascending clusters and a strict comparison: ties go to the lowest. NaN is never lower.
     for (int t = 0; t < kOwnTokens; ++t) {
       for (int k = 0; k < kOwnClusters; ++k) {
-        const int64_t cluster = panel + lane + k * kLanes;
-        if (cluster < p.K && sum[t][k] < best[t]) {
-          best[t] = sum[t][k], id[t] = static_cast<int32_t>(cluster);
-        }
+        const int cluster = panel + lane + k * kLanes;
+        if (cluster < K && sum[t][k] < best[t]) best[t] = sum[t][k], id[t] = cluster;
       }
     }
   }
@@ -88,8 +88,8 @@ __global__ __launch_bounds__(kThreads) void kmeans_assign_kernel(const Params<sc
         best[t] = distance, id[t] = cluster;
       }
     }
-    const int64_t n = first + token + t * (kThreads / kLanes);
-    if (lane == 0 && n < p.N) {
+    const int n = first + token + t * (kThreads / kLanes);
+    if (lane == 0 && n < N) {
       p.cluster_ids[b * p.N + n] = is_finite(best[t]) ? id[t] : 0;
       p.distances[b * p.N + n] = best[t];
     }

@@ -7,7 +7,7 @@ namespace {
 
 // A thread reads a packet of order 0 before it writes it, and no other thread touches it.
 template <typename scalar_t, int kVec>
-__global__ __launch_bounds__(kTokenThreads) void propagate_factors_kernel(
+__global__ __launch_bounds__(kTokenThreads, kTokenBlocks) void propagate_factors_kernel(
     const PropagateFactorsParams<scalar_t> p) {
   const Token token(p);
   if (!token.exists) return;

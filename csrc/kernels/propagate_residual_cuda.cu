@@ -6,7 +6,7 @@ namespace clusca {
 namespace {
 
 template <typename x_t, typename f_t, int kVec>
-__global__ __launch_bounds__(kTokenThreads) void propagate_residual_kernel(
+__global__ __launch_bounds__(kTokenThreads, kTokenBlocks) void propagate_residual_kernel(
     const PropagateResidualParams<x_t, f_t> p) {
   const Token token(p);
   if (!token.exists) return;

@@ -6,7 +6,7 @@ namespace clusca {
 namespace {
 
 template <typename scalar_t, int kVec>
-__global__ __launch_bounds__(kTokenThreads) void taylor_forecast_kernel(
+__global__ __launch_bounds__(kTokenThreads, kTokenBlocks) void taylor_forecast_kernel(
     const TaylorForecastParams<scalar_t> p) {
   const Token token(p);
   if (!token.exists) return;

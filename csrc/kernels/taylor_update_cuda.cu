@@ -6,7 +6,7 @@ namespace clusca {
 namespace {
 
 template <typename f_t, int kVec>
-__global__ __launch_bounds__(kTokenThreads) void taylor_update_kernel(
+__global__ __launch_bounds__(kTokenThreads, kTokenBlocks) void taylor_update_kernel(
     const TaylorUpdateParams<f_t> p) {
   const Token token(p);
   if (!token.exists) return;

@@ -9,6 +9,7 @@
 namespace clusca {
 
 constexpr int kTokenThreads = 128;  // D = 3072 bfloat16 is 384 packets: three a thread
+constexpr int kTokenBlocks = 8;  // a multiprocessor's, at least: 64 registers a thread, no spills
 
 // A block is x threads along a row and y rows, so that short rows still fill it.
 inline dim3 token_block(int64_t D, int vec) {
@@ -19,6 +20,7 @@ inline dim3 token_block(int64_t D, int vec) {
 
 template <typename Params>
 cudaError_t launch_tokens(void (*kernel)(Params), int vec, const Params& p, cudaStream_t stream) {
+  if (p.B * p.N > UINT32_MAX) return cudaErrorInvalidConfiguration;
   const dim3 block = token_block(p.D, vec);
   return launch(kernel, ceil_div(p.B * p.N, block.y), block, stream, p);
 }
@@ -29,9 +31,9 @@ struct Token {
 
   template <typename Params>
   __device__ explicit Token(const Params& p) {
-    const int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
+    const uint32_t row = blockIdx.x * blockDim.y + threadIdx.y, N = static_cast<uint32_t>(p.N);
     exists = row < p.B * p.N;
-    b = row / p.N, n = row % p.N;
+    b = row / N, n = row % N;  // in 64 bits a division is a call
   }
 };
 
@@ -108,8 +110,10 @@ struct CorrectionParams {
 };
 
 template <typename f_t>
-__global__ __launch_bounds__(kTokenThreads) void correction_kernel(const CorrectionParams<f_t> p) {
-  const int64_t b = blockIdx.x / p.clusters.K, k = blockIdx.x % p.clusters.K;
+__global__ __launch_bounds__(kTokenThreads,
+                             kTokenBlocks) void correction_kernel(const CorrectionParams<f_t> p) {
+  const uint32_t K = static_cast<uint32_t>(p.clusters.K);
+  const int64_t b = blockIdx.x / K, k = blockIdx.x % K;
   const int64_t token = p.clusters.representative(b, k, p.N);
   if (token < 0) return;
   const float gamma = p.clusters.gamma.get();
