@@ -93,6 +93,12 @@ def kernels(cpu: bool) -> list[Step]:
     return [*first, Step("bench_other_dtypes", 60, rest)]
 
 
+def demo(cpu: bool) -> Step:
+    """End to end: the embedded model, every cache against the full sampler."""
+    device = ("--samples", "2", "--steps", "8") if cpu else ("--device", "cuda")
+    return Step("demo", 15, (sys.executable, "bench/demo.py", *device), "bench/demo.py")
+
+
 def steps(cpu: bool) -> list[Step]:
-    listed = [*tests(cpu), *sanitizers(cpu), *profiles(), *kernels(cpu)]
+    listed = [*tests(cpu), demo(cpu), *sanitizers(cpu), *profiles(), *kernels(cpu)]
     return [step for step in listed if step.exists]

@@ -7,7 +7,6 @@ import torch
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from clusca_ext.info import build_info
 
@@ -41,7 +40,8 @@ def demo(
     Example: clusca demo --samples 64
     """
     # diffusers is slow to import, and the other commands do not need it
-    from clusca_ext.demo.comparison import HEADINGS, cells, compare
+    from clusca_ext.demo.comparison import compare
+    from clusca_ext.demo.table import render
 
     if not output.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {output.parent}")
@@ -54,13 +54,7 @@ def demo(
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         comparison = compare(samples, steps, INTERVALS, device, progress)
-    table = Table(title=comparison.title, title_justify="left")
-    for heading in HEADINGS:
-        table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
-    intervals = [result.sampled.row.interval for result in comparison.results]
-    for result, following in zip(comparison.results, [*intervals[1:], None], strict=True):
-        table.add_row(*cells(result), end_section=following != result.sampled.row.interval)
-    console.print(table)
+    console.print(render(comparison))
     for note in comparison.notes:
         console.print(note, highlight=False)
     comparison.picture.save(output)

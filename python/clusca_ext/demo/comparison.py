@@ -1,7 +1,8 @@
-"""The demo put together: the table, what is said below it, and the picture."""
+"""The demo put together: every row sampled and judged, what is said of it, and the picture."""
 
+import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image
 from rich.progress import Progress
@@ -12,17 +13,6 @@ from clusca_ext.demo.picture import draw
 from clusca_ext.demo.pipeline import NUM_CLASSES, DigitsPipeline, load_digits
 from clusca_ext.demo.rows import DEFAULT, FULL, Row, rows_of
 from clusca_ext.demo.run import Result, judge, sample
-
-HEADINGS = (
-    "method",
-    "full",
-    "cached",
-    "seconds",
-    "speed-up",
-    "PSNR, dB",
-    "over bounded, dB",
-    "recognised",
-)
 
 
 @dataclass(frozen=True)
@@ -43,22 +33,35 @@ class Comparison:
 
 
 def compare(
-    samples: int, steps: int, intervals: Sequence[int], device: str, progress: Progress
+    samples: int,
+    steps: int,
+    intervals: Sequence[int],
+    device: str,
+    progress: Progress,
+    repeats: int = 1,
 ) -> Comparison:
-    """Draw the same digits by every row; sample i is the digit i mod 10."""
+    """Draw the same digits by every row; sample i is the digit i mod 10.
+
+    With ``repeats`` all rows are drawn in turn so often, and seconds are the medians.
+    """
     pipeline = load_digits().to(device)
     pipeline.set_progress_bar_config(disable=True)
     labels = [i % NUM_CLASSES for i in range(samples)]
     rows = [Row(FULL, 0, steps, None)]
     for interval in intervals:
         rows += rows_of(interval, steps)
-    task = progress.add_task("warming up", total=sum(row.steps for row in rows))
+    task = progress.add_task("warming up", total=repeats * sum(row.steps for row in rows))
     sample(pipeline, Row(FULL, 0, 2, None), labels, lambda: None)
-    everything = []
-    for row in rows:
-        where = f", interval {row.interval}" if row.interval else ""
-        progress.update(task, description=row.name + where)
-        everything.append(sample(pipeline, row, labels, lambda: progress.advance(task)))
+    runs = []
+    for _ in range(repeats):
+        for row in rows:
+            where = f", interval {row.interval}" if row.interval else ""
+            progress.update(task, description=row.name + where)
+            runs.append(sample(pipeline, row, labels, lambda: progress.advance(task)))
+    everything = [
+        replace(runs[i], seconds=statistics.median(run.seconds for run in runs[i :: len(rows)]))
+        for i in range(len(rows))
+    ]
     progress.update(task, description="clusters and counts")
     results = judge(everything, labels)
     by_default = [result for result in results if result.sampled.row.name == DEFAULT]
@@ -69,22 +72,6 @@ def compare(
         results=tuple(results),
         notes=tuple(_flops_note(pipeline, result) for result in by_default),
         picture=draw(results, frames),
-    )
-
-
-def cells(result: Result) -> tuple[str, ...]:
-    """A result as a line of the table, under ``HEADINGS``."""
-    sampled = result.sampled
-    interval = f", interval {sampled.row.interval}" if sampled.row.interval else ""
-    return (
-        sampled.row.name + interval,
-        str(sampled.full),
-        str(sampled.cached),
-        f"{sampled.seconds:.1f}",
-        f"{result.speedup:.2f}x",
-        "-" if result.psnr is None else f"{result.psnr}",
-        "-" if result.over_bounded is None else f"{result.over_bounded:+}",
-        f"{result.recognised:.0%}",
     )
 
 

@@ -20,7 +20,7 @@ class Estimate:
     error: float
 
     def __format__(self, sign: str) -> str:
-        return f"{self.mean:{sign}.2f} ± {self.error:.2f}"
+        return f"{self.mean:{sign}.2f} ±{self.error:.2f}"
 
 
 def estimate(values: Tensor) -> Estimate:

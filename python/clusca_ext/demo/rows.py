@@ -52,7 +52,7 @@ def rows_of(interval: int, steps: int) -> list[Row]:
         ),
         BOUNDED: ClusCaConfig(schedule=by_interval, forecaster=bounded, corrector=none),
         "Taylor, bounded, even": ClusCaConfig(schedule=evenly, forecaster=bounded, corrector=none),
-        "ClusCa, as in the paper": ClusCaConfig(
+        "ClusCa, the paper's": ClusCaConfig(
             schedule=by_interval, forecaster=paper.forecaster, corrector=paper.corrector
         ),
         DEFAULT: ClusCaConfig(schedule=evenly),
