@@ -57,7 +57,7 @@ void check_pass(Random& random, const Shape& shape, Format format, Layout layout
   const std::string what =
       text(step ? "kmeans_step" : "kmeans_assign", shape, format, layout, variant);
   compare(what + "cluster_ids", emulated.cluster_ids, expected.cluster_ids);
-  compare(what + "distances", emulated.distances, expected.distances);
+  if (!step) compare(what + "distances", emulated.distances, expected.distances);  // returns none
   compare(what + "sums", emulated.sums, expected.sums);
   compare(what + "counts", emulated.counts, expected.counts);
 }
