@@ -68,7 +68,12 @@ def main(arguments: list[str]) -> None:
     from results import read
 
     paths = [pathlib.Path(name) for name in arguments] or sorted(FOLDER.glob("*.json"))
-    rows = [row for path in paths if not path.stem.endswith(("-run", "-demo")) for row in read(path)]
+    rows = [
+        row
+        for path in paths
+        if not path.stem.endswith(("-run", "-demo", "-placement"))
+        for row in read(path)
+    ]
     print(report(rows) if rows else f"nothing was measured: no rows in {FOLDER}")
 
 
