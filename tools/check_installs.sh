@@ -33,7 +33,7 @@ mkdir "$WORK/broken"
 printf '#!/bin/sh\nexit 3\n' >"$WORK/broken/nvcc" && chmod +x "$WORK/broken/nvcc"
 for case in "AUTO|$WORK/broken/nvcc|does not work" "ON|/nonexistent/nvcc|does not work"; do
   IFS='|' read -r cuda nvcc message <<<"$case"
-  if CLUSCA_CUDA=$cuda CUDACXX=$nvcc "$PYTHON" setup.py --version >"$WORK/log" 2>&1; then
+  if CLUSCA_CUDA=$cuda CUDACXX=$nvcc .venv/bin/python setup.py --version >"$WORK/log" 2>&1; then
     echo "CLUSCA_CUDA=$cuda with $nvcc went on" && exit 1
   fi
   grep -q "$message" "$WORK/log" || { cat "$WORK/log"; exit 1; }
