@@ -10,10 +10,11 @@ namespace clusca {
 template <typename scalar_t, typename Pool>
 std::vector<PackedCentroids> pack_centroids(const KmeansAssignParams<scalar_t>& p,
                                             const std::vector<int64_t>& rows, const Pool& pool) {
-  std::vector<PackedCentroids> packed(rows.size());
-  pool(static_cast<int64_t>(rows.size()), 1, [&](int64_t begin, int64_t end) {
+  std::vector<PackedCentroids> packed(rows.size(), PackedCentroids(p.K, p.D));
+  const int64_t panels = (p.K + kPanel - 1) / kPanel, count = rows.size() * panels;
+  pool(count, 1 + 4096 / p.D, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      packed[i] = PackedCentroids(p.metric, p.centroids, rows[i], p.K, p.D);
+      packed[i / panels].pack(p.metric, p.centroids, rows[i / panels], i % panels, p.K);
     }
   });
   return packed;
@@ -35,7 +36,7 @@ void launch_kmeans_assign(const KmeansAssignParams<scalar_t>& p, const Pool& poo
     for (int64_t i = begin; i < end; ++i) {
       const int64_t b = i / tiles, first = i % tiles * kTile;
       const int count = static_cast<int>(std::min<int64_t>(kTile, p.N - first));
-      tile.assign(p.metric, p.tokens, p.centroids, packed[b], b, first, count,
+      tile.assign(p.metric, p.tokens, p.centroids, packed[b], b, first, count, true,
                   p.cluster_ids + b * p.N + first, p.distances + b * p.N + first);
     }
   });

@@ -12,6 +12,9 @@ void assign_and_accumulate(const KmeansStepParams<scalar_t>& p, const std::vecto
                            const Pool& pool) {
   const KmeansAssignParams<scalar_t>& a = p.assign;
   const int64_t chunks = kmeans_chunks(a.N, a.K), length = kmeans_chunk_tokens(a.N, a.K);
+  // Of few clusters a tile has several tokens each, to add while they are in cache. Of many it has
+  // one or none, and reading the tokens again costs less than reading the sums.
+  const int64_t batch = a.K <= kPanel ? kTile : length;
   const auto packed = pack_centroids(a, rows, pool);
   pool(static_cast<int64_t>(rows.size()) * chunks, 1, [&](int64_t begin, int64_t end) {
     TokenTile<scalar_t> tile(a.K, a.D);
@@ -22,12 +25,15 @@ void assign_and_accumulate(const KmeansStepParams<scalar_t>& p, const std::vecto
       std::fill_n(sums, a.K * a.D, 0.f);
       std::fill_n(counts, a.K, 0);
       const int64_t last = std::min(a.N, (chunk + 1) * length);
-      for (int64_t first = chunk * length; first < last; first += kTile) {
-        const int count = static_cast<int>(std::min<int64_t>(kTile, last - first));
+      for (int64_t first = chunk * length; first < last; first += batch) {
+        const int64_t count = std::min(batch, last - first);
         int32_t* ids = a.cluster_ids + b * a.N + first;
         float* distances = a.distances + b * a.N + first;
-        tile.assign(a.metric, a.tokens, a.centroids, packed[i / chunks], b, first, count, ids,
-                    distances);
+        for (int64_t t = 0; t < count; t += kTile) {
+          tile.assign(a.metric, a.tokens, a.centroids, packed[i / chunks], b, first + t,
+                      static_cast<int>(std::min<int64_t>(kTile, count - t)), false, ids + t,
+                      distances + t);
+        }
         tile.accumulate(a.tokens, b, first, count, ids, distances, sums, counts);
       }
     }

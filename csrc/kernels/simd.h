@@ -11,6 +11,7 @@
 // mix, so that build asks for CLUSCA_NO_CLONES.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12 && \
     !defined(CLUSCA_NO_CLONES)
+#define CLUSCA_HAS_CLONES
 #define CLUSCA_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
 #define CLUSCA_CLONES
