@@ -15,7 +15,7 @@ def picked(cluster_ids, num_clusters, step, layer):
     for ids in cluster_ids.tolist():
         members = [[n for n, k in enumerate(ids) if k == c] for c in range(num_clusters)]
         rows.append([m[(step * 7 + layer * 3) % len(m)] if m else -1 for m in members])
-    return torch.tensor(rows, dtype=torch.int32)
+    return torch.tensor(rows, dtype=torch.int32, device=cluster_ids.device)
 
 
 def lloyd(tokens, centroids, metric, max_iters, rtol):
@@ -104,7 +104,7 @@ class PlainClusCa:
         x = x + gate_a * self._forecast((layer, "attn"))
         if self.corrector is None:
             return x + gate_m * self._forecast((layer, "mlp"))
-        batch = torch.arange(len(x)).unsqueeze(1)
+        batch = torch.arange(len(x), device=x.device).unsqueeze(1)
         tokens = picked(self.ids, self.centroids.shape[1], self.step, layer).long()
         modulated = block.norm3(x[batch, tokens]) * (1 + scale_m) + shift_m
         computed = block.ff(modulated)  # [B, K, D]
@@ -112,7 +112,10 @@ class PlainClusCa:
 
     def _propagate(self, key, computed, tokens):
         """M of every token, by the corrector's rule. [B, N, D]"""
-        gamma, batch = self.corrector.gamma, torch.arange(len(computed)).unsqueeze(1)
+        gamma, batch = (
+            self.corrector.gamma,
+            torch.arange(len(computed), device=computed.device).unsqueeze(1),
+        )
         own = computed[batch, self.ids]  # what each token's representative computed
         if self.corrector.persistent:
             f0 = self.factors[key][0].clone()
@@ -131,7 +134,7 @@ class PlainClusCa:
         if self.corrector is None:
             return
         if self.centroids is None:
-            batch = torch.arange(len(x)).unsqueeze(1)
+            batch = torch.arange(len(x), device=x.device).unsqueeze(1)
             self.centroids = x[batch, self.start]
         how = self.corrector
         fitted = [

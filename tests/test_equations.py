@@ -45,6 +45,7 @@ def plain_run(model, config, steps, samples):
     if corrector is not None:
         keys = random_keys(torch.tensor([0, 0]), -1, 64)
         start = keys.topk(corrector.num_clusters, dim=1).indices.expand(2 * samples, -1)
+        start = start.to(next(model.parameters()).device)
     plain = PlainClusCa(
         model, full, config.forecaster.order, config.forecaster.weights, corrector, start
     )
@@ -62,9 +63,9 @@ def plain_run(model, config, steps, samples):
     return sample(Model(), steps, samples)
 
 
-def assert_same_run(config, steps=12, samples=2):
+def assert_same_run(device, config, steps=12, samples=2):
     """Within rounding over a whole run: the sampler and the model carry it on from step to step."""
-    model = make_dit()
+    model = make_dit(device)
     expected = plain_run(model, config, steps, samples)
     with cache(model, config, **options(steps)):
         got = sample(model, steps, samples)
@@ -73,16 +74,18 @@ def assert_same_run(config, steps=12, samples=2):
 
 
 @pytest.mark.parametrize("samples", [1, 3])
-def test_the_papers_preset_over_fifty_steps(samples):
+def test_the_papers_preset_over_fifty_steps(samples, device):
     paper = ClusCaConfig.paper("dit")
     corrector = dataclasses.replace(paper.corrector, selection=PickedByRule())
-    assert_same_run(dataclasses.replace(paper, corrector=corrector), steps=50, samples=samples)
+    assert_same_run(
+        device, dataclasses.replace(paper, corrector=corrector), steps=50, samples=samples
+    )
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.1, 1.0])
 @pytest.mark.parametrize("rule", ["delta", "value"])
 @pytest.mark.parametrize("persistent", [False, True])
-def test_every_rule(rule, gamma, persistent):
+def test_every_rule(rule, gamma, persistent, device):
     if persistent and rule == "delta":
         with pytest.raises(ValueError, match='persistent=True needs rule="value"'):
             ClusterCorrector(rule=rule, persistent=True)
@@ -95,7 +98,7 @@ def test_every_rule(rule, gamma, persistent):
         share_cfg=False,
         selection=PickedByRule(),
     )
-    assert_same_run(ClusCaConfig(corrector=corrector))
+    assert_same_run(device, ClusCaConfig(corrector=corrector))
 
 
 @pytest.mark.parametrize(
@@ -109,15 +112,15 @@ def test_every_rule(rule, gamma, persistent):
     ],
     ids=str,
 )
-def test_every_forecaster_with_uneven_spacings(forecaster):
+def test_every_forecaster_with_uneven_spacings(forecaster, device):
     """Spacings 1, 2, 4, 3: differences are divided by their own."""
     schedule = ExplicitSchedule(steps=(0, 1, 3, 7, 10))
     config = ClusCaConfig(schedule=schedule, forecaster=forecaster, corrector=NoCorrection())
-    assert_same_run(config, steps=14)
+    assert_same_run(device, config, steps=14)
 
 
-def test_the_transcription_itself_is_the_model_on_full_steps():
-    model = make_dit()
+def test_the_transcription_itself_is_the_model_on_full_steps(device):
+    model = make_dit(device)
     config = ClusCaConfig(
         schedule=ExplicitSchedule(steps=tuple(range(6))), corrector=NoCorrection()
     )

@@ -80,10 +80,10 @@ def clusca_calls(recorder):
 
 
 @pytest.mark.parametrize("order", [0, 1, 4])
-def test_default_correction(order):
+def test_default_correction(order, device):
     corrector = ClusterCorrector(num_clusters=FEW)
     config = ClusCaConfig(forecaster=TaylorForecaster(order=order), corrector=corrector)
-    recorder = record_cached_step(make_dit(), config)
+    recorder = record_cached_step(make_dit(device), config)
     assert clusca_calls(recorder) == {
         "forecast_residual_": LAYERS,
         "gather_representatives": LAYERS,
@@ -93,18 +93,18 @@ def test_default_correction(order):
     assert recorder.normed_rows == []
 
 
-def test_no_correction():
-    recorder = record_cached_step(make_dit(), ClusCaConfig(corrector=NoCorrection()))
+def test_no_correction(device):
+    recorder = record_cached_step(make_dit(device), ClusCaConfig(corrector=NoCorrection()))
     assert clusca_calls(recorder) == {"forecast_residual_": 2 * LAYERS}
     assert recorder.allocated == ["aten::clone"]
     assert recorder.normed_rows == []
 
 
-def test_the_papers_rule():
+def test_the_papers_rule(device):
     corrector = ClusterCorrector(
         num_clusters=FEW, rule="value", persistent=True, selection=RandomPerLayer()
     )
-    recorder = record_cached_step(make_dit(), ClusCaConfig(corrector=corrector))
+    recorder = record_cached_step(make_dit(device), ClusCaConfig(corrector=corrector))
     assert clusca_calls(recorder) == {
         "forecast_residual_": 2 * LAYERS,
         "gather_representatives": LAYERS,
@@ -114,8 +114,8 @@ def test_the_papers_rule():
     assert recorder.normed_rows == []
 
 
-def test_attention_is_not_called_and_the_mlp_sees_representatives_only():
-    model = make_dit()
+def test_attention_is_not_called_and_the_mlp_sees_representatives_only(device):
+    model = make_dit(device)
     seen = collections.defaultdict(list)
     for block in model.transformer_blocks:
         block.attn1.register_forward_pre_hook(lambda m, a: seen["attn"].append(a[0].shape))
@@ -130,9 +130,9 @@ def test_attention_is_not_called_and_the_mlp_sees_representatives_only():
     assert cached_steps == 12 - len(seen["attn"]) // LAYERS > 0
 
 
-def test_the_input_of_the_first_block_is_left_alone():
+def test_the_input_of_the_first_block_is_left_alone(device):
     """A model may read its embedded input again: it must find what it left there."""
-    model = make_dit()
+    model = make_dit(device)
     inputs = []
 
     def keep(module, args, kwargs=None):

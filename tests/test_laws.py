@@ -25,17 +25,17 @@ PAPER = ClusCaConfig.paper("dit")
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("config", [ClusCaConfig(), PAPER], ids=["default", "paper"])
-def test_interval_1_is_the_untouched_model(config, dtype):
-    model = make_dit(dtype=dtype)
+def test_interval_1_is_the_untouched_model(config, dtype, device):
+    model = make_dit(device, dtype=dtype)
     expected = sample(model)
     every = dataclasses.replace(config, schedule=IntervalSchedule(interval=1))
     with cache(model, every, **options()):
         assert torch.equal(sample(model), expected)
 
 
-def test_full_steps_are_the_untouched_model():
+def test_full_steps_are_the_untouched_model(device):
     """From the same input: a run is compared up to its first cached step."""
-    model = make_dit()
+    model = make_dit(device)
     steps = [[], []]
     model.register_forward_hook(lambda module, args, out: steps[-1].append(out.sample))
     sample(model)
@@ -47,8 +47,8 @@ def test_full_steps_are_the_untouched_model():
     assert not torch.equal(cached[2], untouched[2])
 
 
-def test_disable_cache_restores_the_model():
-    model = make_dit()
+def test_disable_cache_restores_the_model(device):
+    model = make_dit(device)
     expected = sample(model)
     before = {name: dict(vars(module)) for name, module in model.named_modules()}
     enable_cache(model, **options())
@@ -60,8 +60,8 @@ def test_disable_cache_restores_the_model():
 
 
 @pytest.mark.parametrize("config", [ClusCaConfig(), PAPER], ids=["default", "paper"])
-def test_the_second_run_equals_the_first(config):
-    model = make_dit()
+def test_the_second_run_equals_the_first(config, device):
+    model = make_dit(device)
     with cache(model, config, **options()):
         first = sample(model)
         torch.manual_seed(1234)  # torch's own generators must not matter
@@ -70,8 +70,8 @@ def test_the_second_run_equals_the_first(config):
         assert torch.equal(sample(model), first)
 
 
-def test_order_0_without_correction_is_plain_reuse():
-    model = make_dit()
+def test_order_0_without_correction_is_plain_reuse(device):
+    model = make_dit(device)
     schedule = IntervalSchedule(interval=3, warmup=1)
     config = ClusCaConfig(schedule=schedule, forecaster=ReuseForecaster(), corrector=NoCorrection())
     kept, step = {}, [0]
@@ -95,9 +95,9 @@ def test_order_0_without_correction_is_plain_reuse():
 
 
 @pytest.mark.parametrize("rule", ["delta", "value"])
-def test_every_token_its_own_cluster_is_the_mlp_itself(rule):
+def test_every_token_its_own_cluster_is_the_mlp_itself(rule, device):
     """With gamma 1 and K = N a cached step's MLP is computed, on the forecast attention."""
-    model = make_dit()
+    model = make_dit(device)
     corrector = ClusterCorrector(num_clusters=64, gamma=1.0, rule=rule, max_iters=0)
     config = ClusCaConfig(
         schedule=ExplicitSchedule(steps=(0, 4)), forecaster=ReuseForecaster(), corrector=corrector
@@ -123,9 +123,9 @@ def test_every_token_its_own_cluster_is_the_mlp_itself(rule):
 @pytest.mark.parametrize(
     "config", [ClusCaConfig(), PAPER, ClusCaConfig(corrector=NoCorrection())], ids=str
 )
-def test_a_picture_does_not_depend_on_its_batch(config):
+def test_a_picture_does_not_depend_on_its_batch(config, device):
     """Beyond what the uncached model's own batch-dependent arithmetic makes of it."""
-    model = make_dit()
+    model = make_dit(device)
     batch = sample(model, samples=3)
     alone = [sample(model, samples=1, seed=0)]
     untouched = (batch[:1] - alone[0]).abs().max()
@@ -135,9 +135,9 @@ def test_a_picture_does_not_depend_on_its_batch(config):
     assert (batch[:1] - alone).abs().max() <= 4 * untouched + 1e-5
 
 
-def test_sharing_makes_guided_rows_agree():
+def test_sharing_makes_guided_rows_agree(device):
     """Where the conditions are the same, cond and uncond rows get the same corrections."""
-    model = make_dit()
+    model = make_dit(device)
     with torch.no_grad():
         for block in model.transformer_blocks:
             table = block.norm1.emb.class_embedder.embedding_table.weight
@@ -151,7 +151,7 @@ def test_sharing_makes_guided_rows_agree():
         torch.testing.assert_close(cond, uncond, rtol=1e-5, atol=1e-5)
 
 
-def test_error_of_half_precision_is_torchs_own():
+def test_error_of_half_precision_is_torchs_own(device):
     """Fused bfloat16 against float32: at most twice what plain reuse in bfloat16 is off by."""
     schedule = IntervalSchedule(interval=3, warmup=2)
     config = ClusCaConfig(
@@ -159,7 +159,7 @@ def test_error_of_half_precision_is_torchs_own():
     )
     runs = {}
     for dtype in (torch.float32, torch.bfloat16):
-        model = make_dit(dtype=dtype)
+        model = make_dit(device, dtype=dtype)
         untouched = sample(model).float()
         with cache(model, config, **options()):
             runs[dtype] = untouched, sample(model).float()

@@ -13,10 +13,8 @@ from op_samples import sample
 class Heap(ctypes.Structure):
     """What glibc's mallinfo2 says; see its manual page."""
 
-    _fields_ = [
-        (name, ctypes.c_size_t)
-        for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keep".split()
-    ]
+    _unused = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks")
+    _fields_ = [(name, ctypes.c_size_t) for name in (*_unused, "uordblks", "fordblks", "keepcost")]
 
 
 def bytes_in_use() -> int:
@@ -31,11 +29,11 @@ def test_calls_leave_no_memory_behind(name):
     packet, _, overload = name.partition(".")
     function = getattr(getattr(torch.ops.clusca, packet), overload or "default")
     args = sample(name, "cpu", N=5)
-    calls = 1000
+    calls = 2000
     for _ in range(20):
         function(*args)
     before = bytes_in_use()
     for _ in range(calls):
         function(*args)
-    # One string of 32 bytes a call would be 32,000.
-    assert bytes_in_use() - before < 8 * calls
+    # A string object is 32 bytes; what grows once, and not with the calls, is much less.
+    assert bytes_in_use() - before < 16 * calls

@@ -9,7 +9,7 @@ from clusca_ext.enable import cache_of
 from small_dit import make_dit
 
 
-def make_pipeline():
+def make_pipeline(device="cpu"):
     torch.manual_seed(0)
     vae = AutoencoderKL(
         in_channels=1,
@@ -23,7 +23,7 @@ def make_pipeline():
     transformer = make_dit(num_embeds_ada_norm=1000)
     pipe = DiTPipeline(transformer=transformer, vae=vae, scheduler=DDIMScheduler())
     pipe.set_progress_bar_config(disable=True)
-    return pipe
+    return pipe.to(device)
 
 
 def draw(pipe, labels=(1, 2), steps=8, guidance=4.0):
@@ -39,8 +39,8 @@ def draw(pipe, labels=(1, 2), steps=8, guidance=4.0):
     )
 
 
-def test_a_pipeline_in_one_line():
-    pipe = make_pipeline()
+def test_a_pipeline_in_one_line(device):
+    pipe = make_pipeline(device)
     untouched = draw(pipe)
     assert enable_cache(pipe) is pipe
     first = draw(pipe)
@@ -57,9 +57,9 @@ def test_a_pipeline_in_one_line():
     assert torch.equal(draw(pipe), untouched)
 
 
-def test_a_pipelines_guided_rows_are_paired():
+def test_a_pipelines_guided_rows_are_paired(device):
     """Clusters belong to samples where guidance doubles the rows, to rows where it does not."""
-    pipe = make_pipeline()
+    pipe = make_pipeline(device)
     enable_cache(pipe)
     draw(pipe)
     assert cache_of(pipe).clusters.groups == 2
@@ -68,8 +68,8 @@ def test_a_pipelines_guided_rows_are_paired():
     assert cache_of(pipe).clusters.groups == 1
 
 
-def test_an_exception_inside_a_pipeline():
-    pipe = make_pipeline()
+def test_an_exception_inside_a_pipeline(device):
+    pipe = make_pipeline(device)
     enable_cache(pipe)
     expected = draw(pipe)
     step = pipe.scheduler.step
@@ -88,6 +88,6 @@ def test_an_exception_inside_a_pipeline():
     assert torch.equal(draw(pipe), expected)
 
 
-def test_a_pipelines_own_timesteps_are_used():
+def test_a_pipelines_own_timesteps_are_used(device):
     with pytest.raises(ValueError, match="timesteps are a pipeline's own"):
-        enable_cache(make_pipeline(), timesteps=[3, 2, 1])
+        enable_cache(make_pipeline(device), timesteps=[3, 2, 1])
