@@ -28,4 +28,11 @@ def bench_kmeans_assign(measure, case):
     tokens, centroids, _ = args = arguments(case)
     labels = 8 * tokens.shape[0] * tokens.shape[1]  # int32 ids and float32 distances
     moved = nbytes(tokens, centroids) + labels
-    measure(ops.kmeans_assign, plain, args, bytes_moved=moved, fusible=fusible)
+    measure(
+        ops.kmeans_assign,
+        plain,
+        args,
+        bytes_moved=moved,
+        fusible=fusible,
+        multiply_adds=case.multiply_adds,
+    )

@@ -66,6 +66,7 @@ def bench_kmeans_fit(measure, case):
         plain,
         args,
         bytes_moved=nbytes(tokens, start),
+        multiply_adds=case.multiply_adds,
         passes=ITERATIONS + 1,  # the last one only labels
         in_parts=in_parts,
         comparable=case.dtype == torch.float32,  # rounded centroids take other paths

@@ -30,4 +30,11 @@ def bench_kmeans_step(measure, case):
     tokens, centroids, _ = args = arguments(case)
     labels = 4 * tokens.shape[0] * tokens.shape[1]
     moved = nbytes(tokens, centroids, centroids) + labels  # the sums are as large as the centroids
-    measure(ops.kmeans_step, plain, args, bytes_moved=moved, fusible=fusible)
+    measure(
+        ops.kmeans_step,
+        plain,
+        args,
+        bytes_moved=moved,
+        fusible=fusible,
+        multiply_adds=case.multiply_adds,
+    )

@@ -1,4 +1,6 @@
-"""The ways an op's work is done: ours, plain torch, compiled torch, and a copy of as many bytes."""
+"""The ways an op's work is done: ours, plain torch, compiled torch; and two roofs over all of them:
+a copy of as many bytes, and a matrix product of as many multiply-adds.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,10 +29,13 @@ class Work:
     fusible: Function | None = None  # a form of `eager` that torch.compile makes more of
     in_parts: Callable[[Function], Function] | None = None  # one whose parts only are compiled
     comparable: bool = True  # whether the results must agree
+    multiply_adds: int = 0  # what a pass must compute at least, where that can be what bounds it
 
     def call(self, impl: str, case: object) -> Call:
         if impl == "copy":
             return copying(self.bytes_moved, self.passes)
+        if impl == "gemm":
+            return multiplying(self.multiply_adds, self.passes)
         function = self.function(impl, case)
         if self.comparable and impl != "clusca":
             same_answer(self.ours, function, self.args)
@@ -79,6 +84,20 @@ def copying(bytes_moved: int, passes: int) -> Call:
             target.copy_(source)
 
     return copy
+
+
+def multiplying(multiply_adds: int, passes: int) -> Call:
+    """``passes`` float32 matrix products of so many multiply-adds: the library's best."""
+    inner = 256
+    left = torch.ones(max(1, multiply_adds // inner**2), inner, device=DEVICE)
+    right = torch.ones(inner, inner, device=DEVICE)
+    out = torch.empty_like(left)
+
+    def multiply() -> None:
+        for _ in range(passes):
+            torch.mm(left, right, out=out)
+
+    return multiply
 
 
 def same_answer(ours: Function, theirs: Function, args: tuple[Any, ...]) -> None:

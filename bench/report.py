@@ -1,6 +1,8 @@
 """Prints the results as markdown: python bench/report.py [RESULTS.json ...]
 
 Ratios are of medians of one run. Of CPUs nothing else is shown: they are shared, their times vary.
+"x at the roof" is the best peer's time over the roofline: that of a copy of the same bytes or of a
+matrix product with the same multiply-adds, whichever takes longer.
 """
 
 import pathlib
@@ -9,7 +11,10 @@ from collections import defaultdict
 
 FOLDER = pathlib.Path(__file__).parent / "results"
 PEERS = ("torch", "compile", "graph")
+ROOFS = ("copy", "gemm")
 MISSING = "not measured"
+CPU_GOAL = {"bfloat16": 3.0}  # best peer / ours; other dtypes:
+OTHER_GOAL = 1.5
 
 
 def ratio(value: float | None, ours: float | None) -> str:
@@ -20,33 +25,55 @@ def microseconds(value: float | None) -> str:
     return MISSING if value is None else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
-def cells(times: dict[str, float], peers: list[str], absolute: bool) -> list[str]:
-    """One case: times if wanted, each peer's time over ours, the best one's, a copy's."""
+def verdict(dtype: str, ours: float | None, best: float | None, roof: float | None) -> str:
+    """Whether a CPU row reaches its goal and, if not, whether the machine would let it."""
+    if not (ours and best and roof):
+        return MISSING
+    goal = CPU_GOAL.get(dtype, OTHER_GOAL)
+    if best / ours >= goal:
+        return "met"
+    return f"missed; {best / roof:.2f}x at the roof"
+
+
+def cpu_cells(times: dict[str, float], dtype: str) -> list[str]:
+    """Ratios: each peer's time over ours, the best one's, the roofs' over ours, the verdict."""
+    ours, peers = times.get("clusca"), PEERS[:2]
+    best = min((times[peer] for peer in peers if peer in times), default=None)
+    roofs = [times[roof] for roof in ROOFS if roof in times]
+    return [
+        *(ratio(times.get(peer), ours) for peer in peers),
+        ratio(best, ours),
+        *(f"{times[roof] / ours:.0%}" if ours and roof in times else "" for roof in ROOFS),
+        verdict(dtype, ours, best, max(roofs, default=None)),
+    ]
+
+
+def gpu_cells(times: dict[str, float], dtype: str) -> list[str]:
+    """Times, the best peer's over ours, a copy's over ours."""
     ours, copy = times.get("clusca"), times.get("copy")
-    measured = [times[peer] for peer in peers if peer in times]
-    found = [microseconds(times.get(impl)) for impl in ("clusca", *peers, "copy") if absolute]
-    if not absolute:
-        found += [ratio(times.get(peer), ours) for peer in peers]
-    found.append(ratio(min(measured, default=None), ours))
-    found.append(f"{copy / ours:.0%}" if copy and ours else MISSING)
-    return found
+    best = min((times[peer] for peer in PEERS if peer in times), default=None)
+    return [
+        *(microseconds(times.get(impl)) for impl in ("clusca", *PEERS, "copy")),
+        ratio(best, ours),
+        f"{copy / ours:.0%}" if copy and ours else MISSING,
+    ]
 
 
-def header(peers: list[str], absolute: bool) -> list[str]:
-    each = [f"{impl} us" for impl in ("clusca", *peers, "copy")] if absolute else list(peers)
-    return ["shape", "dtype", *each, "best peer / ours", "of copy bandwidth"]
+BEST = "best peer / ours"
+CPU_HEADER = [*PEERS[:2], BEST, "of copy speed", "of gemm speed", "goal"]
+GPU_HEADER = [*(f"{impl} us" for impl in ("clusca", *PEERS, "copy")), BEST, "of copy speed"]
 
 
 def table(rows: list[dict]) -> list[str]:
     """The rows of one op on one device."""
-    absolute = not rows[0]["device"].endswith("cores")
-    peers = [peer for peer in PEERS if absolute or peer != "graph"]
+    on_cpu = rows[0]["device"].endswith("cores")
+    cells, header = (cpu_cells, CPU_HEADER) if on_cpu else (gpu_cells, GPU_HEADER)
     times: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for row in rows:
         times[row["shape"], row["dtype"]][row["impl"]] = row["median_us"]
-    names = header(peers, absolute)
+    names = ["shape", "dtype", *header]
     lines = [names, ["---"] * len(names)]
-    lines += [[*case, *cells(by_impl, peers, absolute)] for case, by_impl in times.items()]
+    lines += [[*case, *cells(by_impl, case[1])] for case, by_impl in times.items()]
     return [f"| {' | '.join(line)} |" for line in lines]
 
 

@@ -59,6 +59,11 @@ class Case:
         return " ".join(words + [word for word in (self.metric, self.rule) if word])
 
     @property
+    def multiply_adds(self) -> int:
+        """Of the distances from every token to every centroid."""
+        return self.model.B * self.model.N * self.model.D * self.K
+
+    @property
     def dtype_name(self) -> str:
         return str(self.dtype).removeprefix("torch.")
 

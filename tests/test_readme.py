@@ -1,5 +1,6 @@
 """Every Python block of the README runs, and every file it names exists."""
 
+import json
 import re
 from pathlib import Path
 
@@ -38,3 +39,28 @@ def test_the_make_targets_it_names_exist():
     targets = set(re.findall(r"`?make (\w+)", README))
     assert {"demo", "test"} <= targets
     assert not [name for name in targets if not re.search(rf"^{name}:", makefile, re.MULTILINE)]
+
+
+def measured_rows():
+    """The demo's rows, as bench/demo.py wrote them on the machine that the README names."""
+    (path,) = ROOT.glob("bench/results/*-demo.json")
+    return json.loads(path.read_text())
+
+
+def test_its_table_is_what_was_measured():
+    for row in measured_rows():
+        cells = [row["impl"], f"{row['full']} + {row['cached']}", f"{row['speedup']:.2f}x"]
+        cells += [f"{row['recognised']:.0%}"]
+        cells += [f"{row['psnr_db'][0]:.2f} ± {row['psnr_db'][1]:.2f}"] if row["psnr_db"] else []
+        lines = [line.split(" | ") for line in README.splitlines() if line.startswith("| ")]
+        found = [line for line in lines if set(cells) <= {cell.strip(" |") for cell in line}]
+        assert len(found) == 1, row
+        assert row["device"] in README
+
+
+def test_the_default_is_as_fast_as_its_operations_say():
+    """On a CPU: at least 0.85 of the counted ratio, representatives and k-means included."""
+    defaults = [row for row in measured_rows() if row["impl"] == "ClusCa, default"]
+    assert len(defaults) == 2
+    for row in defaults:
+        assert row["speedup"] >= 0.85 * row["counted_speedup"]
