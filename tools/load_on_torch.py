@@ -58,9 +58,7 @@ def try_torch(version: str, wheel: Path, work: Path) -> None:
     subprocess.check_call([sys.executable, "-m", "venv", venv])
     pip = [venv / "bin/pip", "install", "--quiet"]
     subprocess.check_call([*pip, *PYTHON_PACKAGES])
-    subprocess.check_call(
-        [*pip, "--no-deps", "--index-url", "https://pypi.org/simple", f"torch=={version}"]
-    )
+    subprocess.check_call([*pip, "--no-deps", f"torch=={version}"])
     subprocess.check_call([*pip, "--no-deps", wheel])
     site = next(venv.glob("lib/python*/site-packages"))
     folders = [site / "torch/lib", site / "torch", site / "clusca_ext"]
