@@ -90,6 +90,23 @@ CLUSCA_INLINE half_t from_float<half_t>(float value) {
   return {static_cast<uint16_t>(((bits >> 16) & 0x8000u) | result)};
 }
 
+// Rows are worked on in blocks, and the next block is asked for before one begins: lines that are
+// only written would otherwise be waited for by the stores, one after the other. The last blocks of
+// a row ask for what follows it, most often the next row; a prefetch cannot fault.
+constexpr int64_t kBlock = 256;
+
+template <typename T>
+CLUSCA_INLINE void prefetch_next(const T* block) {
+  const char* next = reinterpret_cast<const char*>(block + kBlock);
+  for (size_t i = 0; i < kBlock * sizeof(T); i += 64) __builtin_prefetch(next + i);
+}
+
+template <typename T>
+CLUSCA_INLINE void prefetch_next_to_write(const T* block) {
+  const char* next = reinterpret_cast<const char*>(block + kBlock);
+  for (size_t i = 0; i < kBlock * sizeof(T); i += 64) __builtin_prefetch(next + i, 1);
+}
+
 template <typename T>
 CLUSCA_CLONES void convert_row(const T* from, float* to, int64_t D) {
 #pragma GCC ivdep

@@ -36,30 +36,36 @@ CLUSCA_CLONES void write_row_of(out_t* out, const RowInput<f_t>& in, int64_t D) 
   for (int i = 0; i < kCount; ++i) factors[i] = in.factors[i], weights[i] = in.weights[i];
   const float keep = in.keep;
   const float *correction = in.correction, *gate = in.gate;
+  for (int64_t first = 0; first < D; first += kBlock) {
+    const int64_t last = std::min(first + kBlock, D);
+    prefetch_next_to_write(out + first);
+    // As many lines as can be under way at once: of more, prefetchers that see the rows do better.
+    const int ahead = kCount * sizeof(f_t) <= 12 ? kCount : 1;
+    for (int i = 0; i < ahead; ++i) prefetch_next(factors[i] + first);
 #pragma GCC ivdep
-  for (int64_t d = 0; d < D; ++d) {
-    float m = weights[0] * to_float(factors[0][d]);
-#pragma GCC unroll 3
-    for (int i = 1; i < kCount; ++i) m += weights[i] * to_float(factors[i][d]);
-    if constexpr (kCorrected) m = keep * m + correction[d];
-    out[d] = from_float<out_t>(kInto == Into::kAdd ? to_float(out[d]) + gate[d] * m : m);
+    for (int64_t d = first; d < last; ++d) {
+      float m = weights[0] * to_float(factors[0][d]);
+#pragma GCC unroll 5
+      for (int i = 1; i < kCount; ++i) m += weights[i] * to_float(factors[i][d]);
+      if constexpr (kCorrected) m = keep * m + correction[d];
+      out[d] = from_float<out_t>(kInto == Into::kAdd ? to_float(out[d]) + gate[d] * m : m);
+    }
   }
 }
 
-// More factors than three are first summed into a block of floats: each count of its own would cost
+// More factors than five are first summed into a block of floats: each count of its own would cost
 // more code than it saves time.
 template <bool kCorrected, Into kInto, typename out_t, typename f_t>
 void write_long_row(out_t* out, const RowInput<f_t>& in, int64_t D) {
-  constexpr int64_t kBlock = 512;
   float sum[kBlock], ones[kBlock];
   std::fill_n(ones, kBlock, 1.f);
   for (int64_t d = 0; d < D; d += kBlock) {
     const int64_t size = std::min(kBlock, D - d);
     RowInput<f_t> part = in;
     for (int i = 0; i < in.count; ++i) part.factors[i] += d;
-    write_row_of<3, false, Into::kStore>(sum, part, size);
+    write_row_of<5, false, Into::kStore>(sum, part, size);
     part.gate = ones;
-    for (int i = 3; i < in.count; ++i) {
+    for (int i = 5; i < in.count; ++i) {
       part.factors[0] = in.factors[i] + d, part.weights[0] = in.weights[i];
       write_row_of<1, false, Into::kAdd>(sum, part, size);
     }
@@ -80,6 +86,10 @@ void write_row_counted(out_t* out, const RowInput<f_t>& in, int64_t D) {
       return write_row_of<2, kCorrected, kInto>(out, in, D);
     case 3:
       return write_row_of<3, kCorrected, kInto>(out, in, D);
+    case 4:
+      return write_row_of<4, kCorrected, kInto>(out, in, D);
+    case 5:
+      return write_row_of<5, kCorrected, kInto>(out, in, D);
     default:
       return write_long_row<kCorrected, kInto>(out, in, D);
   }
@@ -124,7 +134,11 @@ class GateRows {
 };
 
 // Rows a task should hold at least: enough elements that starting a thread is worth it.
-inline int64_t grain_rows(int64_t D) { return 1 + 16384 / D; }
+inline int64_t grain_rows(int64_t D) { return 1 + 32768 / D; }
+
+// Rows without gaps between them that an op takes as one long row, where it may: short rows cost
+// more than their elements.
+inline int64_t rows_together(int64_t D) { return D < 2048 ? 2048 / D : 1; }
 
 // correction[b, k] of clusters.h, one row of the workspace a cluster.
 template <typename f_t, typename Pool>
@@ -184,13 +198,16 @@ void propagate_tokens(const Tokens<out_t>& out, const Factors<f_t>& factors,
 template <Into kInto, typename out_t, typename f_t, typename Pool>
 void forecast_tokens(const Tokens<out_t>& out, const Factors<f_t>& factors, const Rows& gate,
                      int64_t B, int64_t N, int64_t D, const Pool& pool) {
+  const bool dense = out.token_stride == D && factors.token_stride == D;
+  const int64_t together = kInto == Into::kStore && dense ? rows_together(D) : 1;
   pool(B * N, grain_rows(D), [&](int64_t begin, int64_t end) {
     GateRows gates(gate, D);
-    for (int64_t row = begin; row < end; ++row) {
+    for (int64_t row = begin, rows; row < end; row += rows) {
       const int64_t b = row / N, n = row % N;
+      rows = std::min({together, end - row, N - n});
       RowInput<f_t> in = forecast_of(factors, b, n);
       if (kInto == Into::kAdd) in.gate = gates.row(b, n);
-      write_row<kInto>(out.row(b, n), in, D);
+      write_row<kInto>(out.row(b, n), in, rows * D);
     }
   });
 }
