@@ -45,9 +45,20 @@ echo "- pip install ."
 "$WORK/isolated/bin/pip" install --quiet .
 try_it "$WORK/isolated"
 
-echo "- a wheel"
+echo "- a source distribution: without some of the tests, as setuptools would have it"
+.venv/bin/python setup.py --quiet sdist --dist-dir "$WORK/sdist"
+files=$(tar -tzf "$WORK"/sdist/*.tar.gz)
+if grep -F /tests/ <<<"$files"; then echo "it must not hold them" && exit 1; fi
+
+echo "- a wheel: of this configuration alone, though another one was built here before"
+for folder in build/lib.*/clusca_ext; do touch "$folder/libclusca_cuda.so"; done
 "$WORK/isolated/bin/pip" wheel --quiet --no-deps --wheel-dir "$WORK/dist" .
 ls -l "$WORK/dist"
+files=$("$PYTHON" -m zipfile --list "$WORK"/dist/*.whl)
+for file in libclusca_ops.so _C. demo/digits/transformer/diffusion_pytorch_model.safetensors; do
+  grep -qF "clusca_ext/$file" <<<"$files" || { echo "no $file in the wheel" && exit 1; }
+done
+if grep -F libclusca_cuda.so <<<"$files"; then echo "the wheel must not hold it" && exit 1; fi
 "$WORK/isolated/bin/pip" uninstall --quiet --yes clusca_ext
 "$WORK/isolated/bin/pip" install --quiet "$WORK"/dist/*.whl
 try_it "$WORK/isolated"

@@ -21,7 +21,7 @@ from sklearn.neural_network import MLPClassifier
 from torch import Tensor
 
 NUM_CLASSES = 10
-GUIDANCE = 2.0
+GUIDANCE = 1.5
 FOLDER = Path(__file__).parents[1] / "python/clusca_ext/demo/digits"
 
 
