@@ -1,7 +1,8 @@
-"""The demo, measured: python bench/demo.py [--device cuda] [--samples 64] [--repeats 3]
+"""The demo, measured: python bench/demo.py [--samples 64] [--repeats 3]
 
 Every row of `clusca demo` in turn, so often; speed-ups are of median times. Rows go to
-bench/results/<machine>-demo.json, the README's table is printed, and the picture is drawn.
+bench/results/<machine>-demo.json, the README's table is printed, and the picture is drawn. It runs
+on the GPU where there is one.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from clusca_ext.demo.judge import Estimate
 from clusca_ext.demo.pipeline import load_digits
 from clusca_ext.demo.run import Result
 from results import FOLDER, Recorder, machine
+from timing import DEVICE
 
 INTERVALS = (4, 6)
 
@@ -69,7 +71,6 @@ def markdown(rows: list[dict]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--device", default="cpu")
     parser.add_argument("--samples", type=int, default=64)
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--repeats", type=int, default=3)
@@ -77,9 +78,9 @@ def main() -> None:
     options = parser.parse_args()
     with Progress(transient=True) as progress:
         comparison = compare(
-            options.samples, options.steps, INTERVALS, options.device, progress, options.repeats
+            options.samples, options.steps, INTERVALS, DEVICE, progress, options.repeats
         )
-    pipeline = load_digits().to(options.device)
+    pipeline = load_digits().to(DEVICE)
     pipeline.set_progress_bar_config(disable=True)
     recorder = Recorder(FOLDER / f"{machine()}-demo.json")
     shape = f"digits-demo B{options.samples} N256 D128, DDIM {options.steps} steps"

@@ -17,6 +17,7 @@ from clusca_ext.demo.pipeline import NUM_CLASSES, load_digits
 from clusca_ext.demo.rows import FULL, WARMUP, Row
 from clusca_ext.demo.run import sample
 from results import FOLDER, Recorder, machine
+from timing import DEVICE
 
 INTERVALS = (4, 6)
 TAILS = (0, 1, 2, 3, 5)
@@ -37,7 +38,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=32)
     parser.add_argument("--steps", type=int, default=50)
     options = parser.parse_args()
-    pipeline = load_digits()
+    pipeline = load_digits().to(DEVICE)
     pipeline.set_progress_bar_config(disable=True)
     labels = [i % NUM_CLASSES for i in range(options.samples)]
     recorder = Recorder(FOLDER / f"{machine()}-placement.json")

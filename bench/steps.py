@@ -95,8 +95,8 @@ def kernels(cpu: bool) -> list[Step]:
 
 def demo(cpu: bool) -> Step:
     """End to end: the embedded model, every cache against the full sampler."""
-    device = ("--samples", "2", "--steps", "8") if cpu else ("--device", "cuda")
-    return Step("demo", 15, (sys.executable, "bench/demo.py", *device), "bench/demo.py")
+    few = ("--samples", "2", "--steps", "8") if cpu else ()
+    return Step("demo", 15, (sys.executable, "bench/demo.py", *few), "bench/demo.py")
 
 
 def steps(cpu: bool) -> list[Step]:
