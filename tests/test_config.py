@@ -1,6 +1,7 @@
 """Configurations: validated, saved and read again."""
 
 import json
+import re
 
 import pytest
 
@@ -85,13 +86,31 @@ def test_missing_keys_take_their_defaults():
 
 
 class Mine:
+    """A schedule, a forecaster and a selection in one."""
+
+    order = 1
+
     def start(self, num_steps):
         return lambda step: True
 
+    def weights(self, distance, spacing):
+        return 1.0, 0.0
 
-def test_a_part_of_ones_own_runs_but_is_not_saved():
-    config = ClusCaConfig(schedule=Mine())
-    with pytest.raises(ValueError, match="schedule must be one of clusca_ext's classes, got Mine"):
+    def select(self, clusters, seed, layers):
+        return [clusters.cluster_ids[:, : clusters.num_clusters]] * layers
+
+
+@pytest.mark.parametrize(
+    "name, make",
+    [
+        ("schedule", lambda: ClusCaConfig(schedule=Mine())),
+        ("forecaster", lambda: ClusCaConfig(forecaster=Mine())),
+        ("selection", lambda: ClusCaConfig(corrector=ClusterCorrector(selection=Mine()))),
+    ],
+)
+def test_a_part_of_ones_own_is_taken_but_not_saved(name, make):
+    config = make()
+    with pytest.raises(ValueError, match=f"{name} must be one of clusca_ext's classes, got Mine"):
         config.to_dict()
 
 
@@ -102,13 +121,19 @@ def test_a_part_of_ones_own_runs_but_is_not_saved():
         ({"schedule": {"type": "EvenSchedule", "intervall": 4}}, "has no key 'intervall'"),
         ({"schedule": {"type": "Even"}}, "type of schedule must be one of .* got 'Even'"),
         ({"schedule": {"interval": 4}}, "type of schedule must be one of .* got None"),
-        ({"schedule": {"type": "NoCorrection"}}, "schedule must have a method start"),
+        ({"schedule": {"type": []}}, r"type of schedule must be one of .* got \[\]"),
+        ({"schedule": {"type": "NoCorrection"}}, "schedule must be an object with a method start"),
+        ({"schedule": "even"}, "schedule must be an object with a method start, got 'even'"),
+        ({"forecaster": None}, "forecaster must be an object with a method weights, got None"),
+        ({"corrector": None}, "corrector must be a ClusterCorrector or NoCorrection, got None"),
         ({"schedule": {"type": "ExplicitSchedule"}}, "ExplicitSchedule: .*steps"),
         ({"forecaster": {"type": "TaylorForecaster", "order": "1"}}, "order must be an integer"),
         ({"corrector": {"type": "ClusterCorrector", "gamma": 2}}, r"gamma must be in \[0, 1\]"),
         ({"storage": "lean"}, "storage must be \"per_block\", got 'lean'"),
         ({"version": 99}, "version must be 1, got 99"),
-        ({"seed": 0.5}, "seed must be an integer, got 0.5"),
+        ({"seed": 0.5}, "seed must be an integer in .* got 0.5"),
+        (None, "the configuration must be a dict, got None"),
+        ([], r"the configuration must be a dict, got \[\]"),
     ],
 )
 def test_rejects_a_wrong_file(values, message):
@@ -116,28 +141,93 @@ def test_rejects_a_wrong_file(values, message):
         ClusCaConfig.from_dict(values)
 
 
-@pytest.mark.parametrize("text, message", [("{", "must be a JSON file"), ("[]", "JSON object")])
-def test_rejects_what_is_not_a_configuration(text, message, tmp_path):
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"{", "must be a JSON file"),
+        (b"\xff{}", "must be a JSON file: 'utf-8' codec"),
+        (b"[]", "must hold a JSON object, got list"),
+    ],
+)
+def test_rejects_what_is_not_a_configuration(content, message, tmp_path):
     path = tmp_path / "config.json"
-    path.write_text(text)
-    with pytest.raises(ValueError, match=message):
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"config.json {message}"):
         ClusCaConfig.load(path)
+
+
+class WithoutOrder:
+    def weights(self, distance, spacing):
+        return (1.0,)
+
+
+def test_rejects_a_forecaster_without_an_order():
+    with pytest.raises(ValueError, match="order of forecaster must be an integer .* got None"):
+        ClusCaConfig(forecaster=WithoutOrder())
+
+
+@pytest.mark.parametrize(
+    "name, value, demand",
+    [
+        ("num_clusters", 0, "an integer of at least 1"),
+        ("num_clusters", 1.5, "an integer of at least 1"),
+        ("max_iters", -1, r"an integer in \[0, 1000000\]"),
+        ("max_iters", 2.5, r"an integer in \[0, 1000000\]"),
+        ("max_iters", 2**63 - 1, r"an integer in \[0, 1000000\]"),
+        ("gamma", True, "a number"),
+        ("gamma", "0.1", "a number"),
+        ("gamma", None, "a number"),
+        ("gamma", -0.1, r"in \[0, 1\]"),
+        ("gamma", float("nan"), r"in \[0, 1\]"),
+        ("rtol", True, "a number"),
+        ("rtol", "1e-4", "a number"),
+        ("rtol", -1e-4, "at least 0"),
+        ("rtol", float("nan"), "at least 0"),
+        ("rule", "mean", "one of .*"),
+        ("metric", "cos", "one of .*"),
+        ("persistent", "no", "True or False"),
+        ("share_cfg", "false", "True or False"),
+        ("share_cfg", 0, "True or False"),
+        ("source", 1.5, "the name or index of a block"),
+        ("source", True, "the name or index of a block"),
+        ("selection", "random", "an object with a method select"),
+        ("selection", None, "an object with a method select"),
+        ("selection", EvenSchedule(), "an object with a method select"),
+    ],
+)
+def test_rejects_of_a_corrector(name, value, demand):
+    got = re.escape(repr(value))
+    with pytest.raises(ValueError, match=f"^{name} must be {demand}, got {got}$"):
+        ClusterCorrector(**{name: value})
 
 
 @pytest.mark.parametrize(
     "make, message",
     [
         (lambda: ClusCaConfig.paper("sdxl"), "family must be one of .* got 'sdxl'"),
+        (lambda: ClusCaConfig.paper([]), r"family must be one of .* got \[\]"),
+        (lambda: ClusCaConfig(schedule=EvenSchedule), "schedule must be an object .* got <class"),
+        (
+            lambda: ClusCaConfig(forecaster=TaylorForecaster),
+            "forecaster must be an object with a method weights, got <class",
+        ),
+        (
+            lambda: ClusCaConfig(corrector=NoCorrection),
+            "corrector must be a ClusterCorrector or NoCorrection, got <class",
+        ),
+        (
+            lambda: ClusterCorrector(selection=RandomPerStep),
+            "selection must be an object with a method select, got <class",
+        ),
+        (lambda: GivenTokens(tokens=("a",)), "every one of tokens must be an integer .* got 'a'"),
+        (lambda: GivenTokens(tokens=(-2,)), "every one of tokens must be an integer .* got -2"),
+        (lambda: GivenTokens(tokens=(2**31,)), "every one of tokens must be .* got 2147483648"),
+        (lambda: GivenTokens(tokens=3), "tokens must be a sequence of integers, got 3"),
+        (lambda: ClusCaConfig(seed=2**63), "seed must be an integer in .* got 9223372036854775808"),
+        (lambda: ClusCaConfig(seed=True), "seed must be an integer in .* got True"),
         (lambda: ClusCaConfig(corrector=3), "corrector must be a ClusterCorrector .* got 3"),
-        (lambda: ClusCaConfig(forecaster=3), "forecaster must have a method weights, got 3"),
-        (lambda: ClusterCorrector(num_clusters=0), "num_clusters must be .* at least 1, got 0"),
-        (lambda: ClusterCorrector(gamma=-0.1), r"gamma must be in \[0, 1\], got -0.1"),
-        (lambda: ClusterCorrector(rule="mean"), "rule must be one of .* got 'mean'"),
-        (lambda: ClusterCorrector(metric="cos"), "metric must be one of .* got 'cos'"),
+        (lambda: ClusCaConfig(forecaster=3), "forecaster must be an object .* got 3"),
         (lambda: ClusterCorrector(persistent=True), 'persistent=True needs rule="value"'),
-        (lambda: ClusterCorrector(max_iters=-1), "max_iters must be .* at least 0, got -1"),
-        (lambda: ClusterCorrector(rtol=float("nan")), "rtol must be at least 0, got nan"),
-        (lambda: ClusterCorrector(source=1.5), "source must be the name or index of a block"),
     ],
 )
 def test_rejects(make, message):

@@ -54,9 +54,16 @@ def test_taylor_is_exact_on_a_line():
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: TaylorForecaster(order=-1), "order must be an integer of at least 0, got -1"),
-        (lambda: TaylorForecaster(order=8), "order must be at most 7, got 8"),
+        (lambda: TaylorForecaster(order=-1), r"order must be an integer in \[0, 7\], got -1"),
+        (lambda: TaylorForecaster(order=8), r"order must be an integer in \[0, 7\], got 8"),
+        (lambda: TaylorForecaster(bounded="false"), "bounded must be True or False, got 'false'"),
         (lambda: HermiteForecaster(order=1.0), "order must be an integer .* got 1.0"),
+        (lambda: HermiteForecaster(order=8), "order must be an integer .* got 8"),
+        (lambda: HermiteForecaster(bounded=None), "bounded must be True or False, got None"),
+        (lambda: HermiteForecaster(sigma="0.7"), "sigma must be a number, got '0.7'"),
+        (lambda: HermiteForecaster(sigma=True), "sigma must be a number, got True"),
+        (lambda: HermiteForecaster(sigma=-0.5), r"sigma must be in \(0, 1\], got -0.5"),
+        (lambda: HermiteForecaster(sigma=float("nan")), r"sigma must be in \(0, 1\], got nan"),
         (lambda: HermiteForecaster(sigma=0.0), r"sigma must be in \(0, 1\], got 0.0"),
         (lambda: HermiteForecaster(sigma=1.5), r"sigma must be in \(0, 1\], got 1.5"),
     ],

@@ -6,6 +6,7 @@ import pathlib
 from dataclasses import dataclass
 from typing import Any
 
+from clusca_ext.checks import integer, part
 from clusca_ext.correction import (
     ClusterCorrector,
     Corrector,
@@ -16,6 +17,7 @@ from clusca_ext.correction import (
     RandomPerStep,
 )
 from clusca_ext.forecast import (
+    MAX_ORDER,
     Forecaster,
     HermiteForecaster,
     ReuseForecaster,
@@ -63,17 +65,16 @@ class ClusCaConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, method in (("schedule", "start"), ("forecaster", "weights")):
-            if not callable(getattr(getattr(self, name), method, None)):
-                raise ValueError(f"{name} must have a method {method}, got {getattr(self, name)!r}")
+        part("schedule", self.schedule, "start")
+        part("forecaster", self.forecaster, "weights")
+        integer("order of forecaster", getattr(self.forecaster, "order", None), 0, MAX_ORDER)
         if not isinstance(self.corrector, Corrector):
             raise ValueError(
                 f"corrector must be a ClusterCorrector or NoCorrection, got {self.corrector!r}"
             )
         if self.storage != "per_block":
             raise ValueError(f'storage must be "per_block", got {self.storage!r}')
-        if not isinstance(self.seed, int) or isinstance(self.seed, bool):
-            raise ValueError(f"seed must be an integer, got {self.seed!r}")
+        integer("seed", self.seed, -(2**63), 2**63 - 1)
 
     @classmethod
     def paper(cls, family: str) -> "ClusCaConfig":
@@ -91,7 +92,7 @@ class ClusCaConfig:
             "flux": (5, 3, 1, 16, 0.005, 10, "last_double"),
             "hunyuan_video": (5, 1, 1, 32, 0.01, 10, "last_double"),
         }
-        if family not in settings:
+        if family not in list(settings):
             raise ValueError(f"family must be one of {list(settings)}, got {family!r}")
         interval, warmup, order, num_clusters, gamma, max_iters, source = settings[family]
         return cls(
@@ -125,6 +126,8 @@ class ClusCaConfig:
         Raises:
             ValueError: A key, class or value is not known.
         """
+        if not isinstance(values, dict):
+            raise ValueError(f"the configuration must be a dict, got {values!r}")
         values = dict(values)
         version = values.pop("version", VERSION)
         if version != VERSION:
@@ -145,8 +148,8 @@ class ClusCaConfig:
             ValueError: The file is not JSON, or ``from_dict`` refuses what it holds.
         """
         try:
-            values = json.loads(pathlib.Path(path).read_text())
-        except json.JSONDecodeError as error:
+            values = json.loads(pathlib.Path(path).read_text("utf-8"))
+        except ValueError as error:  # neither JSON nor UTF-8
             raise ValueError(f"{path} must be a JSON file: {error}") from None
         if not isinstance(values, dict):
             raise ValueError(f"{path} must hold a JSON object, got {type(values).__name__}")
@@ -175,10 +178,10 @@ def _build(cls: Any, values: dict[str, Any], where: str) -> Any:
             raise ValueError(f"{where} has no key {name!r}; it knows {known}")
         if isinstance(value, dict):
             value = dict(value)
-            part = value.pop("type", None)
-            if part not in _PARTS:
-                raise ValueError(f"type of {name} must be one of {list(_PARTS)}, got {part!r}")
-            value = _build(_PARTS[part], value, part)
+            kind = value.pop("type", None)
+            if kind not in list(_PARTS):  # a list has an answer for what cannot be hashed
+                raise ValueError(f"type of {name} must be one of {list(_PARTS)}, got {kind!r}")
+            value = _build(_PARTS[kind], value, kind)
         built[name] = value
     try:
         return cls(**built)

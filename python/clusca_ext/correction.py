@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from clusca_ext import ops
-from clusca_ext.checks import at_least
+from clusca_ext.checks import flag, integer, integers, number, part
 from clusca_ext.random_keys import random_keys
 
+MAX_ITERS = 1_000_000  # as kmeans_fit, whose workspace grows with it
+MAX_TOKEN = 2**31 - 1  # tokens are int32
 COLD_START = -1  # the layer whose keys draw the first centroids; real layers count from 0
 
 
@@ -76,7 +78,7 @@ class GivenTokens:
     tokens: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tokens", tuple(self.tokens))
+        object.__setattr__(self, "tokens", integers("tokens", self.tokens, -1, MAX_TOKEN))
 
     def select(self, clusters: "Clusters", seed: Tensor, layers: int) -> Sequence[Tensor]:
         if len(self.tokens) != clusters.num_clusters:
@@ -107,7 +109,7 @@ class ClusterCorrector:
         persistent: The paper's form of the value rule: corrections are written into the cached
             features and accumulate until the next full step.
         metric: ``"l2"`` or ``"l1"``, the distance of k-means.
-        max_iters: Iterations of k-means at most.
+        max_iters: Iterations of k-means at most, up to a million.
         rtol: Relative change of the centroids below which it stops.
         share_cfg: Rows of one sample under guidance share clusters and representatives, taken from
             the conditional one.
@@ -130,8 +132,13 @@ class ClusterCorrector:
     computes = True
 
     def __post_init__(self) -> None:
-        at_least("num_clusters", self.num_clusters, 1)
-        at_least("max_iters", self.max_iters, 0)
+        integer("num_clusters", self.num_clusters, 1)
+        integer("max_iters", self.max_iters, 0, MAX_ITERS)
+        number("gamma", self.gamma)
+        number("rtol", self.rtol)
+        flag("persistent", self.persistent)
+        flag("share_cfg", self.share_cfg)
+        part("selection", self.selection, "select")
         if not 0 <= self.gamma <= 1:
             raise ValueError(f"gamma must be in [0, 1], got {self.gamma}")
         for name, value, allowed in (
@@ -144,7 +151,7 @@ class ClusterCorrector:
             raise ValueError(f'persistent=True needs rule="value", got rule={self.rule!r}')
         if not self.rtol >= 0:
             raise ValueError(f"rtol must be at least 0, got {self.rtol}")
-        if not isinstance(self.source, (int, str)):
+        if not isinstance(self.source, (int, str)) or isinstance(self.source, bool):
             raise ValueError(f"source must be the name or index of a block, got {self.source!r}")
 
 
@@ -202,7 +209,11 @@ class Clusters:
         """Representatives of a cached step, ``[B, K]`` int32 for each layer."""
         self._seed[:, 1] = step
         seed = self._seed if len(self._seed) == len(self.cluster_ids) else self._seed[0]
-        chosen = self.corrector.selection.select(self, seed, layers)
+        chosen = list(self.corrector.selection.select(self, seed, layers))
+        if len(chosen) != layers:
+            raise ValueError(
+                f"selection must choose tokens for each of {layers} layers, got {len(chosen)}"
+            )
         # Most selections give all layers the same tensor: repeat it once.
         repeated = {id(tokens): tokens.repeat(self.groups, 1) for tokens in chosen}
         return [repeated[id(tokens)] for tokens in chosen]

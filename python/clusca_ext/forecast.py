@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from clusca_ext.checks import at_least
+from clusca_ext.checks import flag, integer, number
 
 MAX_ORDER = 7  # the operators take eight factors
 
@@ -26,12 +26,6 @@ class Forecaster(Protocol):
             spacing: Steps between its last two computations; None after the first. Differences
                 that history does not reach are zero, whatever their weight.
         """
-
-
-def _check_order(order: int) -> None:
-    at_least("order", order, 0)
-    if order > MAX_ORDER:
-        raise ValueError(f"order must be at most {MAX_ORDER}, got {order}")
 
 
 def _reuse(order: int) -> tuple[float, ...]:
@@ -70,7 +64,8 @@ class TaylorForecaster:
     bounded: bool = True
 
     def __post_init__(self) -> None:
-        _check_order(self.order)
+        integer("order", self.order, 0, MAX_ORDER)
+        flag("bounded", self.bounded)
 
     def weights(self, distance: int, spacing: int | None) -> tuple[float, ...]:
         if self.bounded and _is_beyond(distance, spacing):
@@ -95,7 +90,9 @@ class HermiteForecaster:
     bounded: bool = True
 
     def __post_init__(self) -> None:
-        _check_order(self.order)
+        integer("order", self.order, 0, MAX_ORDER)
+        flag("bounded", self.bounded)
+        number("sigma", self.sigma)
         if not 0 < self.sigma <= 1:
             raise ValueError(f"sigma must be in (0, 1], got {self.sigma!r}")
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from clusca_ext.checks import at_least
+from clusca_ext.checks import flag, integer, integers
 
 Mask = frozenset[tuple[int, str]]
 Decision = bool | Mask
@@ -62,8 +62,9 @@ class IntervalSchedule:
     last_full: bool = False
 
     def __post_init__(self) -> None:
-        at_least("interval", self.interval, 1)
-        at_least("warmup", self.warmup, 1)
+        integer("interval", self.interval, 1)
+        integer("warmup", self.warmup, 1)
+        flag("last_full", self.last_full)
 
     def is_full(self, step: int, num_steps: int | None = None) -> bool:
         last = self.last_full and num_steps is not None and step == num_steps - 1
@@ -97,9 +98,9 @@ class EvenSchedule:
     tail: int = 1
 
     def __post_init__(self) -> None:
-        at_least("interval", self.interval, 1)
-        at_least("warmup", self.warmup, 1)
-        at_least("tail", self.tail, 0)
+        integer("interval", self.interval, 1)
+        integer("warmup", self.warmup, 1)
+        integer("tail", self.tail, 0)
 
     def full_steps(self, num_steps: int) -> tuple[int, ...]:
         budget = IntervalSchedule(interval=self.interval, warmup=self.warmup)
@@ -127,9 +128,7 @@ class ExplicitSchedule:
     steps: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "steps", tuple(self.steps))
-        for step in self.steps:
-            at_least("every one of steps", step, 0)
+        object.__setattr__(self, "steps", integers("steps", self.steps, 0))
         if list(self.steps) != sorted(set(self.steps)) or self.steps[:1] != (0,):
             raise ValueError(f"steps must ascend and begin with 0, got {list(self.steps)}")
 
