@@ -6,6 +6,12 @@ import torch
 from clusca_ext import ops
 
 
+def shared(shape, strides):
+    """What is said of an argument that is written in place and overlaps itself."""
+    demand = "is written in place and no two of its elements may share memory"
+    return f"{demand}, got shape {shape} with strides {strides}"
+
+
 def assert_rejected(name, arguments, message, overload="default"):
     """The wrapper raises ValueError and the operator RuntimeError, with the same one sentence."""
     raw = getattr(getattr(torch.ops.clusca, name), overload)

@@ -208,7 +208,8 @@ def test_opcheck(dtype, device):
     "override, message",
     [
         *REJECTED,
-        ({"max_iters": -1}, "max_iters must be at least 0, got -1"),
+        ({"max_iters": -1}, "max_iters must be in [0, 1000000], got -1"),
+        ({"max_iters": 2**63 - 1}, f"max_iters must be in [0, 1000000], got {2**63 - 1}"),
         ({"rtol": -0.5}, "rtol must be at least 0, got -0.5"),
         ({"rtol": float("nan")}, "rtol must be at least 0, got nan"),
     ],

@@ -15,6 +15,7 @@ from cluster_cases import (
     rows_at,
 )
 from errors import assert_rejected
+from factor_cases import FACTORS, REJECTED_FACTORS, REJECTED_SHARED_FACTORS
 from inputs import (
     DTYPES,
     EXAMPLES,
@@ -179,35 +180,18 @@ def test_opcheck(overload, dtype, device):
 @pytest.mark.parametrize(
     "override, message",
     [
-        (
-            {"factors": torch.zeros(2, 9, 4)},
-            "factors must be [O + 1, B, N, D], got shape [2, 9, 4]",
-        ),
-        (
-            {"factors": torch.zeros(2, 2, 9, 4).int()},
-            "factors must be float32, float16 or bfloat16, got int32",
-        ),
-        ({"factors": torch.zeros(0, 2, 9, 4)}, "factors must hold 1 to 8 orders, got 0"),
-        ({"factors": torch.zeros(9, 2, 9, 4)}, "factors must hold 1 to 8 orders, got 9"),
-        ({"factors": torch.zeros(2, 2, 9, 0)}, "D of factors must be at least 1, got 0"),
-        (
-            {"factors": torch.zeros(2, 2, 4, 9).mT},
-            "factors must be dense in its last dimension, got stride 9",
-        ),
-        (
-            {"factors": torch.zeros(2, 1, 9, 4).expand(2, 2, 9, 4)},
-            "factors is written in place and must not be expanded, got stride 0 in dimension 1",
-        ),
-        ({"factors": torch.zeros(2, 2, 9, 4).half()}, "computed must be float16, got float32"),
+        *REJECTED_FACTORS,
+        *REJECTED_SHARED_FACTORS,
+        ({"factors": FACTORS.half()}, "computed must be float16, got float32"),
         *REJECTED_CLUSTERS,
     ],
 )
 def test_rejects(override, message):
-    arguments = {"factors": torch.zeros(2, 2, 9, 4)} | CLUSTERS | {"gamma": 0.3}
+    arguments = {"factors": FACTORS} | CLUSTERS | {"gamma": 0.3}
     assert_rejected("propagate_factors_", (arguments | override).values(), message)
 
 
 @pytest.mark.parametrize("gamma, message", REJECTED_GAMMAS)
 def test_rejects_a_gamma_tensor(gamma, message):
-    arguments = {"factors": torch.zeros(2, 2, 9, 4)} | CLUSTERS | {"gamma": gamma}
+    arguments = {"factors": FACTORS} | CLUSTERS | {"gamma": gamma}
     assert_rejected("propagate_factors_", arguments.values(), message, "tensor")

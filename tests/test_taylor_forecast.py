@@ -3,6 +3,7 @@ import torch
 
 from clusca_ext import ops, reference
 from errors import assert_rejected
+from factor_cases import FACTORS, REJECTED_FACTORS
 from inputs import by_dtype, by_layout, by_token_shape, laid_out, make_whole
 
 
@@ -108,27 +109,13 @@ def test_opcheck(overload, dtype, device):
 @pytest.mark.parametrize(
     "override, message",
     [
-        (
-            {"factors": torch.zeros(2, 9, 4)},
-            "factors must be [O + 1, B, N, D], got shape [2, 9, 4]",
-        ),
-        (
-            {"factors": torch.zeros(3, 2, 9, 4).int()},
-            "factors must be float32, float16 or bfloat16, got int32",
-        ),
-        ({"factors": torch.zeros(0, 2, 9, 4)}, "factors must hold 1 to 8 orders, got 0"),
-        ({"factors": torch.zeros(9, 2, 9, 4)}, "factors must hold 1 to 8 orders, got 9"),
-        ({"factors": torch.zeros(3, 2, 9, 0)}, "D of factors must be at least 1, got 0"),
-        (
-            {"factors": torch.zeros(3, 2, 4, 9).mT},
-            "factors must be dense in its last dimension, got stride 9",
-        ),
+        *REJECTED_FACTORS,
         ({"distance": float("inf")}, "distance must be finite, got inf"),
         ({"distance": float("nan")}, "distance must be finite, got nan"),
     ],
 )
 def test_rejects(override, message):
-    arguments = {"factors": torch.zeros(3, 2, 9, 4), "distance": 1.0} | override
+    arguments = {"factors": FACTORS, "distance": 1.0} | override
     assert_rejected("taylor_forecast", arguments.values(), message)
 
 
@@ -143,5 +130,5 @@ def test_rejects(override, message):
     ],
 )
 def test_rejects_weights(weights, message):
-    arguments = torch.zeros(3, 2, 9, 4), weights
+    arguments = FACTORS, weights
     assert_rejected("taylor_forecast", arguments, message, "tensor")

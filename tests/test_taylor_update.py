@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from clusca_ext import ops, reference
 from errors import assert_rejected
+from factor_cases import FACTORS, REJECTED_FACTORS, REJECTED_SHARED_FACTORS
 from inputs import (
     DTYPES,
     EXAMPLES,
@@ -169,31 +170,14 @@ def test_opcheck(overload, dtype, device):
     torch.library.opcheck(getattr(torch.ops.clusca.taylor_update_, overload), args)
 
 
-ARGUMENTS = {"factors": torch.zeros(3, 2, 9, 4), "feature": torch.zeros(2, 9, 4)}
+ARGUMENTS = {"factors": FACTORS, "feature": torch.zeros(2, 9, 4)}
 
 
 @pytest.mark.parametrize(
     "override, message",
     [
-        (
-            {"factors": torch.zeros(2, 9, 4)},
-            "factors must be [O + 1, B, N, D], got shape [2, 9, 4]",
-        ),
-        (
-            {"factors": torch.zeros(3, 2, 9, 4).double()},
-            "factors must be float32, float16 or bfloat16, got float64",
-        ),
-        ({"factors": torch.zeros(0, 2, 9, 4)}, "factors must hold 1 to 8 orders, got 0"),
-        ({"factors": torch.zeros(9, 2, 9, 4)}, "factors must hold 1 to 8 orders, got 9"),
-        ({"factors": torch.zeros(3, 2, 9, 0)}, "D of factors must be at least 1, got 0"),
-        (
-            {"factors": torch.zeros(3, 2, 4, 9).mT},
-            "factors must be dense in its last dimension, got stride 9",
-        ),
-        (
-            {"factors": torch.zeros(1, 2, 9, 4).expand(3, 2, 9, 4)},
-            "factors is written in place and must not be expanded, got stride 0 in dimension 0",
-        ),
+        *REJECTED_FACTORS,
+        *REJECTED_SHARED_FACTORS,
         (
             {"feature": torch.zeros(2, 8, 4)},
             "feature must have shape [2, 9, 4], got [2, 8, 4]",

@@ -11,6 +11,8 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace clusca {
 
@@ -129,12 +131,20 @@ class Check {
     stream_dtype(*t, name);
   }
 
-  // Written in place: no two elements may share memory.
+  // Written in place: no two elements may share memory. Each stride must lead beyond what the
+  // smaller ones reach, as it does in every view that slices and permutes.
   void writable(const Tensor& t, const char* name) const {
-    const auto sizes = t.sizes(), strides = t.strides();
-    for (size_t i = 0; i < sizes.size(); ++i) {
-      require(sizes[i] <= 1 || strides[i] != 0, name,
-              " is written in place and must not be expanded, got stride 0 in dimension ", i);
+    std::vector<std::pair<int64_t, int64_t>> dims;  // (stride, size)
+    for (int64_t i = 0; i < t.dim(); ++i) {
+      if (t.size(i) > 1) dims.emplace_back(t.stride(i), t.size(i));
+    }
+    std::sort(dims.begin(), dims.end());
+    int64_t reached = 0;
+    for (const auto& [stride, size] : dims) {
+      require(stride > reached, name,
+              " is written in place and no two of its elements may share memory, got shape ",
+              shape_of(t), " with strides ", Shape{t.strides().data(), t.strides().size()});
+      reached += (size - 1) * stride;
     }
   }
 

@@ -71,7 +71,7 @@ def kmeans_fit(
         tokens: What is clustered. [B, N, D]
         centroids: Where to start; not changed. [B, K, D] float32
         metric: ``"l2"`` (squared Euclidean distance) or ``"l1"``.
-        max_iters: Centroid updates at most; 0 only assigns.
+        max_iters: Centroid updates at most; 0 only assigns, a million is the most.
         rtol: Relative change below which a row has converged.
 
     Returns:
