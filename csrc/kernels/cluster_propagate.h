@@ -1,10 +1,11 @@
 // cluster_propagate: spread what the representatives computed over their clusters.
 //
-//   out[b, n] = computed[b, c]                                     n represents c = cluster_ids[b,
-//   n]
-//             = (1 - gamma) * forecast[b, n] + gamma * computed[b, c]                      value
-//             rule = forecast[b, n] + gamma * (computed[b, c] - forecast[b, rep[b, c]]) delta rule
-//             = forecast[b, n]                                          c has no representative
+//   out[b, n] = computed[b, c]                                         n represents c
+//             = (1 - gamma) * forecast[b, n] + gamma * computed[b, c]            value rule
+//             = forecast[b, n] + gamma * (computed[b, c] - forecast[b, rep])     delta rule
+//             = forecast[b, n]                                         c has no representative
+//
+// with c = cluster_ids[b, n] and rep = representatives[b, c].
 //
 // Memory bound: reads and writes one token tensor; computed (K << N) stays in cache. Float32
 // inside, rounded once. Deterministic: one writer per element, no atomics. Source: ClusCa, arXiv

@@ -16,11 +16,10 @@
 namespace clusca {
 
 struct Clusters {
-  Rows computed;  // [B, K, D]  what the representatives computed
-  Indices
-      representatives;  // [B, K]     token of each cluster; outside [0, N): the cluster is empty
-  Indices cluster_ids;  // [B, N]     cluster of each token; outside [0, K): keeps the forecast
-  float* correction;    // [B, K, D]  workspace, dense
+  Rows computed;            // [B, K, D]  what the representatives computed
+  Indices representatives;  // [B, K]     tokens; outside [0, N): the cluster is empty
+  Indices cluster_ids;      // [B, N]     outside [0, K): the token keeps the forecast
+  float* correction;        // [B, K, D]  workspace, dense
   int64_t K;
   Scalar gamma;
   Rule rule;

@@ -7,8 +7,7 @@
 namespace clusca {
 namespace {
 
-constexpr int kThreads =
-    256;  // K rows are few: the more threads a row has, the shorter its latency
+constexpr int kThreads = 256;  // K rows are few: more threads a row shorten its latency
 
 // value <- rows at offset, or `absent` where the argument was not given.
 template <int kVec>

@@ -44,8 +44,8 @@ class PackedCentroids {
     const float* aligned = reinterpret_cast<const float*>((address + 63) / 64 * 64);
     return aligned + (i * D + d) * kPanel;
   }
-  // What a score starts from: |c|^2 / 2 (l2), 0 (l1), infinity where there is no cluster. [panels *
-  // 16]
+  // What a score starts from: |c|^2 / 2 (l2), 0 (l1), infinity where there is no cluster.
+  // [panels * 16]
   const std::vector<float>& offsets() const { return offsets_; }
 
   int64_t panels = 0, D = 0;

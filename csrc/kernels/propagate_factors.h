@@ -1,9 +1,10 @@
 // propagate_factors_: the paper's persistent correction, an edit of the order-0 factor in place.
 //
-//   F0[b, n] = computed[b, c]                                      n represents c = cluster_ids[b,
-//   n]
+//   F0[b, n] = computed[b, c]                                      n represents c
 //            = gamma * computed[b, c] + (1 - gamma) * F0[b, n]     otherwise
 //            = F0[b, n]                                            c has no representative
+//
+// with c = cluster_ids[b, n].
 //
 // Memory bound: reads and writes order 0 once; higher orders are not touched. Float32 inside,
 // rounded once. Deterministic: one writer per element. Source: ClusCa, arXiv 2509.10312, as

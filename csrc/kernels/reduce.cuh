@@ -19,8 +19,8 @@ __device__ inline float warp_max(float value) {
   return value;
 }
 
-// The sum over a block, in every thread. All kThreads threads must call it; scratch holds kThreads
-// / 32 floats of shared memory.
+// The sum over a block, in every thread. All kThreads threads must call it; scratch is shared
+// memory of kThreads / 32 floats.
 template <int kThreads>
 __device__ inline float block_sum(float value, float* scratch) {
   constexpr int kWarps = kThreads / 32;

@@ -1,8 +1,9 @@
 // The one loop of the CPU's token ops: forecast a row, correct it, store it or add it to the
 // stream.
 //
-//   M = keep * sum_i weights_i * factors_i + correction       (correction: one row of the
-//   cluster's) out = M                       kStore out = out + gate * M          kAdd
+//   M   = keep * sum_i weights_i * factors_i + correction      the cluster's row
+//   out = M                                                    kStore
+//   out = out + gate * M                                       kAdd
 //
 // Everything a row needs is read once and its result written once; float32 inside.
 #pragma once
@@ -112,8 +113,8 @@ RowInput<f_t> forecast_of(const Factors<f_t>& factors, int64_t b, int64_t n) {
   return in;
 }
 
-// The gate's row as floats; ones where there is no gate. A [B, D] gate is converted once a batch
-// row.
+// The gate's row as floats; ones where there is no gate. A [B, D] gate is converted once for all
+// tokens.
 class GateRows {
  public:
   GateRows(const Rows& gate, int64_t D) : gate_(gate), D_(D), scratch_(D, 1.f) {}
