@@ -71,7 +71,7 @@ class CMakeBuild(build_ext):
     def build_extension(self, ext: Extension) -> None:
         torch_dir = find_torch()
         architectures = os.environ.get("CLUSCA_CUDA_ARCHITECTURES", "")
-        # One folder per configuration: no library of another one can get into the wheel.
+        # One folder per configuration: CMake caches what it found.
         key = re.sub(r"\W+", "-", f"{sys.implementation.cache_tag} {LOCAL_VERSION} {architectures}")
         build = ROOT / "build" / key.strip("-")
         options = {
@@ -90,12 +90,17 @@ class CMakeBuild(build_ext):
         subprocess.check_call(["cmake", "-S", ROOT, "-B", build, "-G", "Ninja", *defines])
         subprocess.check_call(["cmake", "--build", build])
         target = pathlib.Path(self.build_lib).resolve() / "clusca_ext"
+        for library in target.glob("*.so"):  # this folder serves all configurations in turn
+            library.unlink()
         subprocess.check_call(["cmake", "--install", build, "--prefix", target])
 
     def copy_extensions_to_source(self) -> None:
         """Editable installs: setuptools would copy _C alone."""
+        package = ROOT / "python/clusca_ext"
+        for library in package.glob("libclusca_*.so"):  # perhaps of another configuration
+            library.unlink()
         for library in pathlib.Path(self.build_lib, "clusca_ext").glob("*.so"):
-            shutil.copy2(library, ROOT / "python/clusca_ext")
+            shutil.copy2(library, package)
 
 
 version = os.environ.get("CLUSCA_VERSION") or (ROOT / "version.txt").read_text().strip()
