@@ -173,9 +173,9 @@ class Clusters:
     ) -> None:
         self.corrector = corrector
         self.groups, self.leader = groups, leader
-        self._seed = torch.stack([seeds, torch.zeros_like(seeds)], dim=1)  # [S, 2] or [1, 2]
+        self._seeds = seeds
         self.centroids: Tensor | None = None  # [S, K, D] float32
-        self.cluster_ids: Tensor  # [S, N] int32
+        self.cluster_ids: Tensor  # [S, N] int32, -1 where a token is in none
         self.distances: Tensor  # [S, N] float32
         self.row_ids: Tensor  # [B, N] int32: cluster_ids, repeated for every group
         self.iterations: list[Tensor] = []  # of every fit, int32 [S]
@@ -190,25 +190,27 @@ class Clusters:
         samples = len(tokens) // self.groups
         if len(tokens) % self.groups:
             raise ValueError(f"cfg_rows names {self.groups} equal groups, got {len(tokens)} rows")
-        if len(self._seed) not in (1, samples):
+        if len(self._seeds) not in (1, samples):
             raise ValueError(
-                f"seeds must be one for each of {samples} samples, got {len(self._seed)}"
+                f"seeds must be one for each of {samples} samples, got {len(self._seeds)}"
             )
         tokens = tokens[self.leader * samples : (self.leader + 1) * samples]
         tokens = tokens if tokens.stride(-1) == 1 else tokens.contiguous()
         if self.centroids is None:
             self.centroids = self._cold_start(tokens)
         how = self.corrector
-        self.cluster_ids, self.distances, self.centroids, _, iterations = ops.kmeans_fit(
+        ids, self.distances, self.centroids, _, iterations = ops.kmeans_fit(
             tokens, self.centroids, how.metric, how.max_iters, how.rtol
         )
+        # A token that is not finite is in no cluster: as representative it would spoil one.
+        self.cluster_ids = ids.where(self.distances < torch.inf, -1)
         self.row_ids = self.cluster_ids.repeat(self.groups, 1)
         self.iterations.append(iterations)
 
     def select(self, step: int, layers: int) -> list[Tensor]:
         """Representatives of a cached step, ``[B, K]`` int32 for each layer."""
-        self._seed[:, 1] = step
-        seed = self._seed if len(self._seed) == len(self.cluster_ids) else self._seed[0]
+        seed = self._seed(step)
+        seed = seed if len(seed) == len(self.cluster_ids) else seed[0]
         chosen = list(self.corrector.selection.select(self, seed, layers))
         if len(chosen) != layers:
             raise ValueError(
@@ -217,6 +219,10 @@ class Clusters:
         # Most selections give all layers the same tensor: repeat it once.
         repeated = {id(tokens): tokens.repeat(self.groups, 1) for tokens in chosen}
         return [repeated[id(tokens)] for tokens in chosen]
+
+    def _seed(self, step: int) -> Tensor:
+        """What the random choices of a step depend on, int64 [S, 2] or [1, 2]."""
+        return torch.stack([self._seeds, torch.full_like(self._seeds, step)], dim=1)
 
     def _cold_start(self, tokens: Tensor) -> Tensor:
         """K distinct tokens of every sample, drawn with its seed."""
@@ -228,6 +234,6 @@ class Clusters:
                 f"using {num_clusters} clusters",
                 stacklevel=2,
             )
-        keys = random_keys(self._seed, COLD_START, num_tokens)
+        keys = random_keys(self._seed(0), COLD_START, num_tokens)
         drawn = keys.topk(num_clusters, dim=1).indices.expand(samples, -1)
         return tokens.gather(1, drawn.unsqueeze(-1).expand(-1, -1, channels)).float()

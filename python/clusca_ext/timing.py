@@ -10,7 +10,7 @@ class StepTimes:
     """Durations by kind of step. On CUDA a step is a pair of events, elapsed when it is read."""
 
     def __init__(self, device: torch.device) -> None:
-        self._cuda = device.type == "cuda"
+        self._device, self._cuda = device, device.type == "cuda"
         self._marks: dict[str, list[tuple[object, object]]] = defaultdict(list)
         self._start: object = None
 
@@ -18,7 +18,7 @@ class StepTimes:
         if not self._cuda:
             return time.perf_counter()
         event = torch.cuda.Event(enable_timing=True)
-        event.record()
+        event.record(torch.cuda.current_stream(self._device))
         return event
 
     def start(self) -> None:
@@ -30,7 +30,7 @@ class StepTimes:
     def seconds(self) -> dict[str, list[float]]:
         """Duration of every step, by kind. Waits for the device."""
         if self._cuda:
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(self._device)
         return {
             kind: [self._elapsed(start, stop) for start, stop in marks]
             for kind, marks in self._marks.items()
