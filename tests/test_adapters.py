@@ -152,16 +152,28 @@ def run_by_name(model):
     "change, message",
     [
         ({"blocks": "layers"}, "blocks: Model has no 'layers'"),
-        ({"mlp": ("ff",)}, "module 'ff' of a block: Block has no 'ff'"),
+        ({"mlp": ("ff",), "norms": None}, "module 'ff' of a block: Block has no 'ff'"),
         ({"norms": {"mlp": "norm3"}}, "norm of 'mlp': Block has no 'norm3'"),
         ({"norms": {"mlp": "ada"}}, "the norm of module 'mlp' must be a LayerNorm, .* got Linear"),
         ({"order": ("mlp",)}, "order must hold the names of attention and mlp, got"),
+        ({"norms": {"atn": "norm1"}}, r"norms must be of \['attn', 'mlp'\], got one of 'atn'"),
+        ({"attention": "attn"}, "attention must be a tuple of names, got 'attn'"),
+        ({"attention": ("mlp",), "norms": None}, "attention and mlp must name modules, each once"),
+        ({"attention": (), "mlp": (), "norms": None}, r"must name modules, each once, got \[\]"),
+        ({"attention": ("forward",), "norms": None}, "must be a torch.nn.Module, got <bound"),
+        ({"blocks": "embed"}, "blocks must name a list of blocks, got Linear"),
+        ({"keeps_stream": (0, 3)}, "keeps_stream must name some of 3 blocks, got 3"),
     ],
 )
 def test_an_adapter_that_does_not_fit(change, message):
     model = Model(lambda dim: Block(dim, nn.LayerNorm))
     with pytest.raises(ValueError, match=message):
         enable_cache(model, adapter=BlockAdapter(**{**vars(DIT_LIKE), **change}))
+
+
+def test_an_adapter_of_another_type():
+    with pytest.raises(ValueError, match="adapter must be a BlockAdapter, got str"):
+        enable_cache(Model(lambda dim: Block(dim, nn.LayerNorm)), adapter="net.blocks")
 
 
 def test_a_modulation_of_another_length():

@@ -44,6 +44,7 @@ class ModuleExecutor:
 
     Attributes:
         computed: This step computes the module on all tokens, and keeps what it returns.
+        captures: How often it did; the cache demands once.
         corrected: On a cached step, representatives are computed and propagated.
         representatives: Tokens of this step. [B, K] int32
     """
@@ -58,11 +59,13 @@ class ModuleExecutor:
         self.correction = correction
         self.corrected = correction is not None and description.represents
         self.computed = False
+        self.captures = 0
         self.representatives: Tensor
 
     def capture(self, module: nn.Module, args: Args, output: Tensor) -> None:
         """Forward hook of the module: on a step that computes it, update its factors."""
         if self.computed:
+            self.captures += 1
             factors = self.feature.factors
             if factors is None:
                 factors = self.feature.allocate(output, output.shape)
@@ -87,10 +90,10 @@ class ModuleExecutor:
     ) -> None:
         correction, tokens = self.correction, self.representatives
         assert correction is not None
-        eps, weight, bias, norm = norm_arguments(self.norm, x.dtype)
+        eps, weight, bias, norm = norm_arguments(self.norm)
         _, rows = ops.gather_representatives(x, tokens, shift, scale, eps, weight, bias, norm)
-        computed = self.module(rows)
         factors, weights = self._factors(), self.feature.weights
+        computed = self.module(rows).to(factors.dtype)  # differs at most under autocast
         ids, gamma = correction.cluster_ids, correction.gamma
         if correction.persistent:
             ops.propagate_factors_(factors, computed, tokens, ids, gamma)

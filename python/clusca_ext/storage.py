@@ -38,11 +38,14 @@ class Feature:
         rates: ``1 / spacing`` for every order that has a past, else 0; what the next computation
             differs by. float32 [O]
         weights: The forecast's weights at this step. float32 [O+1]
+        dtype: Of the factors; None: the module's. Autocast's own where that is on: the stream may
+            be of no higher precision.
         clock: When the module was computed.
     """
 
     def __init__(self, order: int) -> None:
         self.order = order
+        self.dtype: torch.dtype | None = None
         self.factors: Tensor | None = None
         self.rates: Tensor
         self.weights: Tensor
@@ -57,12 +60,16 @@ class Feature:
         """Memory for the factors of a module that returns ``shape`` [B, N, D]."""
         if len(shape) != 3:
             raise ValueError(f"a cached module must return [B, N, D], got {list(shape)}")
-        self.factors = like.new_empty((self.order + 1, *shape))
+        self.factors = like.new_empty((self.order + 1, *shape), dtype=self.dtype or like.dtype)
         return self.factors
 
     def restart(self) -> None:
         """Forget the past; the memory stays for a run of the same shape."""
         self.clock = Clock()
+
+    def __deepcopy__(self, memo: object) -> "Feature":
+        """A copy of a cached model is not cached: it needs no memory."""
+        return Feature(self.order)
 
     def release(self) -> None:
         self.factors = None
@@ -83,3 +90,9 @@ class DeviceConstants:
                 tensor = tensor.pin_memory().to(self.device, non_blocking=True)
             self._made[values] = tensor
         return self._made[values]
+
+
+def autocast_dtype(device: torch.device) -> torch.dtype | None:
+    """What autocast computes in; None where it is off."""
+    on = torch.is_autocast_enabled(device.type)
+    return torch.get_autocast_dtype(device.type) if on else None

@@ -23,6 +23,8 @@ def describe(model: nn.Module, adapter: BlockAdapter | None = None) -> ModelDesc
         ValueError: There is no adapter for the model, or the one given does not fit it.
     """
     if adapter is not None:
+        if not isinstance(adapter, BlockAdapter):
+            raise ValueError(f"adapter must be a BlockAdapter, got {type(adapter).__name__}")
         return adapter.describe(model)
     for cls in type(model).__mro__:
         if cls.__name__ in _DESCRIBE:

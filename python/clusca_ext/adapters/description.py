@@ -1,11 +1,14 @@
 """What an adapter says of a model: its blocks, their modules, and nothing about how to run them."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from clusca_ext import reference
 
 Args = tuple[Any, ...]
 Kwargs = Mapping[str, Any]
@@ -67,6 +70,7 @@ class ModelDescription:
     Attributes:
         model: The module that is called once a step.
         blocks: Its blocks, in order.
+        latents: Finds what is denoised among the model's inputs.
         timestep: Finds the timestep among the model's inputs; None: it has none.
         stream_shape: Says from the model's inputs which shape [B, N, D] the stream will have, so
             that the cache is allocated before the first step; None: it is allocated during it.
@@ -78,10 +82,20 @@ class ModelDescription:
 
     model: nn.Module
     blocks: tuple[BlockDescription, ...]
+    latents: Callable[[Args, Kwargs], Any]
     timestep: Callable[[Args, Kwargs], Tensor | float | None] | None
     stream_shape: Callable[[Args, Kwargs], tuple[int, int, int]] | None = None
     sources: Mapping[str, int] = field(default_factory=dict)
     pairs: Callable[[Args, Kwargs], tuple[str, ...]] | None = None
+
+    def __post_init__(self) -> None:
+        places: dict[nn.Module, str] = {}
+        for index, block in enumerate(self.blocks):
+            for each in block.modules:
+                place = f"module {each.name!r} of block {index}"
+                if each.module in places:
+                    raise ValueError(f"{place} must be its own, got {places[each.module]} again")
+                places[each.module] = place
 
     def source(self, name: int | str) -> int:
         """Index of the block after which tokens are clustered."""
@@ -95,19 +109,53 @@ class ModelDescription:
         return index % len(self.blocks)
 
 
-def norm_arguments(norm: nn.Module | None, dtype: torch.dtype) -> tuple[Any, ...]:
+def norm_arguments(norm: nn.Module | None) -> tuple[Any, ...]:
     """``(eps, weight, bias, norm)`` of ``ops.gather_representatives`` for a norm."""
     if norm is None:
         return 0.0, None, None, "none"
     weight, bias = getattr(norm, "weight", None), getattr(norm, "bias", None)
     if isinstance(norm, nn.LayerNorm):
         return norm.eps, weight, bias, "layer"
-    eps = getattr(norm, "eps", None)
-    return torch.finfo(dtype).eps if eps is None else eps, weight, bias, "rms"
+    eps = getattr(norm, "eps", getattr(norm, "variance_epsilon", None))
+    # Torch's default is float32's, whatever the tokens': it normalises in float32.
+    return torch.finfo(torch.float32).eps if eps is None else eps, weight, bias, "rms"
 
 
 def check_norm(norm: nn.Module | None, where: str) -> None:
-    known = norm is None or isinstance(norm, nn.LayerNorm) or "RMSNorm" in type(norm).__name__
-    if not known:
-        got = type(norm).__name__
+    """By its name, and by what it makes of two rows."""
+    got = type(norm).__name__
+    if norm is not None and not isinstance(norm, nn.LayerNorm) and "RMSNorm" not in got:
         raise ValueError(f"the norm of {where} must be a LayerNorm, an RMSNorm or None, got {got}")
+    if norm is not None and not _is_as_described(norm):
+        raise ValueError(
+            f"the norm of {where} must return normalised tokens * weight + bias, over the last "
+            f"dimension, got a {got} that returns something else"
+        )
+
+
+def _is_as_described(norm: nn.Module) -> bool:
+    eps, weight, bias, kind = norm_arguments(norm)
+    shape = getattr(norm, "normalized_shape", (16,)) if weight is None else weight.shape
+    like = torch.empty(0) if weight is None else weight
+    if len(shape) != 1 or like.is_meta:
+        return len(shape) == 1
+    rows = torch.randn(1, 2, *shape, generator=torch.Generator().manual_seed(0)) + 0.5
+    rows = (rows * torch.tensor([[1.0], [0.01]])).to(like)  # in the second row eps matters
+    tokens = torch.arange(2, device=like.device)[None]
+    with torch.no_grad():
+        out = norm.forward(rows)  # not by a call: hooks are not for this
+        _, expected = reference.gather_representatives(
+            rows, tokens, eps=eps, weight=weight, bias=bias, norm=kind
+        )
+    tolerance = max(1e-4, 4 * torch.finfo(rows.dtype).eps)
+    return torch.allclose(out.float(), expected.float(), tolerance, tolerance)
+
+
+def named_input(model: nn.Module, which: int | str) -> Callable[[Args, Kwargs], Any]:
+    """Finds an input of the model's call, given by position or name; None where it is absent."""
+    names = list(inspect.signature(model.forward).parameters)
+    if isinstance(which, str):
+        position, name = names.index(which) if which in names else len(names), which
+    else:
+        position, name = which, names[which] if which < len(names) else ""
+    return lambda args, kwargs: args[position] if position < len(args) else kwargs.get(name)

@@ -13,6 +13,7 @@ from clusca_ext.adapters.description import (
     ModelDescription,
     Modulation,
     ModuleDescription,
+    named_input,
 )
 
 MODEL = "DiTTransformer2DModel"
@@ -20,12 +21,14 @@ MODEL = "DiTTransformer2DModel"
 
 def describe(model: nn.Module) -> ModelDescription:
     blocks: Any = model.transformer_blocks
+    latents, labels = named_input(model, "hidden_states"), named_input(model, "class_labels")
     return ModelDescription(
         model=model,
         blocks=tuple(_block(getattr(block, "_orig_mod", block)) for block in blocks),
-        timestep=lambda args, kwargs: args[1] if len(args) > 1 else kwargs.get("timestep"),
-        stream_shape=lambda args, kwargs: _stream_shape(model, args, kwargs),
-        pairs=lambda args, kwargs: _pairs(model, args, kwargs),
+        latents=latents,
+        timestep=named_input(model, "timestep"),
+        stream_shape=lambda args, kwargs: _stream_shape(model, latents(args, kwargs)),
+        pairs=lambda args, kwargs: _pairs(model, labels(args, kwargs)),
     )
 
 
@@ -69,14 +72,13 @@ def _block(block: Any) -> BlockDescription:
     return BlockDescription(block=block, modules=(attn, mlp), modulation=modulation)
 
 
-def _stream_shape(model: Any, args: Args, kwargs: Kwargs) -> tuple[int, int, int]:
-    B, _, height, width = (args[0] if args else kwargs["hidden_states"]).shape
+def _stream_shape(model: Any, latents: Tensor) -> tuple[int, int, int]:
+    B, _, height, width = latents.shape
     return B, (height // model.patch_size) * (width // model.patch_size), model.inner_dim
 
 
-def _pairs(model: Any, args: Args, kwargs: Kwargs) -> tuple[str, ...]:
+def _pairs(model: Any, labels: Any) -> tuple[str, ...]:
     """Guidance batches a sample twice, once with the null class; the labels say in which order."""
-    labels = args[2] if len(args) > 2 else kwargs.get("class_labels")
     if labels is None or len(labels) % 2:
         return ()
     null = torch.as_tensor(labels) == model.config.num_embeds_ada_norm

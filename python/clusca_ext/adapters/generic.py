@@ -14,6 +14,7 @@ from clusca_ext.adapters.description import (
     Modulation,
     ModuleDescription,
     check_norm,
+    named_input,
 )
 
 
@@ -33,8 +34,13 @@ class BlockAdapter:
             returns ``(shift, scale, gate)`` for each module, in the order of ``attention`` and
             ``mlp`` as they stand in ``order``; each is [B, D], [B, 1, D], [B, N, D] or None.
         order: Order of the modules in the block; default: ``attention``, then ``mlp``.
-        timestep: Name of the timestep among the model's keyword inputs, or its position among the
-            positional ones; None: the model has none, and the cache must be told the run's steps.
+        timestep: Name of the timestep among the model's inputs, or its position; None: the model
+            has none, and the cache must be told the run's steps.
+        latents: Name or position of what is denoised. Everything beside it and the timestep is
+            taken for conditions.
+        keeps_stream: The blocks whose input the model reads again later, as U-ViT does for its long
+            skips: their indices, or True for all. Such an input is copied, else a cached step
+            would change it.
 
     Example:
         A block as in facebookresearch/DiT::
@@ -56,6 +62,24 @@ class BlockAdapter:
     norms: dict[str, str] | None = None
     order: tuple[str, ...] | None = None
     timestep: str | int | None = None
+    latents: str | int = 0
+    keeps_stream: bool | tuple[int, ...] = False
+
+    def __post_init__(self) -> None:
+        for field, value in (("attention", self.attention), ("mlp", self.mlp)):
+            if not isinstance(value, tuple) or not all(isinstance(name, str) for name in value):
+                raise ValueError(f"{field} must be a tuple of names, got {value!r}")
+        names = (*self.attention, *self.mlp)
+        if not names or len(set(names)) != len(names):
+            raise ValueError(f"attention and mlp must name modules, each once, got {list(names)}")
+        if self.order is not None and sorted(self.order) != sorted(names):
+            raise ValueError(
+                f"order must hold the names of attention and mlp, got {list(self.order)} for "
+                f"{list(names)}"
+            )
+        for name in self.norms or {}:
+            if name not in names:
+                raise ValueError(f"norms must be of {list(names)}, got one of {name!r}")
 
     def describe(self, model: nn.Module) -> ModelDescription:
         """Describe a model.
@@ -64,27 +88,25 @@ class BlockAdapter:
             ValueError: A name is not found in the model, or a norm is not supported.
         """
         found = _attribute(model, self.blocks, "blocks")
-        blocks = [getattr(block, "_orig_mod", block) for block in found]
-        if not blocks:
-            raise ValueError(f"blocks must name a list of blocks, got an empty {self.blocks!r}")
+        if not isinstance(found, (nn.ModuleList, nn.Sequential, list, tuple)) or not len(found):
+            raise ValueError(f"blocks must name a list of blocks, got {found!r} at {self.blocks!r}")
+        count, keeps = len(found), self.keeps_stream
+        kept = range(count if keeps else 0) if isinstance(keeps, bool) else keeps
+        for index in kept:
+            if index not in range(count):
+                raise ValueError(f"keeps_stream must name some of {count} blocks, got {index!r}")
         return ModelDescription(
             model=model,
-            blocks=tuple(self._block(block) for block in blocks),
-            timestep=None if self.timestep is None else self._timestep,
+            blocks=tuple(
+                self._block(getattr(block, "_orig_mod", block), index in kept)
+                for index, block in enumerate(found)
+            ),
+            latents=named_input(model, self.latents),
+            timestep=None if self.timestep is None else named_input(model, self.timestep),
         )
 
-    def _timestep(self, args: Args, kwargs: Kwargs) -> Tensor | float | None:
-        if isinstance(self.timestep, int):
-            return args[self.timestep] if self.timestep < len(args) else None
-        return kwargs.get(str(self.timestep))
-
-    def _block(self, block: nn.Module) -> BlockDescription:
+    def _block(self, block: nn.Module, keeps_stream: bool) -> BlockDescription:
         order = self.order or (*self.attention, *self.mlp)
-        if sorted(order) != sorted((*self.attention, *self.mlp)):
-            raise ValueError(
-                f"order must hold the names of attention and mlp, got {list(order)} for "
-                f"{[*self.attention, *self.mlp]}"
-            )
 
         def modulation(x: Tensor, args: Args, kwargs: Kwargs) -> Sequence[Modulation]:
             given = self.modulation(block, x, *args[1:], **kwargs)
@@ -96,10 +118,16 @@ class BlockAdapter:
             return [Modulation(*each) for each in given]
 
         modules = tuple(self._module(block, name) for name in order)
-        return BlockDescription(block=block, modules=modules, modulation=modulation)
+        return BlockDescription(
+            block=block, modules=modules, modulation=modulation, keeps_stream=keeps_stream
+        )
 
     def _module(self, block: nn.Module, name: str) -> ModuleDescription:
         module = _attribute(block, name, f"module {name!r} of a block")
+        if not isinstance(module, nn.Module):
+            raise ValueError(
+                f"module {name!r} of a block must be a torch.nn.Module, got {module!r}"
+            )
         norm_name = (self.norms or {}).get(name)
         norm = _attribute(block, norm_name, f"norm of {name!r}") if norm_name else None
         check_norm(norm, f"module {name!r}")
