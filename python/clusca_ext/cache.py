@@ -16,10 +16,12 @@ from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import ClusterCorrector, Clusters
 from clusca_ext.executor import BlockExecutor, Correction, ModuleExecutor
-from clusca_ext.runs import Runs
+from clusca_ext.runs import Runs, signature_of
 from clusca_ext.schedule import Step
-from clusca_ext.storage import DeviceConstants, Feature
+from clusca_ext.storage import DeviceConstants, Feature, autocast_dtype
 from clusca_ext.timing import StepTimes
+
+_KEY = "_clusca_cache"  # of a model's __dict__: no submodule, nothing of its state
 
 
 class Cache:
@@ -66,11 +68,23 @@ class Cache:
         self._signature: object = None
         self._last_full: int | None = None
         self._handles: list[Any] = []
+        self._running = False  # between the two hooks of a step
+        self._keeps_source = False  # during a full step
 
     # ---- on and off
 
+    @staticmethod
+    def of(model: nn.Module) -> "Cache | None":
+        found = vars(model).get(_KEY)
+        return found if isinstance(found, Cache) and found.description.model is model else None
+
+    def __deepcopy__(self, memo: object) -> "Cache":
+        """A copied model is not cached: the hooks it was given pass it through."""
+        return self
+
     def install(self) -> None:
         model = self.description.model
+        vars(model)[_KEY] = self
         register = self._handles.append
         before, after = torch.compiler.disable(self._before), torch.compiler.disable(self._after)
         register(model.register_forward_pre_hook(before, with_kwargs=True, prepend=True))
@@ -84,7 +98,10 @@ class Cache:
             register(source.register_forward_hook(self._keep_source))
 
     def remove(self) -> None:
-        """Restore the model."""
+        """Restore the model; a second time does nothing."""
+        model = self.description.model
+        if self.of(model) is self:
+            del vars(model)[_KEY]
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
@@ -103,7 +120,12 @@ class Cache:
 
     @torch.no_grad()
     def _before(self, model: nn.Module, args: Args, kwargs: Kwargs) -> None:
-        signature = _signature(args, kwargs)
+        if model is not self.description.model:
+            return  # a copy
+        if self._running:  # what broke the last step off went past its end, as KeyboardInterrupt
+            self.restart()
+        self._running = True
+        signature = signature_of(args, kwargs)
         if signature != self._signature:
             self.restart()
             self._signature = signature
@@ -113,7 +135,7 @@ class Cache:
         step = Step(len(self.kinds), self.runs.num_steps, self._last_full, args, kwargs)
         computed = self._computed(self._decide(step))
         for key, module in self.modules.items():
-            module.computed = key in computed
+            module.computed, module.captures = key in computed, 0
             feature, clock = module.feature, module.feature.clock
             if module.computed:
                 feature.rates = self._constants.of(feature.known_rates(step.index))
@@ -125,22 +147,32 @@ class Cache:
         kind = "full" if len(computed) == len(self.modules) else "partial" if computed else "cached"
         for block in self.blocks:
             block.substituted = kind != "full"
+        self._keeps_source = kind == "full"
         if kind != "full" and self.correction is not None:
             self._choose_representatives(step.index)
         self.kinds.append(kind)
 
     @torch.no_grad()
     def _after(self, model: nn.Module, args: Args, kwargs: Kwargs, output: Any) -> None:
+        if model is not self.description.model:
+            return
+        self._running = self._keeps_source = False
         for block in self.blocks:
             block.substituted = False
-        computed = [module for module in self.modules.values() if module.computed]
-        for module in computed:
+        computed = {key: module for key, module in self.modules.items() if module.computed}
+        for module in computed.values():
             module.computed = False  # whoever calls it between steps is not cached
         if output is None:  # the step raised: what it left behind is not to be used
             self.restart()
             return
         step, kind = len(self.kinds) - 1, self.kinds[-1]
-        for module in computed:
+        for (index, name), module in computed.items():
+            if module.captures != 1:
+                self.restart()
+                raise ValueError(
+                    f"module {name!r} of block {index} must be called once in a step that computes "
+                    f"it, got {module.captures} calls"
+                )
             module.feature.clock.tick(step)
         if kind == "full":
             self._last_full = step
@@ -152,7 +184,9 @@ class Cache:
         self.times.stop(kind)
 
     def _begin_run(self, args: Args, kwargs: Kwargs) -> None:
-        like = _first_tensor(args, kwargs)
+        like = self.description.latents(args, kwargs)
+        if not isinstance(like, Tensor):
+            raise ValueError(f"latents must be a tensor among the model's inputs, got {like!r}")
         device = like.device
         self._decide = self.config.schedule.start(self.runs.num_steps)
         self._constants = DeviceConstants(device)
@@ -162,6 +196,7 @@ class Cache:
         shape = self.description.stream_shape
         for module in self.modules.values():
             module.feature.restart()
+            module.feature.dtype = autocast_dtype(device)
             if shape is not None and module.feature.factors is None:
                 module.feature.allocate(like, shape(args, kwargs))
         corrector = self.config.corrector
@@ -210,21 +245,5 @@ class Cache:
 
     def _keep_source(self, block: nn.Module, args: Args, output: Tensor) -> None:
         """Forward hook: what is clustered at the end of a full step."""
-        self._source_tokens = output
-
-
-def _first_tensor(args: Args, kwargs: Kwargs) -> Tensor:
-    for value in (*args, *kwargs.values()):
-        if isinstance(value, Tensor):
-            return value
-    raise ValueError("the model must be called with a tensor, got none")
-
-
-def _signature(args: Args, kwargs: Kwargs) -> object:
-    """What must not change within a run: shape, dtype and device of every input."""
-    inputs = [*enumerate(args), *kwargs.items()]
-    return [
-        (name, value.shape, value.dtype, value.device)
-        for name, value in inputs
-        if isinstance(value, Tensor)
-    ]
+        if self._keeps_source:
+            self._source_tokens = output

@@ -1,6 +1,5 @@
 """One line on, one line off."""
 
-import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -16,8 +15,6 @@ from clusca_ext.summary import Summary, summarize
 
 Target = TypeVar("Target")
 
-_caches: weakref.WeakKeyDictionary[nn.Module, Cache] = weakref.WeakKeyDictionary()
-
 
 def enable_cache(
     model: Target,
@@ -30,14 +27,18 @@ def enable_cache(
 ) -> Target:
     """Cache the features of a model, or of a pipeline's transformer.
 
+    Every call of the model is a step. The branches of guidance must come in one batch: separate
+    calls for each are refused where they are seen. A bare model's run begins where its timestep
+    does not descend, save that it may repeat once for a second-order step.
+
     Args:
         model: A model (compiled or not) or a diffusers pipeline.
         config: What to do; default: ``ClusCaConfig()``.
         adapter: Describes the blocks of a model that clusca_ext does not know.
         cfg_rows: How the batch rows of a bare model pair up under guidance: the names of equal,
             contiguous groups, such as ``("cond", "uncond")``. A pipeline's are known.
-        timesteps: The timesteps of a run of a bare model: the cache then knows its length. A
-            pipeline's are known.
+        timesteps: The timesteps of a run of a bare model, one for each call: the cache then knows
+            its length. They may ascend, as in flow matching. A pipeline's are known.
         seeds: A seed for each sample, for choices that do not depend on its place in a batch;
             default: ``config.seed`` for all.
 
@@ -51,7 +52,7 @@ def enable_cache(
     if not isinstance(config, ClusCaConfig):
         raise ValueError(f"config must be a ClusCaConfig, got {type(config).__name__}")
     transformer = _transformer(model)
-    if transformer in _caches:
+    if Cache.of(transformer) is not None:
         raise ValueError(
             f"{type(transformer).__name__} has a cache already: call disable_cache first"
         )
@@ -64,11 +65,9 @@ def enable_cache(
     else:
         if timesteps is not None:
             raise ValueError("timesteps are a pipeline's own, got some beside a pipeline")
-        runs = PipelineRuns(model)
+        runs = PipelineRuns(model, description)
         rows = rows or None
-    cache = Cache(description, config, runs, rows, seeds)
-    cache.install()
-    _caches[transformer] = cache
+    Cache(description, config, runs, rows, seeds).install()
     return model
 
 
@@ -79,7 +78,6 @@ def disable_cache(model: Target) -> Target:
         ValueError: There is no cache.
     """
     cache_of(model).remove()
-    del _caches[_transformer(model)]
     return model
 
 
@@ -87,10 +85,11 @@ def disable_cache(model: Target) -> Target:
 def cache(model: Target, config: ClusCaConfig | None = None, **options: Any) -> Iterator[Target]:
     """``enable_cache`` for the length of a ``with`` block."""
     enable_cache(model, config, **options)
+    enabled = cache_of(model)
     try:
         yield model
     finally:
-        disable_cache(model)
+        enabled.remove()  # unless the block did it
 
 
 def reset(model: object) -> None:
@@ -127,16 +126,17 @@ def _transformer(model: object) -> nn.Module:
 
 def cache_of(model: object) -> Cache:
     transformer = _transformer(model)
-    if transformer not in _caches:
+    found = Cache.of(transformer)
+    if found is None:
         raise ValueError(f"{type(transformer).__name__} has no cache: call enable_cache first")
-    return _caches[transformer]
+    return found
 
 
 def _bare_runs(description: ModelDescription, timesteps: Sequence[float] | Tensor | None) -> Runs:
     if timesteps is not None:
-        return KnownTimesteps(timesteps, description.timestep)
+        return KnownTimesteps(timesteps, description)
     if description.timestep is not None:
-        return RisingTimestep(description.timestep)
+        return RisingTimestep(description)
     raise ValueError(
         "the cache cannot tell where a run begins: give timesteps to enable_cache, or name the "
         "timestep of the model in its BlockAdapter"

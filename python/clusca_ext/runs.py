@@ -1,12 +1,13 @@
 """Where a run begins and which of its steps this is: three ways to know, best first."""
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
-from clusca_ext.adapters.description import Args, Kwargs
+from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 
 
 class Runs(Protocol):
@@ -28,13 +29,19 @@ class Runs(Protocol):
 
 
 class PipelineRuns:
-    """A pipeline's scheduler makes new timesteps for every run: nothing is read from the device."""
+    """A pipeline's scheduler makes new timesteps for every run: nothing is read from the device.
+
+    Somebody else may call the same model, with another scheduler: then a run begins again where
+    ``Course`` sees it.
+    """
 
     known_by = "the pipeline's scheduler"
 
-    def __init__(self, pipeline: Any) -> None:
+    def __init__(self, pipeline: Any, description: ModelDescription) -> None:
         self._pipeline = weakref.ref(pipeline)
+        self._description = description
         self._timesteps: Any = None
+        self._course: Course
         self._calls = 0
         self.num_steps: int | None = None
 
@@ -48,8 +55,10 @@ class PipelineRuns:
         timesteps = pipeline.scheduler.timesteps
         new = timesteps is not self._timesteps
         if new:
-            self._timesteps, self._calls = timesteps, 0
-            self.num_steps = len(timesteps)
+            self._timesteps, self.num_steps = timesteps, len(timesteps)
+            self._course = Course(timesteps, self._description)
+        if self._course.begins_again(args, kwargs, self._calls) or new:
+            self._calls = 0
         self._calls += 1
         if self._calls > len(timesteps):
             raise RuntimeError(
@@ -57,7 +66,7 @@ class PipelineRuns:
                 f"{self._calls} times: pipelines that call it more than once a timestep are not "
                 "supported"
             )
-        return new
+        return self._calls == 1
 
     def restart(self) -> None:
         self._timesteps = None
@@ -66,67 +75,156 @@ class PipelineRuns:
 class KnownTimesteps:
     """The caller gave the timesteps of a run: their number is its length.
 
-    A run that was broken off is noticed where the model's timestep can be read without waiting for
-    a device; elsewhere ``reset`` says so.
+    A run that was broken off is noticed where ``Course`` sees it; elsewhere ``reset`` says so.
     """
 
     known_by = "the timesteps given"
 
-    def __init__(
-        self,
-        timesteps: Sequence[float] | Tensor,
-        timestep: Callable[[Args, Kwargs], Tensor | float | None] | None,
-    ) -> None:
+    def __init__(self, timesteps: Sequence[float] | Tensor, description: ModelDescription) -> None:
         if len(timesteps) == 0:
             raise ValueError("timesteps must name at least one step, got none")
+        if isinstance(timesteps, Tensor):
+            timesteps = timesteps.tolist()
         self.num_steps: int | None = len(timesteps)
         self._calls = 0
-        self._rising = None if timestep is None else RisingTimestep(timestep)
+        self._course = Course(timesteps, description)
 
     def is_new(self, args: Args, kwargs: Kwargs) -> bool:
-        rising = self._rising
-        rose = (
-            rising is not None
-            and rising.costs_nothing(args, kwargs)
-            and rising.is_new(args, kwargs)
-        )
-        if rose or self._calls == self.num_steps:
+        again = self._course.begins_again(args, kwargs, self._calls)
+        if again or self._calls == self.num_steps:
             self._calls = 0
         self._calls += 1
         return self._calls == 1
 
     def restart(self) -> None:
         self._calls = 0
-        if self._rising is not None:
-            self._rising.restart()
+        self._course.restart()
 
 
 class RisingTimestep:
-    """A bare model: sampling descends, so a timestep that rises begins a run.
+    """A bare model: sampling descends, so a timestep that does not begins a run.
 
-    The timestep is read on the host once a call; equal ones are second-order calls.
+    The timestep is read on the host once a call. After a descent it may repeat once, under the same
+    conditions: the second call of a second-order step.
     """
 
     known_by = "the timestep, read on the host once a call"
 
-    def __init__(self, timestep: Callable[[Args, Kwargs], Tensor | float | None]) -> None:
+    def __init__(self, description: ModelDescription) -> None:
         self.num_steps: int | None = None
-        self._timestep = timestep
-        self._last: float | None = None
-
-    def costs_nothing(self, args: Args, kwargs: Kwargs) -> bool:
-        """Whether the timestep can be read without waiting for a device."""
-        given = self._timestep(args, kwargs)
-        return given is not None and not (isinstance(given, Tensor) and given.is_cuda)
+        self._watch = Watch(description)
+        self._rose = self._descended = False  # what the call before did
 
     def is_new(self, args: Args, kwargs: Kwargs) -> bool:
-        given = self._timestep(args, kwargs)
+        change = self._watch.read(args, kwargs)
+        rose, descended = change is not None and change > 0, change is not None and change < 0
+        if rose and self._rose:
+            raise ValueError(
+                "timestep must descend within a run, got three calls in a row that rise: tell the "
+                "cache the timesteps of a run, enable_cache(..., timesteps=...)"
+            )
+        second = change == 0 and self._descended
+        if second:
+            self._watch.require_same_conditions()
+        self._rose, self._descended = rose, descended
+        return not (descended or second)
+
+    def restart(self) -> None:
+        self._watch.restart()
+        self._rose = self._descended = False
+
+
+class Course:
+    """Sees that a run of known timesteps begins again before its end, or is called in branches.
+
+    Only where a call's timestep can be read without waiting for a device. The timesteps may ascend
+    or descend; where they do both, nothing is seen.
+    """
+
+    def __init__(self, timesteps: Sequence[float] | Tensor, description: ModelDescription) -> None:
+        hidden = isinstance(timesteps, Tensor) and timesteps.is_cuda
+        values = [] if hidden else [float(timestep) for timestep in timesteps]
+        signs = {(b > a) - (b < a) for a, b in zip(values, values[1:], strict=False)}
+        self._direction = 0 if signs >= {-1, 1} else sum(signs)
+        self._first_may_repeat = len(values) < 2 or values[0] == values[1]
+        self._watch = Watch(description)
+
+    def begins_again(self, args: Args, kwargs: Kwargs, calls: int) -> bool:
+        """Whether this call, after ``calls`` of the run, is the first of another."""
+        change = self._watch.read(args, kwargs) if self._watch.is_free(args, kwargs) else None
+        if change is None:
+            return False
+        if change == 0 and calls > 1:
+            self._watch.require_same_conditions()
+        first_again = change == 0 and calls == 1 and not self._first_may_repeat
+        return change * self._direction < 0 or first_again
+
+    def restart(self) -> None:
+        self._watch.restart()
+
+
+class Watch:
+    """The timestep and conditions of a call of the model, beside those of the call before."""
+
+    def __init__(self, description: ModelDescription) -> None:
+        self._description = description
+        self.restart()
+
+    def restart(self) -> None:
+        self._timestep: float | None = None
+        self._conditions: dict[int | str, Tensor] = {}
+        self._before: dict[int | str, Tensor] = {}
+
+    def _find(self, args: Args, kwargs: Kwargs) -> Tensor | float | None:
+        find = self._description.timestep
+        return None if find is None else find(args, kwargs)
+
+    def is_free(self, args: Args, kwargs: Kwargs) -> bool:
+        """Whether the timestep can be read without waiting for a device."""
+        given = self._find(args, kwargs)
+        return given is not None and not (isinstance(given, Tensor) and given.is_cuda)
+
+    def read(self, args: Args, kwargs: Kwargs) -> float | None:
+        """How far the timestep went since the call before; None at the first call."""
+        given = self._find(args, kwargs)
         if given is None:
             raise ValueError("timestep must be among the model's inputs, got none")
         now = float(given.flatten()[0]) if isinstance(given, Tensor) else float(given)
-        new = self._last is None or now > self._last
-        self._last = now
-        return new
+        change = None if self._timestep is None else now - self._timestep
+        latents = self._description.latents(args, kwargs)
+        self._before = self._conditions if change == 0 else {}
+        self._conditions = {
+            name: value
+            for name, value in tensors_of(args, kwargs)
+            if value is not latents and value is not given
+        }
+        self._timestep = now
+        return change
 
-    def restart(self) -> None:
-        self._last = None
+    def require_same_conditions(self) -> None:
+        """For a second call at one timestep: it may be a second-order step, but no other branch."""
+        for name, tensor in self._conditions.items():
+            before = self._before.get(name)
+            if before is not tensor and (before is None or not torch.equal(before, tensor)):
+                raise ValueError(
+                    f"input {name!r} must be the same in both calls at timestep {self._timestep}, "
+                    "got another: separate calls for each branch of guidance are not supported "
+                    'yet, batch the branches together and name their rows, cfg_rows=("cond", '
+                    '"uncond")'
+                )
+
+
+def tensors_of(args: Args, kwargs: Kwargs) -> list[tuple[int | str, Tensor]]:
+    """The tensors among the model's inputs, by position or name."""
+    inputs: list[tuple[int | str, Any]] = [*enumerate(args), *sorted(kwargs.items())]
+    return [(name, value) for name, value in inputs if isinstance(value, Tensor)]
+
+
+def signature_of(args: Args, kwargs: Kwargs) -> object:
+    """What must not change within a run: autocast, and shape, dtype and device of every input."""
+    autocast = [
+        (torch.is_autocast_enabled(device), torch.get_autocast_dtype(device))
+        for device in ("cpu", "cuda")
+    ]
+    tensors = tensors_of(args, kwargs)
+    return autocast, [(name, t.shape, t.dtype, t.device) for name, t in tensors]
