@@ -14,7 +14,8 @@ from clusca_ext import (
     enable_cache,
     summary,
 )
-from clusca_ext.adapters.description import check_norm
+from clusca_ext.adapters.description import check_norm, named_input
+from clusca_ext.enable import cache_of
 from test_adapters import DIT_LIKE, Block, Model, run
 
 REUSE = ClusCaConfig(
@@ -94,6 +95,41 @@ def test_a_module_that_is_not_called_once(calls):
     for _ in range(2):  # and again: nothing of it is used
         with pytest.raises(ValueError, match=CALLED.format("attn", calls)):
             run(model)
+
+
+@pytest.mark.parametrize("which", [1, "t"])
+def test_inputs_are_found_by_position_and_by_name(which):
+    find = named_input(make_model(), which)
+    assert find((1, 2), {}) == find((1,), {"t": 2}) == find((), {"t": 2, "x": 1}) == 2
+    assert find((1,), {}) is None
+    assert named_input(make_model(), "extra")((1, 2, 3), {"extra": 4}) == 4
+
+
+def test_a_wrapped_forward(model):
+    """As offloading wraps it: positions still have their names."""
+    original = model.forward
+    model.forward = lambda *args, **kwargs: original(*args, **kwargs)
+    find = named_input(model, "timestep")
+    assert find((1, 2, 3), {}) == find((1,), {"timestep": 2}) == 2
+
+
+@pytest.mark.parametrize("ends_in_norm", [False, True])
+def test_autocast_without_a_known_shape(ends_in_norm):
+    """Factors are allocated by a module's first output, which may be of higher precision."""
+    model = make_model()
+    if ends_in_norm:
+        for block in model.net.blocks:
+            block.mlp.append(nn.LayerNorm(24))
+    with torch.autocast("cpu", torch.bfloat16):
+        untouched = run(model)
+        config = ClusCaConfig(schedule=IntervalSchedule(interval=3, warmup=1))
+        with cache(model, config, adapter=DIT_LIKE):
+            got = run(model)
+            assert summary(model).cached == 2
+            factors = cache_of(model).modules[0, "mlp"].feature.factors
+    assert factors.dtype == torch.bfloat16
+    assert torch.equal(got[0], untouched[0]) and torch.equal(got[3], untouched[3])
+    assert all(out.isfinite().all() for out in got)
 
 
 class LlamaRMSNorm(nn.Module):
