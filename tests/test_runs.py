@@ -99,3 +99,14 @@ def test_a_transformer_shared_by_pipelines():
     assert summary(pipe).steps == 8
     assert torch.equal(draw(other), expected)
     assert torch.equal(draw(pipe), expected)
+
+
+def test_a_pipeline_that_calls_branches_apart_is_refused():
+    pipe = make_pipeline()
+    enable_cache(pipe, BARE)
+    pipe.scheduler.set_timesteps(4)
+    first, second, *_ = pipe.scheduler.timesteps.tolist()
+    rows_of(pipe.transformer, first, [1, 2]), rows_of(pipe.transformer, first, [1000, 1000])
+    rows_of(pipe.transformer, second, [1, 2])
+    with pytest.raises(ValueError, match=BRANCHES):
+        rows_of(pipe.transformer, second, [1000, 1000])
