@@ -21,7 +21,7 @@ from sklearn.neural_network import MLPClassifier
 from torch import Tensor
 
 NUM_CLASSES = 10
-GUIDANCE = 1.5
+GUIDANCE = 1.25
 FOLDER = Path(__file__).parents[1] / "python/clusca_ext/demo/digits"
 
 
@@ -99,7 +99,7 @@ def report(folder: Path, samples: int, training: dict) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=FOLDER)
-    parser.add_argument("--samples", type=int, default=500, help="generated digits to judge")
+    parser.add_argument("--samples", type=int, default=300, help="generated digits to judge")
     args = parser.parse_args()
     old = json.loads((args.folder / "report.json").read_text())
     report(args.folder, args.samples, old["training"])

@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--state", type=Path, default=Path("build/digits-training.safetensors"))
-    parser.add_argument("--samples", type=int, default=500, help="generated digits to judge")
+    parser.add_argument("--samples", type=int, default=300, help="generated digits to judge")
     args = parser.parse_args()
     report(args.folder, args.samples, train(args))
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 FOLDER = pathlib.Path(__file__).parent / "digits"
 NUM_CLASSES = 10
-GUIDANCE = 1.5
+GUIDANCE = 1.25
 
 OnStep = Callable[[int, Tensor], None]
 
