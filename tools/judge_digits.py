@@ -87,10 +87,12 @@ def report(folder: Path, samples: int, training: dict) -> None:
         "parameters": sum(p.numel() for p in model.parameters()),
         "sampler": f"DDIM, 50 steps, guidance {GUIDANCE}",
         "samples": samples,
-        "recognised_as_asked": float(right.float().mean()),
-        "recognised_per_class": [float(right[asked == c].float().mean()) for c in range(10)],
+        "recognised_as_asked": round(right.float().mean().item(), 4),
+        "recognised_per_class": [
+            round(right[asked == c].float().mean().item(), 3) for c in range(NUM_CLASSES)
+        ],
         "classifier": "sklearn MLPClassifier((128,)), trained on 75 % of the real digits",
-        "classifier_accuracy_on_held_out_digits": accuracy,
+        "classifier_accuracy_on_held_out_digits": round(accuracy, 4),
     }
     (folder / "report.json").write_text(json.dumps(details, indent=2) + "\n")
     print(json.dumps(details, indent=2))
