@@ -1,30 +1,12 @@
 """k-means in plain torch: a matrix product and its lowest entries, then sums by cluster."""
 
-import time
-
 import torch
 from torch import Tensor
 
-from timing import DEVICE
-
-
-def _seconds(dtype: torch.dtype) -> float:
-    """How long a small product takes, its factors given in bfloat16."""
-    x = torch.randn(1024, 1024, device=DEVICE).bfloat16()
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        x.to(dtype) @ x.to(dtype)
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
-# CPUs without matrix units for half types multiply float32 faster, conversion included.
-WIDENS = DEVICE == "cpu" and _seconds(torch.float32) < _seconds(torch.bfloat16)
-
 
 def widened(tokens: Tensor) -> Tensor:
-    return tokens.float() if WIDENS else tokens
+    """float32 on a CPU: its products of half types return rounded scores, which mislabel tokens."""
+    return tokens.float() if tokens.device.type == "cpu" else tokens
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:
