@@ -90,7 +90,8 @@ class EvenSchedule:
     Attributes:
         interval: Interval of the schedule whose number of full steps is matched.
         warmup: Warm-up of that schedule.
-        tail: Cached steps after the last full one.
+        tail: Cached steps after the last full one. On the embedded model each one costs quality:
+            none gains 0.4 to 1.0 dB PSNR over one, five lose 4 to 7 (``bench/placement.py``).
     """
 
     interval: int = 5
