@@ -43,13 +43,13 @@ def numbers(result: Result, counted: float | None) -> dict[str, object]:
 
 
 def markdown(rows: list[dict]) -> str:
-    """The rows as the README shows them; seconds only where a device is not shared."""
+    """The rows as the README shows them."""
 
     def both(pair: list[float] | None, sign: str = "") -> str:
         return "" if pair is None else f"{pair[0]:{sign}.2f} ± {pair[1]:.2f}"
 
     lines = [
-        "| interval | method | full + cached steps | speed-up | of it counted | PSNR, dB | "
+        "| interval | method | full + cached steps | speed-up | counted | PSNR, dB | "
         "over bounded Taylor, dB | recognised |",
         "|---|---|---|---|---|---|---|---|",
     ]

@@ -21,6 +21,7 @@ from small_dit import make_dit
         ({"config": 3}, "config must be a ClusCaConfig, got int"),
         ({"cfg_rows": ("a", "b")}, 'cfg_rows must name a group "cond", got'),
         ({"timesteps": []}, "timesteps must name at least one step, got none"),
+        ({"timesteps": 50}, "timesteps must be those of a whole run, got 50"),
         (
             {"config": ClusCaConfig(corrector=ClusterCorrector(source="last_double"))},
             "source must be one of .'last'. or the index of one of 3 blocks, got 'last_double'",

@@ -81,6 +81,8 @@ class KnownTimesteps:
     known_by = "the timesteps given"
 
     def __init__(self, timesteps: Sequence[float] | Tensor, description: ModelDescription) -> None:
+        if not hasattr(timesteps, "__len__"):
+            raise ValueError(f"timesteps must be those of a whole run, got {timesteps!r}")
         if len(timesteps) == 0:
             raise ValueError("timesteps must name at least one step, got none")
         if isinstance(timesteps, Tensor):
