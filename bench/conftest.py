@@ -5,7 +5,7 @@ import pathlib
 import pytest
 import torch
 
-from allocator import keep_freed_memory
+from clusca_ext.demo.allocator import keep_freed_memory
 from implementations import AVAILABLE, Work
 from results import FOLDER, Recorder, machine
 from timing import CACHES, DEVICE, before_round, now, rounds_for

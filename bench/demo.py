@@ -10,6 +10,7 @@ import pathlib
 
 from rich.progress import Progress
 
+from clusca_ext.demo.allocator import keep_freed_memory
 from clusca_ext.demo.comparison import compare
 from clusca_ext.demo.flops import flops_ratio
 from clusca_ext.demo.judge import Estimate
@@ -76,6 +77,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--picture", type=pathlib.Path, default=pathlib.Path("clusca-demo.png"))
     options = parser.parse_args()
+    keep_freed_memory()
     with Progress(transient=True) as progress:
         comparison = compare(
             options.samples, options.steps, INTERVALS, DEVICE, progress, options.repeats

@@ -141,15 +141,32 @@ inline int64_t grain_rows(int64_t D) { return 1 + 32768 / D; }
 // more than their elements.
 inline int64_t rows_together(int64_t D) { return D < 2048 ? 2048 / D : 1; }
 
+// Asks for the forecast's rows of a representative. They lie anywhere, so nothing else would fetch
+// them before they are waited for.
+template <typename f_t>
+void prefetch_representative(const Clusters& clusters, const Factors<f_t>& factors, int64_t b,
+                             int64_t k, int64_t N, int64_t D) {
+  const int64_t token = clusters.representative(b, k, N);
+  if (token < 0) return;
+  for (int i = 0; i < factors.count; ++i) {
+    const char* row = reinterpret_cast<const char*>(factors.row(i, b, token));
+    for (size_t at = 0; at < D * sizeof(f_t); at += 64) __builtin_prefetch(row + at);
+  }
+}
+
 // correction[b, k] of clusters.h, one row of the workspace a cluster.
 template <typename f_t, typename Pool>
 void make_correction(const Clusters& clusters, const Factors<f_t>& factors, int64_t B, int64_t N,
                      int64_t D, const Pool& pool) {
+  constexpr int64_t kAhead = 4;
   pool(B * clusters.K, grain_rows(D), [&](int64_t begin, int64_t end) {
     const float gamma = clusters.gamma.get();
     std::vector<float> scratch(D), gates(D, -gamma);
     for (int64_t row = begin; row < end; ++row) {
       const int64_t b = row / clusters.K, k = row % clusters.K;
+      const int64_t ahead = std::min(row + kAhead, end - 1);
+      if (clusters.rule == Rule::kDelta)
+        prefetch_representative(clusters, factors, ahead / clusters.K, ahead % clusters.K, N, D);
       const int64_t token = clusters.representative(b, k, N);
       if (token < 0) continue;
       float* correction = clusters.correction_row(b, k, D);

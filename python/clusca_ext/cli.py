@@ -40,6 +40,7 @@ def demo(
     Example: clusca demo --samples 64
     """
     # diffusers is slow to import, and the other commands do not need it
+    from clusca_ext.demo.allocator import keep_freed_memory
     from clusca_ext.demo.comparison import compare
     from clusca_ext.demo.table import render
 
@@ -50,6 +51,7 @@ def demo(
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise typer.BadParameter(f"{device!r} cannot be used: {reason}") from None
+    keep_freed_memory()
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:

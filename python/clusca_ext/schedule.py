@@ -91,12 +91,12 @@ class EvenSchedule:
         interval: Interval of the schedule whose number of full steps is matched.
         warmup: Warm-up of that schedule.
         tail: Cached steps after the last full one. On the embedded model each one costs quality:
-            none gains 0.4 to 1.0 dB PSNR over one, five lose 4 to 7 (``bench/placement.py``).
+            one loses 0.4 to 1.0 dB PSNR, five 4 to 7 more (``bench/placement.py``).
     """
 
     interval: int = 5
     warmup: int = 3
-    tail: int = 1
+    tail: int = 0
 
     def __post_init__(self) -> None:
         integer("interval", self.interval, 1)

@@ -41,7 +41,10 @@ def _block(block: Any) -> BlockDescription:
 
     def modulation(x: Tensor, args: Args, kwargs: Kwargs) -> Sequence[Modulation]:
         ada = block.norm1
-        emb = ada.emb(kwargs["timestep"], kwargs["class_labels"], hidden_dtype=x.dtype)
+        timestep: Tensor = kwargs["timestep"]
+        if timestep.stride() == (0,):  # one for all rows, as pipelines expand it: embedded once
+            timestep = timestep[:1]
+        emb = ada.emb(timestep, kwargs["class_labels"], hidden_dtype=x.dtype)
         shift_attn, scale_attn, gate_attn, shift_mlp, scale_mlp, gate_mlp = ada.linear(
             ada.silu(emb)
         ).chunk(6, dim=1)
