@@ -145,8 +145,9 @@ def test_summary(model):
         done = summary(model)
     assert (done.steps, done.full, done.cached, done.partial) == (12, 2, 10, 0)
     assert (done.tokens, done.representatives, done.num_steps) == (64, 16, 12)
-    # blocks x modules x orders x rows x tokens x channels x bytes
-    assert done.cache_bytes == 3 * 2 * 2 * 4 * 64 * 32 * 4
+    features = 3 * 2 * 2 * 4 * 64 * 32 * 4  # blocks, modules, orders, rows, tokens, channels, bytes
+    planned = 10 * 3 * 6 * 4 * 32 * 4  # steps, blocks, modulation, rows, channels, bytes
+    assert done.cache_bytes == features + planned
     assert done.seconds.keys() == {"full", "cached"}
     assert done.total_seconds > 0 and 1 <= done.kmeans_iterations <= 10
     assert done.speedup == pytest.approx(done.seconds["full"] * 12 / done.total_seconds)

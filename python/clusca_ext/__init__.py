@@ -4,18 +4,12 @@ from clusca_ext import _library as _library  # the operators must exist before t
 from clusca_ext import ops, reference
 from clusca_ext.adapters import BlockAdapter, supported
 from clusca_ext.config import ClusCaConfig
-from clusca_ext.correction import (
-    ClusterCorrector,
-    GivenTokens,
-    Nearest,
-    NoCorrection,
-    RandomPerLayer,
-    RandomPerStep,
-)
+from clusca_ext.correction import ClusterCorrector, NoCorrection
 from clusca_ext.enable import cache, disable_cache, enable_cache, reset, summary
 from clusca_ext.forecast import HermiteForecaster, ReuseForecaster, TaylorForecaster
 from clusca_ext.info import build_info
 from clusca_ext.schedule import EvenSchedule, ExplicitSchedule, IntervalSchedule
+from clusca_ext.selection import GivenTokens, Nearest, RandomPerLayer, RandomPerStep
 from clusca_ext.summary import Summary
 
 __all__ = [

@@ -16,6 +16,7 @@ from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import ClusterCorrector, Clusters
 from clusca_ext.executor import BlockExecutor, Correction, ModuleExecutor
+from clusca_ext.plan import ModulationPlan
 from clusca_ext.runs import Runs, signature_of
 from clusca_ext.schedule import Step
 from clusca_ext.storage import DeviceConstants, Feature, autocast_dtype
@@ -61,6 +62,7 @@ class Cache:
                 self.modules[index, module.name] = executors[-1]
             copies = index == 0 or block.keeps_stream
             self.blocks.append(BlockExecutor(block, executors, copies))
+        self.plan = ModulationPlan(description, self.blocks)
         self.clusters: Clusters | None = None
         self.kinds: list[str] = []  # of the run's steps: full, cached or partial
         self.tokens = 0  # N of the run
@@ -113,6 +115,7 @@ class Cache:
         self.runs.restart()
         for module in self.modules.values():
             module.feature.release()
+        self.plan.begin(None)
         self._signature = None
         self._source_tokens = None
 
@@ -148,8 +151,10 @@ class Cache:
         for block in self.blocks:
             block.substituted = kind != "full"
         self._keeps_source = kind == "full"
-        if kind != "full" and self.correction is not None:
-            self._choose_representatives(step.index)
+        if kind != "full":
+            self.plan.use(step.index, args, kwargs)
+            if self.correction is not None:
+                self._choose_representatives(step.index)
         self.kinds.append(kind)
 
     @torch.no_grad()
@@ -190,6 +195,7 @@ class Cache:
         device = like.device
         self._decide = self.config.schedule.start(self.runs.num_steps)
         self._constants = DeviceConstants(device)
+        self.plan.begin(self.runs.timesteps)
         self.times = StepTimes(device)
         self.kinds = []
         self._last_full = None
@@ -203,21 +209,11 @@ class Cache:
         if isinstance(corrector, ClusterCorrector):
             assert self.correction is not None
             self.correction.gamma = self._constants.of((corrector.gamma,))[0]
-            self.clusters = self._start_clusters(corrector, args, kwargs, device)
-
-    def _start_clusters(
-        self, corrector: ClusterCorrector, args: Args, kwargs: Kwargs, device: torch.device
-    ) -> Clusters:
-        rows = self._rows
-        if rows is None:
-            pairs = self.description.pairs
-            rows = () if pairs is None else pairs(args, kwargs)
-        seeds = torch.tensor(self._seeds or [self.config.seed], dtype=torch.int64).to(device)
-        if not rows:
-            return Clusters(corrector, seeds)
-        if not corrector.share_cfg:
-            return Clusters(corrector, seeds.repeat(len(rows)) if len(seeds) > 1 else seeds)
-        return Clusters(corrector, seeds, groups=len(rows), leader=rows.index("cond"))
+            rows, pairs = self._rows, self.description.pairs
+            if rows is None:
+                rows = () if pairs is None else pairs(args, kwargs)
+            seeds = torch.tensor(self._seeds or [self.config.seed], dtype=torch.int64).to(device)
+            self.clusters = Clusters.of_rows(corrector, seeds, rows)
 
     def _computed(self, decision: object) -> frozenset[tuple[int, str]]:
         """The modules a decision computes, and those that have never been."""

@@ -7,15 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clusca_ext.checks import integer, part
-from clusca_ext.correction import (
-    ClusterCorrector,
-    Corrector,
-    GivenTokens,
-    Nearest,
-    NoCorrection,
-    RandomPerLayer,
-    RandomPerStep,
-)
+from clusca_ext.correction import ClusterCorrector, Corrector, NoCorrection
 from clusca_ext.forecast import (
     MAX_ORDER,
     Forecaster,
@@ -24,6 +16,7 @@ from clusca_ext.forecast import (
     TaylorForecaster,
 )
 from clusca_ext.schedule import EvenSchedule, ExplicitSchedule, IntervalSchedule, Schedule
+from clusca_ext.selection import GivenTokens, Nearest, RandomPerLayer, RandomPerStep
 
 VERSION = 1
 

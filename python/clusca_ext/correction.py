@@ -6,88 +6,18 @@ representatives, so nothing of this runs.
 """
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from clusca_ext import ops
-from clusca_ext.checks import flag, integer, integers, number, part
+from clusca_ext.checks import flag, integer, number, part
 from clusca_ext.random_keys import random_keys
+from clusca_ext.selection import RandomPerStep, Selection
 
 MAX_ITERS = 1_000_000  # as kmeans_fit, whose workspace grows with it
-MAX_TOKEN = 2**31 - 1  # tokens are int32
 COLD_START = -1  # the layer whose keys draw the first centroids; real layers count from 0
-
-
-class Selection(Protocol):
-    """How the representatives of a cached step are chosen."""
-
-    def select(self, clusters: "Clusters", seed: Tensor, layers: int) -> Sequence[Tensor]:
-        """One ``[S, K]`` int32 tensor of tokens for each of ``layers`` layers.
-
-        Args:
-            clusters: ``cluster_ids`` [S, N], ``distances`` [S, N] and ``num_clusters``, of S
-                samples.
-            seed: (sample seed, step of the run), for all samples or each. int64 [2] or [S, 2]
-            layers: Number of modules that compute representatives.
-        """
-
-
-@dataclass(frozen=True, kw_only=True)
-class RandomPerStep:
-    """A random member of every cluster, the same for all layers of a step."""
-
-    def select(self, clusters: "Clusters", seed: Tensor, layers: int) -> Sequence[Tensor]:
-        chosen = ops.select_representatives(clusters.cluster_ids, clusters.num_clusters, seed)
-        return [chosen] * layers
-
-
-@dataclass(frozen=True, kw_only=True)
-class RandomPerLayer:
-    """A random member of every cluster, drawn anew in every layer: the paper's choice."""
-
-    def select(self, clusters: "Clusters", seed: Tensor, layers: int) -> Sequence[Tensor]:
-        ids, num_clusters = clusters.cluster_ids, clusters.num_clusters
-        return [
-            ops.select_representatives(ids, num_clusters, seed, layer) for layer in range(layers)
-        ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Nearest:
-    """The member closest to the centroid, the same until the next clustering."""
-
-    def select(self, clusters: "Clusters", seed: Tensor, layers: int) -> Sequence[Tensor]:
-        nearest = ops.select_nearest(
-            clusters.cluster_ids, clusters.distances, clusters.num_clusters
-        )
-        return [nearest] * layers
-
-
-@dataclass(frozen=True, kw_only=True)
-class GivenTokens:
-    """The tokens given, cluster by cluster, for every sample, layer and step.
-
-    Attributes:
-        tokens: One token a cluster; -1 leaves a cluster without a representative.
-    """
-
-    tokens: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "tokens", integers("tokens", self.tokens, -1, MAX_TOKEN))
-
-    def select(self, clusters: "Clusters", seed: Tensor, layers: int) -> Sequence[Tensor]:
-        if len(self.tokens) != clusters.num_clusters:
-            raise ValueError(
-                f"tokens must name one token for each of {clusters.num_clusters} clusters, "
-                f"got {len(self.tokens)}"
-            )
-        chosen = clusters.cluster_ids.new_tensor(self.tokens)
-        return [chosen.expand(len(clusters.cluster_ids), -1)] * layers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +109,15 @@ class Clusters:
         self.distances: Tensor  # [S, N] float32
         self.row_ids: Tensor  # [B, N] int32: cluster_ids, repeated for every group
         self.iterations: list[Tensor] = []  # of every fit, int32 [S]
+
+    @classmethod
+    def of_rows(
+        cls, corrector: ClusterCorrector, seeds: Tensor, rows: tuple[str, ...]
+    ) -> "Clusters":
+        """For batch rows in named groups under guidance, one of them "cond"; empty: no groups."""
+        if rows and corrector.share_cfg:
+            return cls(corrector, seeds, groups=len(rows), leader=rows.index("cond"))
+        return cls(corrector, seeds.repeat(len(rows)) if rows and len(seeds) > 1 else seeds)
 
     @property
     def num_clusters(self) -> int:

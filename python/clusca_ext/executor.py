@@ -5,6 +5,7 @@ allocated and no norm runs over N rows. Compiled code reads two kinds of things 
 that say which path a step takes, and tensors. Everything else is decided outside, by the cache.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -127,13 +128,15 @@ class BlockExecutor:
     Attributes:
         substituted: Whether this step forecasts any module of the model; else the block's own
             forward runs, untouched.
+        planned: This step's modulation where it was computed beforehand; else None.
     """
 
     def __init__(
         self, description: BlockDescription, modules: list[ModuleExecutor], copies: bool
     ) -> None:
+        self.description = description
         self.block = description.block
-        self.modulation = description.modulation
+        self.planned: Sequence[Modulation] | None = None
         self.modules = modules
         self.copies = copies
         self.substituted = False
@@ -159,7 +162,10 @@ class BlockExecutor:
         x: Tensor = args[0]
         if self.copies:
             x = x.clone(memory_format=torch.contiguous_format)
-        for module, modulation in zip(self.modules, self.modulation(x, args, kwargs), strict=True):
+        modulations = self.planned
+        if modulations is None:
+            modulations = self.description.modulation(x, args, kwargs)
+        for module, modulation in zip(self.modules, modulations, strict=True):
             module.apply(x, modulation, args, kwargs)
         return x
 

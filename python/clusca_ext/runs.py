@@ -16,10 +16,12 @@ class Runs(Protocol):
     Attributes:
         known_by: How, in words for a summary.
         num_steps: Steps of the current run; None where that is not known.
+        timesteps: The current run's, one for each step; None where they are not known.
     """
 
     known_by: str
     num_steps: int | None
+    timesteps: Tensor | None
 
     def is_new(self, args: Args, kwargs: Kwargs) -> bool:
         """Whether this call of the model is the first of a run; asked once a call."""
@@ -40,7 +42,7 @@ class PipelineRuns:
     def __init__(self, pipeline: Any, description: ModelDescription) -> None:
         self._pipeline = weakref.ref(pipeline)
         self._description = description
-        self._timesteps: Any = None
+        self.timesteps: Tensor | None = None
         self._course: Course
         self._calls = 0
         self.num_steps: int | None = None
@@ -53,9 +55,9 @@ class PipelineRuns:
                 "enable_cache on the model itself"
             )
         timesteps = pipeline.scheduler.timesteps
-        new = timesteps is not self._timesteps
+        new = timesteps is not self.timesteps
         if new:
-            self._timesteps, self.num_steps = timesteps, len(timesteps)
+            self.timesteps, self.num_steps = timesteps, len(timesteps)
             self._course = Course(timesteps, self._description)
         if self._course.begins_again(args, kwargs, self._calls) or new:
             self._calls = 0
@@ -69,7 +71,7 @@ class PipelineRuns:
         return self._calls == 1
 
     def restart(self) -> None:
-        self._timesteps = None
+        self.timesteps = None
 
 
 class KnownTimesteps:
@@ -85,8 +87,11 @@ class KnownTimesteps:
             raise ValueError(f"timesteps must be those of a whole run, got {timesteps!r}")
         if len(timesteps) == 0:
             raise ValueError("timesteps must name at least one step, got none")
+        known = timesteps
         if isinstance(timesteps, Tensor):
             timesteps = timesteps.tolist()
+        values = [float(timestep) for timestep in timesteps]
+        self.timesteps: Tensor | None = known if isinstance(known, Tensor) else torch.tensor(values)
         self.num_steps: int | None = len(timesteps)
         self._calls = 0
         self._course = Course(timesteps, description)
@@ -114,6 +119,7 @@ class RisingTimestep:
 
     def __init__(self, description: ModelDescription) -> None:
         self.num_steps: int | None = None
+        self.timesteps: Tensor | None = None
         self._watch = Watch(description)
         self._rose = self._descended = False  # what the call before did
 

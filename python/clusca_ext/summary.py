@@ -20,7 +20,7 @@ class Summary:
         seconds: Median duration of a step, by kind.
         total_seconds: All steps together.
         speedup: What the same steps would have taken, had all been full, over ``total_seconds``.
-        cache_bytes: Memory of the cached features.
+        cache_bytes: Memory of the cached features and of the planned modulation.
         kmeans_iterations: Mean number of iterations of a clustering.
         run_known_by: How runs and steps are told apart.
         num_steps: Length of the run; None where it is not known.
@@ -79,7 +79,8 @@ def summarize(cache: Cache) -> Summary:
         seconds={kind: median(values) for kind, values in durations.items()},
         total_seconds=total,
         speedup=None if full is None or not total else full * count / total,
-        cache_bytes=sum(f.numel() * f.element_size() for f in factors if f is not None),
+        cache_bytes=cache.plan.bytes()
+        + sum(f.numel() * f.element_size() for f in factors if f is not None),
         kmeans_iterations=sum(fits) / len(fits) if fits else None,
         run_known_by=cache.runs.known_by,
         num_steps=cache.runs.num_steps,

@@ -24,6 +24,9 @@ class Modulation(NamedTuple):
     gate: Tensor | None = None
 
 
+Plan = Callable[[Tensor, tuple[Tensor, ...], torch.dtype], Sequence[Modulation]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModuleDescription:
     """A module of a block whose output is cached, before its gate.
@@ -54,12 +57,15 @@ class BlockDescription:
             first positional input, and what it returns.
         modules: Its cached modules, in the order of its residual updates.
         modulation: One ``Modulation`` for each of them, from the stream and the block's inputs.
+        plan: The same for many steps at once, each tensor [S, B, D], from their timesteps [S], the
+            model's ``conditions`` and the stream's dtype; None: it cannot be known beforehand.
         keeps_stream: The model reads this block's input again later (long skips): it is copied.
     """
 
     block: nn.Module
     modules: tuple[ModuleDescription, ...]
     modulation: Callable[[Tensor, Args, Kwargs], Sequence[Modulation]]
+    plan: Plan | None = None
     keeps_stream: bool = False
 
 
@@ -78,6 +84,8 @@ class ModelDescription:
         pairs: Says from the inputs of a run's first step how batch rows pair up under guidance:
             the names of equal, contiguous groups, one of them ``"cond"``. Only asked for where a
             pipeline makes the calls.
+        conditions: Finds the inputs that modulation depends on beside the timestep; None: it
+            depends on what is only known at its step, and is not planned.
     """
 
     model: nn.Module
@@ -87,6 +95,7 @@ class ModelDescription:
     stream_shape: Callable[[Args, Kwargs], tuple[int, int, int]] | None = None
     sources: Mapping[str, int] = field(default_factory=dict)
     pairs: Callable[[Args, Kwargs], tuple[str, ...]] | None = None
+    conditions: Callable[[Args, Kwargs], tuple[Tensor, ...]] | None = None
 
     def __post_init__(self) -> None:
         places: dict[nn.Module, str] = {}

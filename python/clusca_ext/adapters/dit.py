@@ -29,6 +29,7 @@ def describe(model: nn.Module) -> ModelDescription:
         timestep=named_input(model, "timestep"),
         stream_shape=lambda args, kwargs: _stream_shape(model, latents(args, kwargs)),
         pairs=lambda args, kwargs: _pairs(model, labels(args, kwargs)),
+        conditions=lambda args, kwargs: (labels(args, kwargs),),
     )
 
 
@@ -40,18 +41,15 @@ def _block(block: Any) -> BlockDescription:
         )
 
     def modulation(x: Tensor, args: Args, kwargs: Kwargs) -> Sequence[Modulation]:
-        ada = block.norm1
-        timestep: Tensor = kwargs["timestep"]
-        if timestep.stride() == (0,):  # one for all rows, as pipelines expand it: embedded once
-            timestep = timestep[:1]
-        emb = ada.emb(timestep, kwargs["class_labels"], hidden_dtype=x.dtype)
-        shift_attn, scale_attn, gate_attn, shift_mlp, scale_mlp, gate_mlp = ada.linear(
-            ada.silu(emb)
-        ).chunk(6, dim=1)
-        return (
-            Modulation(shift_attn, scale_attn, gate_attn),
-            Modulation(shift_mlp, scale_mlp, gate_mlp),
-        )
+        return _modulation(block.norm1, kwargs["timestep"], kwargs["class_labels"], x.dtype)
+
+    def plan(
+        timesteps: Tensor, conditions: tuple[Tensor, ...], dtype: torch.dtype
+    ) -> Sequence[Modulation]:
+        S, labels = len(timesteps), conditions[0]
+        B = len(labels)
+        planned = _modulation(block.norm1, timesteps.repeat_interleave(B), labels.repeat(S), dtype)
+        return [Modulation(*(t.view(S, B, -1) for t in each if t is not None)) for each in planned]
 
     def attention(tokens: Tensor, args: Args, kwargs: Kwargs) -> Tensor:
         extra = kwargs.get("cross_attention_kwargs") or {}
@@ -72,7 +70,15 @@ def _block(block: Any) -> BlockDescription:
         represents=True,
         call=lambda tokens, args, kwargs: block.ff(tokens),
     )
-    return BlockDescription(block=block, modules=(attn, mlp), modulation=modulation)
+    return BlockDescription(block=block, modules=(attn, mlp), modulation=modulation, plan=plan)
+
+
+def _modulation(
+    ada: Any, timestep: Tensor, labels: Tensor, dtype: torch.dtype
+) -> tuple[Modulation, Modulation]:
+    emb = ada.emb(timestep, labels, hidden_dtype=dtype)
+    six = ada.linear(ada.silu(emb)).chunk(6, dim=1)
+    return Modulation(*six[:3]), Modulation(*six[3:])  # shift, scale, gate of attention; of the MLP
 
 
 def _stream_shape(model: Any, latents: Tensor) -> tuple[int, int, int]:
