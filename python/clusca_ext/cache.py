@@ -203,8 +203,8 @@ class Cache:
         for module in self.modules.values():
             module.feature.restart()
             module.feature.dtype = autocast_dtype(device)
-            if shape is not None and module.feature.factors is None:
-                module.feature.allocate(like, shape(args, kwargs))
+            if shape is not None:
+                module.feature.expect(like, shape(args, kwargs))
         corrector = self.config.corrector
         if isinstance(corrector, ClusterCorrector):
             assert self.correction is not None
@@ -227,6 +227,13 @@ class Cache:
                 "a schedule must decide True, False or a frozenset of (block, module) of "
                 f"{len(self.blocks)} blocks and their modules, got {decision!r}"
             )
+        masked = decision if len(decision | unseen) < len(self.modules) else ()
+        for block, name in masked:
+            if self.modules[block, name].description.call is None:
+                raise ValueError(
+                    f"a mask cannot compute module {name!r} of block {block}: it needs more than "
+                    "the stream that cached steps keep"
+                )
         return decision | unseen
 
     def _choose_representatives(self, step: int) -> None:
@@ -239,7 +246,7 @@ class Cache:
         for module, tokens in zip(corrected, chosen, strict=True):
             module.representatives = tokens
 
-    def _keep_source(self, block: nn.Module, args: Args, output: Tensor) -> None:
+    def _keep_source(self, block: nn.Module, args: Args, output: Any) -> None:
         """Forward hook: what is clustered at the end of a full step."""
         if self._keeps_source:
-            self._source_tokens = output
+            self._source_tokens = self.blocks[self._source].description.returned(output)

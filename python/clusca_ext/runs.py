@@ -197,7 +197,8 @@ class Watch:
         given = self._find(args, kwargs)
         if given is None:
             raise ValueError("timestep must be among the model's inputs, got none")
-        now = float(given.flatten()[0]) if isinstance(given, Tensor) else float(given)
+        # tokens that are given have a timestep of 0 of their own
+        now = float(given.max()) if isinstance(given, Tensor) else float(given)
         change = None if self._timestep is None else now - self._timestep
         latents = self._description.latents(args, kwargs)
         self._before = self._conditions if change == 0 else {}

@@ -2,13 +2,24 @@
 
 from torch import nn
 
-from clusca_ext.adapters import dit
+from clusca_ext.adapters import (
+    cogvideox,
+    dit,
+    flux,
+    hunyuan_video,
+    ltx,
+    pixart,
+    qwen_image,
+    sd3,
+    wan,
+)
 from clusca_ext.adapters.description import ModelDescription
 from clusca_ext.adapters.generic import BlockAdapter
 
 __all__ = ["BlockAdapter", "describe", "supported"]
 
-_DESCRIBE = {dit.MODEL: dit.describe}
+_FAMILIES = (dit, pixart, sd3, flux, qwen_image, hunyuan_video, wan, cogvideox, ltx)
+_DESCRIBE = {family.MODEL: family.describe for family in _FAMILIES}
 
 
 def supported() -> tuple[str, ...]:
