@@ -1,5 +1,8 @@
 """WHICH MODEL: adapters describe the blocks of a model family; the executor runs them."""
 
+from collections.abc import Callable
+from typing import Any
+
 from torch import nn
 
 from clusca_ext.adapters import (
@@ -19,7 +22,9 @@ from clusca_ext.adapters.generic import BlockAdapter
 __all__ = ["BlockAdapter", "describe", "supported"]
 
 _FAMILIES = (dit, pixart, sd3, flux, qwen_image, hunyuan_video, wan, cogvideox, ltx)
-_DESCRIBE = {family.MODEL: family.describe for family in _FAMILIES}
+_DESCRIBE: dict[str, Callable[[Any], ModelDescription]] = {
+    family.MODEL: family.describe for family in _FAMILIES
+}
 
 
 def supported() -> tuple[str, ...]:

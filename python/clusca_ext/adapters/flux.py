@@ -73,22 +73,23 @@ def _embed(
 def _double(block: Any) -> BlockDescription:
     with_ip = "IPAdapter" in type(block.attn.processor).__name__
 
-    def of_image(output: tuple[Tensor, ...], N: int) -> Tensor:
+    def of_image(output: Any, N: int) -> Tensor:
         if len(output) != 2 + with_ip:
             raise ValueError(
                 "IP-Adapters must be loaded before enable_cache and unloaded after disable_cache, "
                 f"got {len(output)} outputs of attention"
             )
-        return output[0]
+        feature: Tensor = output[0]
+        return feature
 
     def modulation(temb: Tensor) -> Sequence[Modulation]:
         of_both = six(block.norm1.linear(nn.functional.silu(temb)).chunk(6, dim=-1))
         return (*of_both, Modulation()) if with_ip else of_both
 
-    modules = (attention(block.attn, feature=of_image), mlp(block.ff, block.norm2))
+    modules = [attention(block.attn, feature=of_image), mlp(block.ff, block.norm2)]
     if with_ip:  # what image prompts add, after the MLP and without a gate
-        modules = (*modules, attention(block.attn, "ip", lambda output, N: output[2]))
-    return _describe(block, modules, modulation)
+        modules.append(attention(block.attn, "ip", lambda output, N: output[2]))
+    return _describe(block, tuple(modules), modulation)
 
 
 def _single(block: Any) -> BlockDescription:

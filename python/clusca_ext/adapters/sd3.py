@@ -52,7 +52,7 @@ def _block(block: Any) -> BlockDescription:
         joint, of_mlp = six(values[:6])
         return (joint, Modulation(*values[6:]), of_mlp) if values[6:] else (joint, of_mlp)
 
-    modules = (attention(block.attn), mlp(block.ff, block.norm2))
+    modules = [attention(block.attn), mlp(block.ff, block.norm2)]
     if block.use_dual_attention:
-        modules = (modules[0], attention(block.attn2, "attn2", whole), modules[1])
-    return describe_block(block, modules, modulation, "text, x")
+        modules.insert(1, attention(block.attn2, "attn2", whole))
+    return describe_block(block, tuple(modules), modulation, "text, x")
