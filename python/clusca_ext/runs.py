@@ -39,8 +39,8 @@ class PipelineRuns:
 
     known_by = "the pipeline's scheduler"
 
-    def __init__(self, pipeline: Any, description: ModelDescription) -> None:
-        self._pipeline = weakref.ref(pipeline)
+    def __init__(self, pipeline: "weakref.ref[Any]", description: ModelDescription) -> None:
+        self._pipeline = pipeline
         self._description = description
         self.timesteps: Tensor | None = None
         self._course: Course
@@ -65,8 +65,8 @@ class PipelineRuns:
         if self._calls > len(timesteps):
             raise RuntimeError(
                 f"the scheduler has {self.num_steps} timesteps but the model was called "
-                f"{self._calls} times: pipelines that call it more than once a timestep are not "
-                "supported"
+                f"{self._calls} times in one branch: pipelines that call it more than once a "
+                "timestep are not supported"
             )
         return self._calls == 1
 
@@ -217,9 +217,9 @@ class Watch:
             if before is not tensor and (before is None or not torch.equal(before, tensor)):
                 raise ValueError(
                     f"input {name!r} must be the same in both calls at timestep {self._timestep}, "
-                    "got another: separate calls for each branch of guidance are not supported "
-                    'yet, batch the branches together and name their rows, cfg_rows=("cond", '
-                    '"uncond")'
+                    "got another: name the branch of guidance of separate calls, with "
+                    'model.cache_context("cond") around each, or batch the branches together and '
+                    'name their rows, cfg_rows=("cond", "uncond")'
                 )
 
 

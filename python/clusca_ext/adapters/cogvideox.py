@@ -16,7 +16,7 @@ from clusca_ext.adapters.description import (
     Modulation,
     named_input,
 )
-from clusca_ext.adapters.parts import attention, blocks_of, describe_block, last_tokens, mlp
+from clusca_ext.adapters.parts import attention, blocks_of, describe_block, guided, last_tokens, mlp
 
 MODEL = "CogVideoXTransformer3DModel"
 
@@ -36,6 +36,7 @@ def describe(model: Any) -> ModelDescription:
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=stream_shape,
+        pairs=guided(latents),
     )
 
 

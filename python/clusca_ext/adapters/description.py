@@ -97,9 +97,9 @@ class ModelDescription:
         stream_shape: Says from the model's inputs which shape [B, N, D] the stream will have, so
             that the cache is allocated before the first step; None: it is allocated during it.
         sources: Named places after which tokens can be clustered: name to index of the block.
-        pairs: Says from the inputs of a run's first step how batch rows pair up under guidance:
-            the names of equal, contiguous groups, one of them ``"cond"``. Only asked for where a
-            pipeline makes the calls.
+        pairs: Says from the pipeline and the inputs of a run's first step how batch rows pair up
+            under guidance: the names of equal, contiguous groups, one of them ``"cond"``. Only
+            asked for where a pipeline makes the calls.
         conditions: Finds the inputs that modulation depends on beside the timestep; None: it
             depends on what is only known at its step, and is not planned.
         embed: What the blocks' ``plan`` begins with, from timesteps [S] as the model is given them,
@@ -113,7 +113,7 @@ class ModelDescription:
     timestep: Callable[[Args, Kwargs], Tensor | float | None] | None
     stream_shape: Callable[[Args, Kwargs], tuple[int, int, int]] | None = None
     sources: Mapping[str, int] = field(default_factory=dict)
-    pairs: Callable[[Args, Kwargs], tuple[str, ...]] | None = None
+    pairs: Callable[[Any, Args, Kwargs], tuple[str, ...]] | None = None
     conditions: Callable[[Args, Kwargs], tuple[Tensor, ...]] | None = None
     embed: Callable[[Tensor, tuple[Tensor, ...], torch.dtype], Any] = lambda *inputs: inputs
     given_timestep: Callable[[Tensor, torch.dtype], Tensor] = torch.Tensor.to

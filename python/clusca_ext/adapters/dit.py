@@ -28,7 +28,7 @@ def describe(model: nn.Module) -> ModelDescription:
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=lambda args, kwargs: _stream_shape(model, latents(args, kwargs)),
-        pairs=lambda args, kwargs: _pairs(model, labels(args, kwargs)),
+        pairs=lambda pipeline, args, kwargs: _pairs(model, labels(args, kwargs)),
         conditions=lambda args, kwargs: (labels(args, kwargs),),
     )
 

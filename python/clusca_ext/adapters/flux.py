@@ -67,7 +67,7 @@ def _embed(
     rows = [timesteps.repeat_interleave(B), *(each.expand(B).repeat(S) for each in guidance)]
     scaled = [row.to(dtype) * 1000 for row in rows]
     embedded: Tensor = model.time_text_embed(*scaled, pooled.repeat(S, 1))
-    return embedded.unflatten(0, (S, B))
+    return embedded.view(S, B, -1)
 
 
 def _double(block: Any) -> BlockDescription:

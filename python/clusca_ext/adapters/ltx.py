@@ -18,6 +18,7 @@ from clusca_ext.adapters.parts import (
     attention,
     blocks_of,
     describe_block,
+    guided,
     mlp,
     six,
     table_of,
@@ -41,6 +42,7 @@ def describe(model: Any) -> ModelDescription:
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=stream_shape,
+        pairs=guided(latents),
     )
 
 

@@ -122,6 +122,24 @@ def describe_block(
     )
 
 
+def guided(
+    latents: Callable[[Args, Kwargs], Any],
+) -> Callable[[Any, Args, Kwargs], tuple[str, ...]]:
+    """Rows of a pipeline that puts the unconditional half of its batch first.
+
+    Where the pipeline does not say whether it guides, the two halves' latents tell: once a run.
+    """
+
+    def pairs(pipeline: Any, args: Args, kwargs: Kwargs) -> tuple[str, ...]:
+        guides = getattr(pipeline, "do_classifier_free_guidance", None)
+        rows = latents(args, kwargs)
+        if guides is None:
+            guides = len(rows) % 2 == 0 and torch.equal(*rows.chunk(2))
+        return ("uncond", "cond") if guides and len(rows) % 2 == 0 else ()
+
+    return pairs
+
+
 def check_not_chunked(block: Any) -> None:
     if block._chunk_size is not None:
         raise ValueError(

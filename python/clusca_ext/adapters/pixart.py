@@ -20,6 +20,7 @@ from clusca_ext.adapters.parts import (
     blocks_of,
     check_not_chunked,
     describe_block,
+    guided,
     mlp,
     patches,
     six,
@@ -38,6 +39,7 @@ def describe(model: Any) -> ModelDescription:
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=patches(latents, (model.config.patch_size,) * 2, model.inner_dim),
+        pairs=guided(latents),
     )
 
 
