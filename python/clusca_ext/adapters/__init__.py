@@ -6,6 +6,7 @@ from clusca_ext.adapters import (
     cogvideox,
     dit,
     flux,
+    flux2,
     hunyuan_video,
     ltx,
     pixart,
@@ -18,7 +19,7 @@ from clusca_ext.adapters.generic import BlockAdapter
 
 __all__ = ["BlockAdapter", "describe", "supported"]
 
-_FAMILIES = (dit, pixart, sd3, flux, qwen_image, hunyuan_video, wan, cogvideox, ltx)
+_FAMILIES = (dit, pixart, sd3, flux, flux2, qwen_image, hunyuan_video, wan, cogvideox, ltx)
 _DESCRIBE = {family.MODEL: family.describe for family in _FAMILIES}
 
 
