@@ -1,12 +1,13 @@
-"""Inputs of single families: what they broadcast, and what they refuse."""
+"""What single families do beside the rest: inputs they broadcast or refuse, masks."""
 
 import pytest
 import torch
 
-from clusca_ext import NoCorrection, cache
+from clusca_ext import ClusCaConfig, NoCorrection, cache
 from families_image import FLUX2
+from families_video import MOCHI
 from family import fixed
-from test_families import TIMES, Oracle, assert_close, config
+from test_families import TIMES, Oracle, assert_close, config, run
 
 
 def test_flux2_of_one_timestep_for_all_rows():
@@ -35,3 +36,20 @@ def test_flux2_refuses_a_cache_of_reference_tokens():
         pytest.raises(ValueError, match="kv_cache_mode must be None: .* got 'extract'"),
     ):
         model(**inputs, kv_cache_mode="extract", num_ref_tokens=4)
+
+
+class Mlps:
+    """A full step, then steps that compute the MLPs."""
+
+    def start(self, num_steps):
+        mlps = frozenset((index, "mlp") for index in range(2))
+        return lambda step: step.index == 0 or mlps
+
+
+@pytest.mark.parametrize("family", [MOCHI], ids=str)
+def test_a_mask_computes_mlps_that_are_normalised_behind(family):
+    model = family.make()
+    with cache(model, ClusCaConfig(schedule=Mlps(), corrector=NoCorrection()), timesteps=TIMES):
+        got = run(family, model)
+    oracle = Oracle(family, model, 1, computed=family.mlps, full=(0,))
+    assert_close(got, run(family, model, oracle.at))

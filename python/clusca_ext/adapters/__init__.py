@@ -9,6 +9,7 @@ from clusca_ext.adapters import (
     flux2,
     hunyuan_video,
     ltx,
+    mochi,
     pixart,
     qwen_image,
     sd3,
@@ -19,7 +20,7 @@ from clusca_ext.adapters.generic import BlockAdapter
 
 __all__ = ["BlockAdapter", "describe", "supported"]
 
-_FAMILIES = (dit, pixart, sd3, flux, flux2, qwen_image, hunyuan_video, wan, cogvideox, ltx)
+_FAMILIES = (dit, pixart, sd3, flux, flux2, qwen_image, hunyuan_video, wan, cogvideox, ltx, mochi)
 _DESCRIBE = {family.MODEL: family.describe for family in _FAMILIES}
 
 
