@@ -180,4 +180,29 @@ QWEN = Family(
     mlps=named("transformer_blocks", 2, "img_mlp"),
 )
 
-IMAGES = (PIXART, sd3(()), sd3((0,)), FLUX, FLUX2, QWEN)
+Z_IMAGE = Family(
+    name="ZImageTransformer2DModel",
+    make=model_of(
+        "ZImageTransformer2DModel",
+        in_channels=4,
+        dim=32,
+        n_layers=2,
+        n_refiner_layers=1,
+        n_heads=2,
+        n_kv_heads=2,
+        cap_feat_dim=16,
+        axes_dims=[4, 6, 6],
+        axes_lens=[64, 16, 16],
+    ),
+    inputs=lambda noise, t: {
+        "x": list(noise),
+        "t": 1 - times(noise, t) / 1000,
+        "cap_feats": list(fixed(len(noise), 32, 16)),
+    },
+    noise=(2, 4, 1, 16, 16),
+    tokens=64 + 32,
+    modules=named("layers", 2, "attention_norm2", "ffn_norm2"),
+    mlps=named("layers", 2, "ffn_norm2"),
+)
+
+IMAGES = (PIXART, sd3(()), sd3((0,)), FLUX, FLUX2, QWEN, Z_IMAGE)

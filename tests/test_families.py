@@ -36,7 +36,8 @@ def run(family: Family, model, on_step=None):
         noise = torch.randn(family.noise, generator=torch.Generator().manual_seed(step))
         if on_step is not None:
             on_step(step)
-        outputs.append(model(**family.inputs(noise, timestep), return_dict=False)[0])
+        output = model(**family.inputs(noise, timestep), return_dict=False)[0]
+        outputs.append(torch.stack(output) if isinstance(output, list) else output)
     return outputs
 
 

@@ -14,13 +14,27 @@ from clusca_ext.adapters import (
     qwen_image,
     sd3,
     wan,
+    z_image,
 )
 from clusca_ext.adapters.description import ModelDescription
 from clusca_ext.adapters.generic import BlockAdapter
 
 __all__ = ["BlockAdapter", "describe", "supported"]
 
-_FAMILIES = (dit, pixart, sd3, flux, flux2, qwen_image, hunyuan_video, wan, cogvideox, ltx, mochi)
+_FAMILIES = (
+    dit,
+    pixart,
+    sd3,
+    flux,
+    flux2,
+    qwen_image,
+    z_image,
+    hunyuan_video,
+    wan,
+    cogvideox,
+    ltx,
+    mochi,
+)
 _DESCRIBE = {family.MODEL: family.describe for family in _FAMILIES}
 
 
