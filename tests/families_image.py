@@ -55,6 +55,45 @@ FLUX = Family(
 )
 
 
+def flux2_inputs(noise: Tensor, timestep: float) -> dict[str, Any]:
+    B, side = len(noise), 8
+    ids, text_ids = torch.zeros(side * side, 4), torch.zeros(12, 4)
+    ids[:, 1], ids[:, 2] = torch.arange(side * side) // side, torch.arange(side * side) % side
+    text_ids[:, 3] = torch.arange(12)
+    return {
+        "hidden_states": noise,
+        "timestep": times(noise, timestep) / 1000,
+        "guidance": torch.full((B,), 3.5),
+        "encoder_hidden_states": fixed(B, 12, 32),
+        "txt_ids": text_ids,
+        "img_ids": ids,
+    }
+
+
+FLUX2 = Family(
+    name="Flux2Transformer2DModel",
+    make=model_of(
+        "Flux2Transformer2DModel",
+        in_channels=4,
+        num_layers=2,
+        num_single_layers=2,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=32,
+        timestep_guidance_channels=32,
+        axes_dims_rope=(4, 4, 4, 4),
+    ),
+    inputs=flux2_inputs,
+    noise=(2, 64, 4),
+    tokens=64,
+    modules=(
+        *named("transformer_blocks", 2, "attn", "ff"),
+        *named("single_transformer_blocks", 2, "attn"),
+    ),
+    mlps=named("transformer_blocks", 2, "ff"),
+)
+
+
 def sd3(dual: tuple[int, ...]) -> Family:
     config = {
         "sample_size": 16,
@@ -141,4 +180,29 @@ QWEN = Family(
     mlps=named("transformer_blocks", 2, "img_mlp"),
 )
 
-IMAGES = (PIXART, sd3(()), sd3((0,)), FLUX, QWEN)
+Z_IMAGE = Family(
+    name="ZImageTransformer2DModel",
+    make=model_of(
+        "ZImageTransformer2DModel",
+        in_channels=4,
+        dim=32,
+        n_layers=2,
+        n_refiner_layers=1,
+        n_heads=2,
+        n_kv_heads=2,
+        cap_feat_dim=16,
+        axes_dims=[4, 6, 6],
+        axes_lens=[64, 16, 16],
+    ),
+    inputs=lambda noise, t: {
+        "x": list(noise),
+        "t": 1 - times(noise, t) / 1000,
+        "cap_feats": list(fixed(len(noise), 32, 16)),
+    },
+    noise=(2, 4, 1, 16, 16),
+    tokens=64 + 32,
+    modules=named("layers", 2, "attention_norm2", "ffn_norm2"),
+    mlps=named("layers", 2, "ffn_norm2"),
+)
+
+IMAGES = (PIXART, sd3(()), sd3((0,)), FLUX, FLUX2, QWEN, Z_IMAGE)

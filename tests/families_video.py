@@ -139,6 +139,33 @@ LTX = Family(
     mlps=named("transformer_blocks", 2, "ff"),
 )
 
+MOCHI = Family(
+    name="MochiTransformer3DModel",
+    make=model_of(
+        "MochiTransformer3DModel",
+        patch_size=2,
+        num_attention_heads=2,
+        attention_head_dim=16,
+        num_layers=2,
+        pooled_projection_dim=16,
+        in_channels=4,
+        text_embed_dim=16,
+        time_embed_dim=8,
+        max_sequence_length=12,
+    ),
+    inputs=lambda noise, t: {
+        "hidden_states": noise,
+        "timestep": times(noise, t),
+        "encoder_hidden_states": fixed(len(noise), 12, 16),
+        "encoder_attention_mask": torch.arange(12) < torch.tensor([[12], [9]]),
+    },
+    noise=(2, 4, 3, 8, 8),
+    tokens=48,
+    modules=named("transformer_blocks", 2, "norm2", "norm4"),
+    mlps=named("transformer_blocks", 2, "norm4"),
+    gated=True,
+)
+
 VIDEOS = (
     hunyuan_video(None),
     hunyuan_video("token_replace"),
@@ -146,4 +173,5 @@ VIDEOS = (
     wan(True),
     COGVIDEOX,
     LTX,
+    MOCHI,
 )

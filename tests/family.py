@@ -20,6 +20,7 @@ class Family:
         tokens: Tokens N of the stream.
         modules: Names of the cached modules, by block: what an oracle hooks.
         mlps: Those of them that representatives go through.
+        gated: The modules are norms, called with a gate that multiplies what is cached.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Family:
     tokens: int
     modules: tuple[str, ...]
     mlps: tuple[str, ...]
+    gated: bool = False
 
     def __str__(self) -> str:
         return self.name

@@ -36,7 +36,8 @@ def run(family: Family, model, on_step=None):
         noise = torch.randn(family.noise, generator=torch.Generator().manual_seed(step))
         if on_step is not None:
             on_step(step)
-        outputs.append(model(**family.inputs(noise, timestep), return_dict=False)[0])
+        output = model(**family.inputs(noise, timestep), return_dict=False)[0]
+        outputs.append(torch.stack(output) if isinstance(output, list) else output)
     return outputs
 
 
@@ -45,9 +46,10 @@ class Oracle:
 
     def __init__(self, family, model, order, computed=(), full=FULL):
         self.order, self.full, self.step, self.history = order, full, 0, {}
+        hook = self.gated_hook if family.gated else self.hook
         for name in family.modules:
             if name not in computed:
-                model.get_submodule(name).register_forward_hook(self.hook)
+                model.get_submodule(name).register_forward_hook(hook)
 
     def at(self, step):
         self.step = step
@@ -66,6 +68,11 @@ class Oracle:
                 d = (self.step - last) / (last - before)
                 forecast = tuple(a + d * (a - b) for a, b in zip(now, old, strict=True))
         return forecast if isinstance(output, tuple) else forecast[0]
+
+    def gated_hook(self, module, args, output):
+        tokens, gate = args
+        forecast = self.hook(module, args, module.forward(tokens))
+        return None if forecast is None else forecast * gate
 
 
 def config(corrector, order=1, steps=FULL):

@@ -180,8 +180,8 @@ class Watch:
 
     def restart(self) -> None:
         self._timestep: float | None = None
-        self._conditions: dict[int | str, Tensor] = {}
-        self._before: dict[int | str, Tensor] = {}
+        self._conditions: dict[int | str, list[Tensor]] = {}
+        self._before: dict[int | str, list[Tensor]] = {}
 
     def _find(self, args: Args, kwargs: Kwargs) -> Tensor | float | None:
         find = self._description.timestep
@@ -203,18 +203,18 @@ class Watch:
         latents = self._description.latents(args, kwargs)
         self._before = self._conditions if change == 0 else {}
         self._conditions = {
-            name: value
-            for name, value in tensors_of(args, kwargs)
-            if value is not latents and value is not given
+            name: tensors
+            for name, tensors in tensors_of(args, kwargs)
+            if not any(tensor is latents or tensor is given for tensor in tensors)
         }
         self._timestep = now
         return change
 
     def require_same_conditions(self) -> None:
         """For a second call at one timestep: it may be a second-order step, but no other branch."""
-        for name, tensor in self._conditions.items():
-            before = self._before.get(name)
-            if before is not tensor and (before is None or not torch.equal(before, tensor)):
+        for name, tensors in self._conditions.items():
+            before = self._before.get(name, [])
+            if len(before) != len(tensors) or not all(map(_is_same, before, tensors)):
                 raise ValueError(
                     f"input {name!r} must be the same in both calls at timestep {self._timestep}, "
                     "got another: name the branch of guidance of separate calls, with "
@@ -223,10 +223,18 @@ class Watch:
                 )
 
 
-def tensors_of(args: Args, kwargs: Kwargs) -> list[tuple[int | str, Tensor]]:
-    """The tensors among the model's inputs, by position or name."""
+def tensors_of(args: Args, kwargs: Kwargs) -> list[tuple[int | str, list[Tensor]]]:
+    """The tensors in the model's inputs, by position or name: one, or a list's."""
     inputs: list[tuple[int | str, Any]] = [*enumerate(args), *sorted(kwargs.items())]
-    return [(name, value) for name, value in inputs if isinstance(value, Tensor)]
+    lists = [(name, value if isinstance(value, list) else [value]) for name, value in inputs]
+    found = [
+        (name, [each for each in values if isinstance(each, Tensor)]) for name, values in lists
+    ]
+    return [(name, tensors) for name, tensors in found if tensors]
+
+
+def _is_same(a: Tensor, b: Tensor) -> bool:
+    return a is b or torch.equal(a, b)
 
 
 def signature_of(args: Args, kwargs: Kwargs) -> object:
@@ -235,5 +243,5 @@ def signature_of(args: Args, kwargs: Kwargs) -> object:
         (torch.is_autocast_enabled(device), torch.get_autocast_dtype(device))
         for device in ("cpu", "cuda")
     ]
-    tensors = tensors_of(args, kwargs)
-    return autocast, [(name, t.shape, t.dtype, t.device) for name, t in tensors]
+    inputs = tensors_of(args, kwargs)
+    return autocast, [(name, [(t.shape, t.dtype, t.device) for t in ts]) for name, ts in inputs]
