@@ -30,7 +30,7 @@ class Linears:
 
 def sample_unplanned(model, **inputs):
     with cache(model, CONFIG, **options(STEPS)):
-        Cache.of(model).plan.begin = lambda timesteps: None
+        Cache.of(model).branch.plan.begin = lambda timesteps: None
         return sample(model, STEPS, **inputs)
 
 
@@ -55,7 +55,7 @@ def test_what_the_plan_holds_is_bounded(monkeypatch):
     step = 3 * 6 * 32 * 4 * 4  # blocks x modulation x channels x rows x bytes
     monkeypatch.setattr(plan, "MAX_BYTES", 2 * step)
     with cache(model, CONFIG, **options(STEPS)):
-        held = Cache.of(model).plan
+        held = Cache.of(model).branch.plan
         got = sample(model, STEPS, on_step=lambda _: sizes.append(held.bytes() // step))
         assert sizes == [0, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 1]
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)

@@ -2,7 +2,7 @@
 
 from clusca_ext import _library as _library  # the operators must exist before they are wrapped
 from clusca_ext import ops, reference
-from clusca_ext.adapters import BlockAdapter, supported
+from clusca_ext.adapters import BlockAdapter, register_adapter, supported
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import ClusterCorrector, NoCorrection
 from clusca_ext.enable import cache, disable_cache, enable_cache, reset, summary
@@ -34,6 +34,7 @@ __all__ = [
     "enable_cache",
     "ops",
     "reference",
+    "register_adapter",
     "reset",
     "summary",
     "supported",

@@ -6,23 +6,25 @@ clustered; on a cached step the executors stand in for the blocks. The hooks run
 code, and all that is counted is counted there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
+from clusca_ext.branch import Branch, Caller, Key, latents_of
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import ClusterCorrector, Clusters
 from clusca_ext.executor import BlockExecutor, Correction, ModuleExecutor
 from clusca_ext.plan import ModulationPlan
 from clusca_ext.runs import Runs, signature_of
-from clusca_ext.schedule import Step
-from clusca_ext.storage import DeviceConstants, Feature, autocast_dtype
+from clusca_ext.storage import DeviceConstants, Feature
 from clusca_ext.timing import StepTimes
 
 _KEY = "_clusca_cache"  # of a model's __dict__: no submodule, nothing of its state
+
+Rows = Callable[[Args, Kwargs], tuple[str, ...]]
 
 
 class Cache:
@@ -31,21 +33,27 @@ class Cache:
     Args:
         description: The model's blocks.
         config: What to do.
-        runs: How runs and steps are told.
-        rows: Names of the equal, contiguous groups in which batch rows pair up under guidance;
-            empty: no pairs; None: the description says, at a run's first step.
+        runs: Makes what tells runs and steps, for each branch.
+        caller: Tells branches.
+        rows: Says at a run's first step how batch rows pair up under guidance: the names of equal,
+            contiguous groups; empty: no pairs.
         seeds: Sample seeds; None: ``config.seed`` for every row.
     """
+
+    times: StepTimes
+    _constants: DeviceConstants
 
     def __init__(
         self,
         description: ModelDescription,
         config: ClusCaConfig,
-        runs: Runs,
-        rows: tuple[str, ...] | None = (),
+        runs: Callable[[], Runs],
+        caller: Caller,
+        rows: Rows = lambda args, kwargs: (),
         seeds: Sequence[int] | None = None,
     ) -> None:
-        self.description, self.config, self.runs = description, config, runs
+        self.description, self.config = description, config
+        self._make_runs, self._caller = runs, caller
         self._rows, self._seeds = rows, seeds
         corrector = config.corrector
         self.correction: Correction | None = None
@@ -53,7 +61,7 @@ class Cache:
             self.correction = Correction(corrector.rule, corrector.persistent)
             self._source = description.source(corrector.source)
         self.blocks: list[BlockExecutor] = []
-        self.modules: dict[tuple[int, str], ModuleExecutor] = {}
+        self.modules: dict[Key, ModuleExecutor] = {}
         for index, block in enumerate(description.blocks):
             executors = []
             for module in block.modules:
@@ -62,16 +70,25 @@ class Cache:
                 self.modules[index, module.name] = executors[-1]
             copies = index == 0 or block.keeps_stream
             self.blocks.append(BlockExecutor(block, executors, copies))
-        self.plan = ModulationPlan(description, self.blocks)
-        self.clusters: Clusters | None = None
-        self.kinds: list[str] = []  # of the run's steps: full, cached or partial
-        self.tokens = 0  # N of the run
+        self.branches: dict[str, Branch] = {}
+        self.branch = self._make_branch()  # the one that called last
         self._source_tokens: Tensor | None = None
-        self._signature: object = None
-        self._last_full: int | None = None
         self._handles: list[Any] = []
         self._running = False  # between the two hooks of a step
         self._keeps_source = False  # during a full step
+
+    @property
+    def leader(self) -> Branch:
+        """The branch whose tokens are clustered: the conditional one, or the first to call."""
+        first = next(iter(self.branches.values()), self.branch)
+        return self.branches.get("cond", first)
+
+    @property
+    def clusters(self) -> Clusters | None:
+        """The clusters of the branch that called last: the sample's, or its own."""
+        corrector = self.config.corrector
+        shared = isinstance(corrector, ClusterCorrector) and corrector.share_cfg
+        return (self.leader if shared else self.branch).clusters
 
     # ---- on and off
 
@@ -87,6 +104,7 @@ class Cache:
     def install(self) -> None:
         model = self.description.model
         vars(model)[_KEY] = self
+        self._caller.install()
         register = self._handles.append
         before, after = torch.compiler.disable(self._before), torch.compiler.disable(self._after)
         register(model.register_forward_pre_hook(before, with_kwargs=True, prepend=True))
@@ -104,6 +122,7 @@ class Cache:
         model = self.description.model
         if self.of(model) is self:
             del vars(model)[_KEY]
+            self._caller.remove()
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
@@ -112,12 +131,15 @@ class Cache:
 
     def restart(self) -> None:
         """Forget the run: the next call of the model begins a new one."""
-        self.runs.restart()
-        for module in self.modules.values():
-            module.feature.release()
-        self.plan.begin(None)
-        self._signature = None
+        for branch in (self.branch, *self.branches.values()):
+            branch.restart()
+        self.branches.clear()
+        self._caller.restart()
         self._source_tokens = None
+
+    def _make_branch(self) -> Branch:
+        plan = ModulationPlan(self.description, self.blocks)
+        return Branch(self._make_runs(), plan, self.modules, self.config.forecaster.order)
 
     # ---- a step
 
@@ -128,34 +150,33 @@ class Cache:
         if self._running:  # what broke the last step off went past its end, as KeyboardInterrupt
             self.restart()
         self._running = True
+        branch = self._branch_of_call()
         signature = signature_of(args, kwargs)
-        if signature != self._signature:
-            self.restart()
-            self._signature = signature
-        if self.runs.is_new(args, kwargs):
-            self._begin_run(args, kwargs)
+        if signature != branch.signature:
+            branch.restart()
+            branch.signature = signature
+        if branch.runs.is_new(args, kwargs):
+            self._begin_run(branch, args, kwargs)
         self.times.start()
-        step = Step(len(self.kinds), self.runs.num_steps, self._last_full, args, kwargs)
-        computed = self._computed(self._decide(step))
+        computed, step = branch.computed(args, kwargs), len(branch.kinds)
         for key, module in self.modules.items():
             module.computed, module.captures = key in computed, 0
             feature, clock = module.feature, module.feature.clock
             if module.computed:
-                feature.rates = self._constants.of(feature.known_rates(step.index))
+                feature.rates = self._constants.of(feature.known_rates(step))
             else:
                 assert clock.last is not None
-                distance = step.index - clock.last
-                weights = self.config.forecaster.weights(distance, clock.spacing)
+                weights = self.config.forecaster.weights(step - clock.last, clock.spacing)
                 feature.weights = self._constants.of(weights)
         kind = "full" if len(computed) == len(self.modules) else "partial" if computed else "cached"
         for block in self.blocks:
             block.substituted = kind != "full"
         self._keeps_source = kind == "full"
         if kind != "full":
-            self.plan.use(step.index, args, kwargs)
+            branch.plan.use(step, args, kwargs)
             if self.correction is not None:
-                self._choose_representatives(step.index)
-        self.kinds.append(kind)
+                self._choose_representatives(step)
+        branch.kinds.append(kind)
 
     @torch.no_grad()
     def _after(self, model: nn.Module, args: Args, kwargs: Kwargs, output: Any) -> None:
@@ -170,7 +191,8 @@ class Cache:
         if output is None:  # the step raised: what it left behind is not to be used
             self.restart()
             return
-        step, kind = len(self.kinds) - 1, self.kinds[-1]
+        branch = self.branch
+        step, kind = len(branch.kinds) - 1, branch.kinds[-1]
         for (index, name), module in computed.items():
             if module.captures != 1:
                 self.restart()
@@ -180,66 +202,49 @@ class Cache:
                 )
             module.feature.clock.tick(step)
         if kind == "full":
-            self._last_full = step
-            if self.clusters is not None:
-                tokens, self._source_tokens = self._source_tokens, None
-                assert tokens is not None
-                self.tokens = tokens.shape[1]
-                self.clusters.fit(tokens)
+            branch.last_full = step
+            tokens, self._source_tokens = self._source_tokens, None
+            if tokens is not None:
+                branch.tokens = tokens.shape[1]
+                if branch.clusters is not None and branch.clusters is self.clusters:
+                    branch.clusters.fit(tokens)
         self.times.stop(kind)
 
-    def _begin_run(self, args: Args, kwargs: Kwargs) -> None:
-        like = self.description.latents(args, kwargs)
-        if not isinstance(like, Tensor):
-            raise ValueError(f"latents must be a tensor among the model's inputs, got {like!r}")
-        device = like.device
-        self._decide = self.config.schedule.start(self.runs.num_steps)
-        self._constants = DeviceConstants(device)
-        self.plan.begin(self.runs.timesteps)
-        self.times = StepTimes(device)
-        self.kinds = []
-        self._last_full = None
+    def _branch_of_call(self) -> Branch:
+        name = self._caller.name()
+        if name not in self.branches:
+            self.branches[name] = self._make_branch() if self.branches else self.branch
+        self.branch = self.branches[name]
+        self.branch.activate()
+        return self.branch
+
+    def _begin_run(self, branch: Branch, args: Args, kwargs: Kwargs) -> None:
+        like = latents_of(self.description.latents(args, kwargs))
         shape = self.description.stream_shape
-        for module in self.modules.values():
-            module.feature.restart()
-            module.feature.dtype = autocast_dtype(device)
-            if shape is not None and module.feature.factors is None:
-                module.feature.allocate(like, shape(args, kwargs))
+        if branch is self.leader:
+            self._constants = DeviceConstants(like.device)
+            self.times = StepTimes(like.device)
+        branch.begin(self.config.schedule, like, shape and shape(args, kwargs))
         corrector = self.config.corrector
         if isinstance(corrector, ClusterCorrector):
             assert self.correction is not None
             self.correction.gamma = self._constants.of((corrector.gamma,))[0]
-            rows, pairs = self._rows, self.description.pairs
-            if rows is None:
-                rows = () if pairs is None else pairs(args, kwargs)
-            seeds = torch.tensor(self._seeds or [self.config.seed], dtype=torch.int64).to(device)
-            self.clusters = Clusters.of_rows(corrector, seeds, rows)
-
-    def _computed(self, decision: object) -> frozenset[tuple[int, str]]:
-        """The modules a decision computes, and those that have never been."""
-        if decision is True:
-            return frozenset(self.modules)
-        unseen = {key for key, module in self.modules.items() if not module.feature.clock.count}
-        if decision is False:
-            return frozenset(unseen)
-        if not isinstance(decision, frozenset) or not decision <= set(self.modules):
-            raise ValueError(
-                "a schedule must decide True, False or a frozenset of (block, module) of "
-                f"{len(self.blocks)} blocks and their modules, got {decision!r}"
-            )
-        return decision | unseen
+            seeds = torch.tensor(self._seeds or [self.config.seed], dtype=torch.int64)
+            rows = self._rows(args, kwargs)
+            branch.clusters = Clusters.of_rows(corrector, seeds.to(like.device), rows)
 
     def _choose_representatives(self, step: int) -> None:
-        assert self.correction is not None and self.clusters is not None
-        self.correction.cluster_ids = self.clusters.row_ids
+        clusters = self.clusters
+        assert self.correction is not None and clusters is not None
+        self.correction.cluster_ids = clusters.row_ids
         corrected = [
             module for module in self.modules.values() if module.corrected and not module.computed
         ]
-        chosen = self.clusters.select(step, len(corrected))
+        chosen = clusters.select(step, len(corrected))
         for module, tokens in zip(corrected, chosen, strict=True):
             module.representatives = tokens
 
-    def _keep_source(self, block: nn.Module, args: Args, output: Tensor) -> None:
+    def _keep_source(self, block: nn.Module, args: Args, output: Any) -> None:
         """Forward hook: what is clustered at the end of a full step."""
         if self._keeps_source:
-            self._source_tokens = output
+            self._source_tokens = self.blocks[self._source].description.returned(output)

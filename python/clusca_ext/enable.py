@@ -1,13 +1,15 @@
 """One line on, one line off."""
 
-from collections.abc import Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
 from clusca_ext.adapters import BlockAdapter, describe
-from clusca_ext.adapters.description import ModelDescription
+from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
+from clusca_ext.branch import Caller
 from clusca_ext.cache import Cache
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.runs import KnownTimesteps, PipelineRuns, RisingTimestep, Runs
@@ -27,8 +29,10 @@ def enable_cache(
 ) -> Target:
     """Cache the features of a model, or of a pipeline's transformer.
 
-    Every call of the model is a step. The branches of guidance must come in one batch: separate
-    calls for each are refused where they are seen. A bare model's run begins where its timestep
+    Every call of the model is a step of one branch of guidance: the one that
+    ``model.cache_context(name)`` around the call names, as diffusers' pipelines do, else the place
+    of the call within a step of the pipeline's scheduler. Separate calls of a bare model without
+    such a context are refused where they are seen. A bare model's run begins where its timestep
     does not descend, save that it may repeat once for a second-order step.
 
     Args:
@@ -57,17 +61,25 @@ def enable_cache(
             f"{type(transformer).__name__} has a cache already: call disable_cache first"
         )
     description = describe(transformer, adapter)
-    rows: tuple[str, ...] | None = tuple(cfg_rows)
+    rows = tuple(cfg_rows)
     if rows and "cond" not in rows:
         raise ValueError(f'cfg_rows must name a group "cond", got {list(cfg_rows)}')
     if isinstance(model, nn.Module):
-        runs: Runs = _bare_runs(description, timesteps)
-    else:
-        if timesteps is not None:
-            raise ValueError("timesteps are a pipeline's own, got some beside a pipeline")
-        runs = PipelineRuns(model, description)
-        rows = rows or None
-    Cache(description, config, runs, rows, seeds).install()
+        bare = _bare_runs(description, timesteps)
+        Cache(description, config, bare, Caller(transformer), lambda *_: rows, seeds).install()
+        return model
+    if timesteps is not None:
+        raise ValueError("timesteps are a pipeline's own, got some beside a pipeline")
+    pipeline = weakref.ref(model)
+
+    def pairs(args: Args, kwargs: Kwargs) -> tuple[str, ...]:
+        found = description.pairs
+        return rows or (() if found is None else found(pipeline(), args, kwargs))
+
+    def runs() -> Runs:
+        return PipelineRuns(pipeline, description)
+
+    Cache(description, config, runs, Caller(transformer, pipeline), pairs, seeds).install()
     return model
 
 
@@ -132,11 +144,13 @@ def cache_of(model: object) -> Cache:
     return found
 
 
-def _bare_runs(description: ModelDescription, timesteps: Sequence[float] | Tensor | None) -> Runs:
+def _bare_runs(
+    description: ModelDescription, timesteps: Sequence[float] | Tensor | None
+) -> Callable[[], Runs]:
     if timesteps is not None:
-        return KnownTimesteps(timesteps, description)
+        return lambda: KnownTimesteps(timesteps, description)
     if description.timestep is not None:
-        return RisingTimestep(description)
+        return lambda: RisingTimestep(description)
     raise ValueError(
         "the cache cannot tell where a run begins: give timesteps to enable_cache, or name the "
         "timestep of the model in its BlockAdapter"

@@ -63,10 +63,11 @@ class ModuleExecutor:
         self.captures = 0
         self.representatives: Tensor
 
-    def capture(self, module: nn.Module, args: Args, output: Tensor) -> None:
+    def capture(self, module: nn.Module, args: Args, output: Any) -> None:
         """Forward hook of the module: on a step that computes it, update its factors."""
         if self.computed:
             self.captures += 1
+            output = self.description.feature(output, self.feature.tokens)
             factors = self.feature.factors
             if factors is None:
                 factors = self.feature.allocate(output, output.shape)
@@ -94,7 +95,8 @@ class ModuleExecutor:
         eps, weight, bias, norm = norm_arguments(self.norm)
         _, rows = ops.gather_representatives(x, tokens, shift, scale, eps, weight, bias, norm)
         factors, weights = self._factors(), self.feature.weights
-        computed = self.module(rows).to(factors.dtype)  # differs at most under autocast
+        compute = self.description.compute or self.module
+        computed = compute(rows).to(factors.dtype)  # differs at most under autocast
         ids, gamma = correction.cluster_ids, correction.gamma
         if correction.persistent:
             ops.propagate_factors_(factors, computed, tokens, ids, gamma)
@@ -118,6 +120,7 @@ class ModuleExecutor:
             tokens = tokens * (1 + _per_token(scale))
         if shift is not None:
             tokens = tokens + _per_token(shift)
+        assert self.description.call is not None  # the cache refuses a mask of others
         output = self.description.call(tokens, args, kwargs)
         x.add_(output if gate is None else _per_token(gate) * output)
 
@@ -159,7 +162,7 @@ class BlockExecutor:
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         if not self.substituted:
             return self.original(*args, **kwargs)
-        x: Tensor = args[0]
+        x = self.description.stream(args, kwargs)
         if self.copies:
             x = x.clone(memory_format=torch.contiguous_format)
         modulations = self.planned
@@ -167,7 +170,7 @@ class BlockExecutor:
             modulations = self.description.modulation(x, args, kwargs)
         for module, modulation in zip(self.modules, modulations, strict=True):
             module.apply(x, modulation, args, kwargs)
-        return x
+        return self.description.returns(x, args, kwargs)
 
 
 def _per_token(modulation: Tensor) -> Tensor:

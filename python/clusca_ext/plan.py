@@ -65,7 +65,7 @@ class ModulationPlan:
         given = self._description.timestep(args, kwargs)
         if not isinstance(given, Tensor):
             return None
-        expected = self._timesteps[step]
+        expected = self._description.given_timestep(self._timesteps[step], given.dtype)
         if given.is_cuda:
             one = given.numel() == 1 or not any(given.stride())
             same = one and given.data_ptr() == expected.data_ptr()
@@ -87,12 +87,14 @@ class ModulationPlan:
     ) -> None:
         assert self._timesteps is not None
         self._steps = range(step, min(step + count, len(self._timesteps)))
-        timesteps = self._timesteps[self._steps.start : self._steps.stop].to(at)
+        timesteps = self._timesteps[self._steps.start : self._steps.stop]
+        timesteps = self._description.given_timestep(timesteps, at.dtype).to(at.device)
         self._conditions = tuple(t.clone() if t.device.type == "cpu" else t for t in conditions)
+        embedded = self._description.embed(timesteps, conditions, dtype)
         self._planned = []
         for block in self._blocks:
             assert block.description.plan is not None
-            self._planned.append(block.description.plan(timesteps, conditions, dtype))
+            self._planned.append(block.description.plan(embedded))
 
     def _give(self, row: int | None) -> None:
         for index, block in enumerate(self._blocks):

@@ -39,8 +39,8 @@ class PipelineRuns:
 
     known_by = "the pipeline's scheduler"
 
-    def __init__(self, pipeline: Any, description: ModelDescription) -> None:
-        self._pipeline = weakref.ref(pipeline)
+    def __init__(self, pipeline: "weakref.ref[Any]", description: ModelDescription) -> None:
+        self._pipeline = pipeline
         self._description = description
         self.timesteps: Tensor | None = None
         self._course: Course
@@ -65,8 +65,8 @@ class PipelineRuns:
         if self._calls > len(timesteps):
             raise RuntimeError(
                 f"the scheduler has {self.num_steps} timesteps but the model was called "
-                f"{self._calls} times: pipelines that call it more than once a timestep are not "
-                "supported"
+                f"{self._calls} times in one branch: pipelines that call it more than once a "
+                "timestep are not supported"
             )
         return self._calls == 1
 
@@ -180,8 +180,8 @@ class Watch:
 
     def restart(self) -> None:
         self._timestep: float | None = None
-        self._conditions: dict[int | str, Tensor] = {}
-        self._before: dict[int | str, Tensor] = {}
+        self._conditions: dict[int | str, list[Tensor]] = {}
+        self._before: dict[int | str, list[Tensor]] = {}
 
     def _find(self, args: Args, kwargs: Kwargs) -> Tensor | float | None:
         find = self._description.timestep
@@ -197,35 +197,44 @@ class Watch:
         given = self._find(args, kwargs)
         if given is None:
             raise ValueError("timestep must be among the model's inputs, got none")
-        now = float(given.flatten()[0]) if isinstance(given, Tensor) else float(given)
+        # tokens that are given have a timestep of 0 of their own
+        now = float(given.max()) if isinstance(given, Tensor) else float(given)
         change = None if self._timestep is None else now - self._timestep
         latents = self._description.latents(args, kwargs)
         self._before = self._conditions if change == 0 else {}
         self._conditions = {
-            name: value
-            for name, value in tensors_of(args, kwargs)
-            if value is not latents and value is not given
+            name: tensors
+            for name, tensors in tensors_of(args, kwargs)
+            if not any(tensor is latents or tensor is given for tensor in tensors)
         }
         self._timestep = now
         return change
 
     def require_same_conditions(self) -> None:
         """For a second call at one timestep: it may be a second-order step, but no other branch."""
-        for name, tensor in self._conditions.items():
-            before = self._before.get(name)
-            if before is not tensor and (before is None or not torch.equal(before, tensor)):
+        for name, tensors in self._conditions.items():
+            before = self._before.get(name, [])
+            if len(before) != len(tensors) or not all(map(_is_same, before, tensors)):
                 raise ValueError(
                     f"input {name!r} must be the same in both calls at timestep {self._timestep}, "
-                    "got another: separate calls for each branch of guidance are not supported "
-                    'yet, batch the branches together and name their rows, cfg_rows=("cond", '
-                    '"uncond")'
+                    "got another: name the branch of guidance of separate calls, with "
+                    'model.cache_context("cond") around each, or batch the branches together and '
+                    'name their rows, cfg_rows=("cond", "uncond")'
                 )
 
 
-def tensors_of(args: Args, kwargs: Kwargs) -> list[tuple[int | str, Tensor]]:
-    """The tensors among the model's inputs, by position or name."""
+def tensors_of(args: Args, kwargs: Kwargs) -> list[tuple[int | str, list[Tensor]]]:
+    """The tensors in the model's inputs, by position or name: one, or a list's."""
     inputs: list[tuple[int | str, Any]] = [*enumerate(args), *sorted(kwargs.items())]
-    return [(name, value) for name, value in inputs if isinstance(value, Tensor)]
+    lists = [(name, value if isinstance(value, list) else [value]) for name, value in inputs]
+    found = [
+        (name, [each for each in values if isinstance(each, Tensor)]) for name, values in lists
+    ]
+    return [(name, tensors) for name, tensors in found if tensors]
+
+
+def _is_same(a: Tensor, b: Tensor) -> bool:
+    return a is b or torch.equal(a, b)
 
 
 def signature_of(args: Args, kwargs: Kwargs) -> object:
@@ -234,5 +243,5 @@ def signature_of(args: Args, kwargs: Kwargs) -> object:
         (torch.is_autocast_enabled(device), torch.get_autocast_dtype(device))
         for device in ("cpu", "cuda")
     ]
-    tensors = tensors_of(args, kwargs)
-    return autocast, [(name, t.shape, t.dtype, t.device) for name, t in tensors]
+    inputs = tensors_of(args, kwargs)
+    return autocast, [(name, [(t.shape, t.dtype, t.device) for t in ts]) for name, ts in inputs]

@@ -11,7 +11,8 @@ class Summary:
     """The last run of a cache.
 
     Attributes:
-        steps: Steps so far.
+        steps: Steps so far, of the conditional branch where guidance calls the model twice.
+        branches: Branches of guidance that called the model.
         full: Steps on which every module was computed.
         cached: Steps on which none was, representatives aside.
         partial: Steps on which some were.
@@ -27,6 +28,7 @@ class Summary:
     """
 
     steps: int
+    branches: int
     full: int
     cached: int
     partial: int
@@ -62,26 +64,29 @@ class Summary:
 
 
 def summarize(cache: Cache) -> Summary:
-    durations = cache.times.seconds() if cache.kinds else {}
+    branch = cache.leader
+    durations = cache.times.seconds() if branch.kinds else {}
     total = sum(sum(values) for values in durations.values())
     full = median(durations["full"]) if "full" in durations else None
     count = sum(len(values) for values in durations.values())
-    factors = [module.feature.factors for module in cache.modules.values()]
-    clusters = cache.clusters
+    branches = cache.branches.values()
+    factors = [each.factors for one in branches for each in one.features.values()]
+    clusters = branch.clusters
     fits = [] if clusters is None else [fit.float().mean().item() for fit in clusters.iterations]
     return Summary(
-        steps=len(cache.kinds),
-        full=cache.kinds.count("full"),
-        cached=cache.kinds.count("cached"),
-        partial=cache.kinds.count("partial"),
-        tokens=cache.tokens,
+        steps=len(branch.kinds),
+        branches=len(branches),
+        full=branch.kinds.count("full"),
+        cached=branch.kinds.count("cached"),
+        partial=branch.kinds.count("partial"),
+        tokens=branch.tokens,
         representatives=clusters.num_clusters if clusters is not None and fits else 0,
         seconds={kind: median(values) for kind, values in durations.items()},
         total_seconds=total,
         speedup=None if full is None or not total else full * count / total,
-        cache_bytes=cache.plan.bytes()
+        cache_bytes=sum(one.plan.bytes() for one in branches)
         + sum(f.numel() * f.element_size() for f in factors if f is not None),
         kmeans_iterations=sum(fits) / len(fits) if fits else None,
-        run_known_by=cache.runs.known_by,
-        num_steps=cache.runs.num_steps,
+        run_known_by=branch.runs.known_by,
+        num_steps=branch.runs.num_steps,
     )

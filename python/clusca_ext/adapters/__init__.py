@@ -1,19 +1,72 @@
 """WHICH MODEL: adapters describe the blocks of a model family; the executor runs them."""
 
+from collections.abc import Callable
+from typing import Any
+
 from torch import nn
 
-from clusca_ext.adapters import dit
+from clusca_ext.adapters import (
+    cogvideox,
+    dit,
+    flux,
+    flux2,
+    hunyuan_video,
+    ltx,
+    mochi,
+    pixart,
+    qwen_image,
+    sd3,
+    wan,
+    z_image,
+)
 from clusca_ext.adapters.description import ModelDescription
 from clusca_ext.adapters.generic import BlockAdapter
 
-__all__ = ["BlockAdapter", "describe", "supported"]
+__all__ = ["BlockAdapter", "describe", "register_adapter", "supported"]
 
-_DESCRIBE = {dit.MODEL: dit.describe}
+Describe = Callable[[Any], ModelDescription]
+
+_FAMILIES = (
+    dit,
+    pixart,
+    sd3,
+    flux,
+    flux2,
+    qwen_image,
+    z_image,
+    hunyuan_video,
+    wan,
+    cogvideox,
+    ltx,
+    mochi,
+)
+_DESCRIBE: dict[str, Describe] = {family.MODEL: family.describe for family in _FAMILIES}
 
 
 def supported() -> tuple[str, ...]:
     """Names of the model classes that need no adapter of one's own."""
     return tuple(_DESCRIBE)
+
+
+def register_adapter(model: str) -> Callable[[Describe], Describe]:
+    """Decorate a function that describes the models of a class, and ``enable_cache`` knows them.
+
+    Args:
+        model: Name of the class; its subclasses are known too.
+
+    Raises:
+        ValueError: The class has an adapter already.
+    """
+    if not isinstance(model, str):
+        raise ValueError(f"model must be the name of a class, got {model!r}")
+    if model in _DESCRIBE:
+        raise ValueError(f"model must be a class without an adapter, got {model!r}")
+
+    def register(function: Describe) -> Describe:
+        _DESCRIBE[model] = function
+        return function
+
+    return register
 
 
 def describe(model: nn.Module, adapter: BlockAdapter | None = None) -> ModelDescription:

@@ -24,7 +24,13 @@ class Modulation(NamedTuple):
     gate: Tensor | None = None
 
 
-Plan = Callable[[Tensor, tuple[Tensor, ...], torch.dtype], Sequence[Modulation]]
+def _same(value: Any, *_: Any) -> Any:
+    return value
+
+
+def first_input(args: Args, kwargs: Kwargs) -> Tensor:
+    stream: Tensor = args[0]
+    return stream
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +44,19 @@ class ModuleDescription:
         represents: Whether it treats tokens one by one, so that representatives alone can be
             computed: an MLP of its own.
         call: How the block calls it on all tokens, given the modulated tokens and the block's
-            inputs; read where a mask computes it on a cached step.
+            inputs; read where a mask computes it on a cached step. None: it needs more than the
+            stream, as the text beside it, which cached steps do not keep.
+        feature: Finds in what the module returns the [B, N, D] that belongs to the stream, given N.
+        compute: What representatives' modulated rows [B, K, D] go through; default: the module.
     """
 
     name: str
     module: nn.Module
     norm: nn.Module | None
     represents: bool
-    call: Callable[[Tensor, Args, Kwargs], Tensor]
+    call: Callable[[Tensor, Args, Kwargs], Tensor] | None
+    feature: Callable[[Any, int], Tensor] = _same
+    compute: Callable[[Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,19 +64,24 @@ class BlockDescription:
     """A block of the model.
 
     Attributes:
-        block: The block, whose forward is substituted on cached steps. Its stream [B, N, D] is its
-            first positional input, and what it returns.
-        modules: Its cached modules, in the order of its residual updates.
+        block: The block, whose forward is substituted on cached steps.
+        modules: Its cached modules, in the order of their residual updates.
+        stream: Finds the stream [B, N, D] among the block's inputs.
+        returned: Finds it in what the block returns.
+        returns: What the block returns, from the new stream and its inputs.
         modulation: One ``Modulation`` for each of them, from the stream and the block's inputs.
-        plan: The same for many steps at once, each tensor [S, B, D], from their timesteps [S], the
-            model's ``conditions`` and the stream's dtype; None: it cannot be known beforehand.
+        plan: The same for many steps at once, each tensor [S, B, D], from what the model's
+            ``embed`` returns; None: it cannot be known beforehand.
         keeps_stream: The model reads this block's input again later (long skips): it is copied.
     """
 
     block: nn.Module
     modules: tuple[ModuleDescription, ...]
     modulation: Callable[[Tensor, Args, Kwargs], Sequence[Modulation]]
-    plan: Plan | None = None
+    stream: Callable[[Args, Kwargs], Tensor] = first_input
+    returned: Callable[[Any], Tensor] = _same
+    returns: Callable[[Tensor, Args, Kwargs], Any] = _same
+    plan: Callable[[Any], Sequence[Modulation]] | None = None
     keeps_stream: bool = False
 
 
@@ -81,11 +97,14 @@ class ModelDescription:
         stream_shape: Says from the model's inputs which shape [B, N, D] the stream will have, so
             that the cache is allocated before the first step; None: it is allocated during it.
         sources: Named places after which tokens can be clustered: name to index of the block.
-        pairs: Says from the inputs of a run's first step how batch rows pair up under guidance:
-            the names of equal, contiguous groups, one of them ``"cond"``. Only asked for where a
-            pipeline makes the calls.
+        pairs: Says from the pipeline and the inputs of a run's first step how batch rows pair up
+            under guidance: the names of equal, contiguous groups, one of them ``"cond"``. Only
+            asked for where a pipeline makes the calls.
         conditions: Finds the inputs that modulation depends on beside the timestep; None: it
             depends on what is only known at its step, and is not planned.
+        embed: What the blocks' ``plan`` begins with, from timesteps [S] as the model is given them,
+            the conditions and the dtype of the stream.
+        given_timestep: What the model is given for a timestep of the scheduler, in the dtype given.
     """
 
     model: nn.Module
@@ -94,15 +113,17 @@ class ModelDescription:
     timestep: Callable[[Args, Kwargs], Tensor | float | None] | None
     stream_shape: Callable[[Args, Kwargs], tuple[int, int, int]] | None = None
     sources: Mapping[str, int] = field(default_factory=dict)
-    pairs: Callable[[Args, Kwargs], tuple[str, ...]] | None = None
+    pairs: Callable[[Any, Args, Kwargs], tuple[str, ...]] | None = None
     conditions: Callable[[Args, Kwargs], tuple[Tensor, ...]] | None = None
+    embed: Callable[[Tensor, tuple[Tensor, ...], torch.dtype], Any] = lambda *inputs: inputs
+    given_timestep: Callable[[Tensor, torch.dtype], Tensor] = torch.Tensor.to
 
     def __post_init__(self) -> None:
         places: dict[nn.Module, str] = {}
         for index, block in enumerate(self.blocks):
             for each in block.modules:
                 place = f"module {each.name!r} of block {index}"
-                if each.module in places:
+                if each.module in places and each.feature is _same:
                     raise ValueError(f"{place} must be its own, got {places[each.module]} again")
                 places[each.module] = place
 

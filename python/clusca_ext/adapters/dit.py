@@ -28,7 +28,7 @@ def describe(model: nn.Module) -> ModelDescription:
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=lambda args, kwargs: _stream_shape(model, latents(args, kwargs)),
-        pairs=lambda args, kwargs: _pairs(model, labels(args, kwargs)),
+        pairs=lambda pipeline, args, kwargs: _pairs(model, labels(args, kwargs)),
         conditions=lambda args, kwargs: (labels(args, kwargs),),
     )
 
@@ -43,11 +43,9 @@ def _block(block: Any) -> BlockDescription:
     def modulation(x: Tensor, args: Args, kwargs: Kwargs) -> Sequence[Modulation]:
         return _modulation(block.norm1, kwargs["timestep"], kwargs["class_labels"], x.dtype)
 
-    def plan(
-        timesteps: Tensor, conditions: tuple[Tensor, ...], dtype: torch.dtype
-    ) -> Sequence[Modulation]:
-        S, labels = len(timesteps), conditions[0]
-        B = len(labels)
+    def plan(inputs: tuple[Tensor, tuple[Tensor], torch.dtype]) -> Sequence[Modulation]:
+        timesteps, (labels,), dtype = inputs  # every block embeds them itself
+        S, B = len(timesteps), len(labels)
         planned = _modulation(block.norm1, timesteps.repeat_interleave(B), labels.repeat(S), dtype)
         return [Modulation(*(t.view(S, B, -1) for t in each if t is not None)) for each in planned]
 

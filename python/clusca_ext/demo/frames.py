@@ -15,7 +15,7 @@ def cluster_frames(pipeline: DigitsPipeline, row: Row, digit: int, seed: int) ->
         state = cache_of(pipeline)
 
         def look(step: int, images: Tensor) -> None:
-            if state.kinds[-2:] != ["full", "cached"]:
+            if state.leader.kinds[-2:] != ["full", "cached"]:
                 return
             assert state.clusters is not None
             corrected = next(module for module in state.modules.values() if module.corrected)

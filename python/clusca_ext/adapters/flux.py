@@ -1,0 +1,107 @@
+"""diffusers' FLUX.1: ``FluxTransformer2DModel``, double-stream blocks, then single-stream ones.
+
+The stream is the image's. Text is skipped on cached steps: without attention it cannot reach the
+image. A single-stream block's attention and MLP share an output projection, whose output is
+forecast as a whole; representatives are computed in the double-stream blocks' MLPs.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clusca_ext.adapters.description import (
+    Args,
+    BlockDescription,
+    Kwargs,
+    ModelDescription,
+    Modulation,
+    named_input,
+)
+from clusca_ext.adapters.parts import (
+    attention,
+    blocks_of,
+    describe_block,
+    last_tokens,
+    mlp,
+    six,
+)
+
+MODEL = "FluxTransformer2DModel"
+
+
+def describe(model: Any) -> ModelDescription:
+    double = [_double(block) for block in blocks_of(model.transformer_blocks)]
+    single = [_single(block) for block in blocks_of(model.single_transformer_blocks)]
+    latents = named_input(model, "hidden_states")
+    pooled, guidance = named_input(model, "pooled_projections"), named_input(model, "guidance")
+
+    def conditions(args: Args, kwargs: Kwargs) -> tuple[Tensor, ...]:
+        given = pooled(args, kwargs), guidance(args, kwargs)
+        return tuple(tensor for tensor in given if tensor is not None)
+
+    def stream_shape(args: Args, kwargs: Kwargs) -> tuple[int, int, int]:
+        B, N, _ = latents(args, kwargs).shape
+        return B, N, model.inner_dim
+
+    return ModelDescription(
+        model=model,
+        blocks=(*double, *single),
+        latents=latents,
+        timestep=named_input(model, "timestep"),
+        stream_shape=stream_shape,
+        sources={"last-double": len(double) - 1},
+        conditions=conditions,
+        embed=lambda timesteps, given, dtype: _embed(model, timesteps, given, dtype),
+        given_timestep=lambda timestep, dtype: timestep.to(dtype) / 1000,
+    )
+
+
+def _embed(
+    model: Any, timesteps: Tensor, conditions: tuple[Tensor, ...], dtype: torch.dtype
+) -> Tensor:
+    """As the model embeds them, for S timesteps. [S, B, D]"""
+    pooled, guidance = conditions[0], conditions[1:]
+    S, B = len(timesteps), len(pooled)
+    rows = [timesteps.repeat_interleave(B), *(each.expand(B).repeat(S) for each in guidance)]
+    scaled = [row.to(dtype) * 1000 for row in rows]
+    embedded: Tensor = model.time_text_embed(*scaled, pooled.repeat(S, 1))
+    return embedded.view(S, B, -1)
+
+
+def _double(block: Any) -> BlockDescription:
+    with_ip = "IPAdapter" in type(block.attn.processor).__name__
+
+    def of_image(output: Any, N: int) -> Tensor:
+        if len(output) != 2 + with_ip:
+            raise ValueError(
+                "IP-Adapters must be loaded before enable_cache and unloaded after disable_cache, "
+                f"got {len(output)} outputs of attention"
+            )
+        feature: Tensor = output[0]
+        return feature
+
+    def modulation(temb: Tensor) -> Sequence[Modulation]:
+        of_both = six(block.norm1.linear(nn.functional.silu(temb)).chunk(6, dim=-1))
+        return (*of_both, Modulation()) if with_ip else of_both
+
+    modules = [attention(block.attn, feature=of_image), mlp(block.ff, block.norm2)]
+    if with_ip:  # what image prompts add, after the MLP and without a gate
+        modules.append(attention(block.attn, "ip", lambda output, N: output[2]))
+    return _describe(block, tuple(modules), modulation)
+
+
+def _single(block: Any) -> BlockDescription:
+    def modulation(temb: Tensor) -> Sequence[Modulation]:
+        gate = block.norm.linear(nn.functional.silu(temb)).chunk(3, dim=-1)[2]
+        return (Modulation(gate=gate),)
+
+    return _describe(block, (attention(block.proj_out, "out", last_tokens),), modulation)
+
+
+def _describe(block: Any, modules: Any, modulation: Any) -> BlockDescription:
+    temb = named_input(block, "temb")
+    return describe_block(
+        block, modules, lambda args, kwargs: modulation(temb(args, kwargs)), "text, x", modulation
+    )

@@ -1,0 +1,72 @@
+"""diffusers' Mochi: ``MochiTransformer3DModel``.
+
+What attention and the MLP return is normalised before its gate: the normalised tokens are cached.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from clusca_ext.adapters.description import (
+    Args,
+    BlockDescription,
+    Kwargs,
+    ModelDescription,
+    Modulation,
+    ModuleDescription,
+    named_input,
+)
+from clusca_ext.adapters.parts import (
+    attention,
+    blocks_of,
+    describe_block,
+    patches,
+)
+
+MODEL = "MochiTransformer3DModel"
+
+
+def describe(model: Any) -> ModelDescription:
+    latents, config = named_input(model, "hidden_states"), model.config
+    channels = config.num_attention_heads * config.attention_head_dim
+    size = (1, config.patch_size, config.patch_size)
+    return ModelDescription(
+        model=model,
+        blocks=tuple(_block(block, channels) for block in blocks_of(model.transformer_blocks)),
+        latents=latents,
+        timestep=named_input(model, "timestep"),
+        stream_shape=patches(latents, size, channels),
+    )
+
+
+def _block(block: Any, channels: int) -> BlockDescription:
+    temb = named_input(block, "temb")
+
+    def modulation(args: Args, kwargs: Kwargs) -> Sequence[Modulation]:
+        activated = nn.functional.silu(temb(args, kwargs))
+        _, gate, mlp_scale, mlp_gate = block.norm1.linear(activated).chunk(4, dim=1)
+        return Modulation(gate=gate.tanh()), Modulation(scale=mlp_scale, gate=mlp_gate.tanh())
+
+    def of_attention(output: tuple[Tensor, Tensor], N: int) -> Tensor:
+        normalised: Tensor = block.norm2(output[0])
+        return normalised
+
+    modules = (attention(block.attn1, feature=of_attention), _mlp(block, channels))
+    return describe_block(block, modules, modulation, "x, text")
+
+
+def _mlp(block: Any, channels: int) -> ModuleDescription:
+    def compute(rows: Tensor) -> Tensor:
+        normalised: Tensor = block.norm4(block.ff(rows))
+        return normalised
+
+    return ModuleDescription(
+        name="mlp",
+        module=block.ff,
+        norm=nn.RMSNorm(channels, block.norm3.eps, elementwise_affine=False),
+        represents=True,
+        call=lambda tokens, args, kwargs: compute(tokens),
+        feature=lambda output, N: block.norm4(output),
+        compute=compute,
+    )

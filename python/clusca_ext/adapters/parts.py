@@ -1,0 +1,163 @@
+"""What the blocks of diffusers have in common: short words for descriptions."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clusca_ext.adapters.description import (
+    Args,
+    BlockDescription,
+    Kwargs,
+    Modulation,
+    ModuleDescription,
+    named_input,
+)
+
+HALF = 65504  # the largest float16: blocks clip their streams to it
+
+
+def blocks_of(blocks: Any) -> list[Any]:
+    """The blocks themselves, whether compiled or not."""
+    return [getattr(block, "_orig_mod", block) for block in blocks]
+
+
+def whole(output: Any, N: int) -> Tensor:
+    """The feature of a module that returns the stream's alone."""
+    feature: Tensor = output
+    return feature
+
+
+def of_image(output: Any, N: int) -> Tensor:
+    """Of joint attention: what it adds to the image; what it adds to the text comes second."""
+    feature: Tensor = output[0]
+    return feature
+
+
+def last_tokens(output: Tensor, N: int) -> Tensor:
+    """Of a module that runs on text, then image."""
+    return output[:, -N:]
+
+
+def first_tokens(output: Tensor, N: int) -> Tensor:
+    """Of a module that runs on image, then text."""
+    return output[:, :N]
+
+
+def attention(
+    module: nn.Module, name: str = "attn", feature: Callable[[Any, int], Tensor] = of_image
+) -> ModuleDescription:
+    """Attention, or another module that is only ever forecast."""
+    return ModuleDescription(
+        name=name, module=module, norm=None, represents=False, call=None, feature=feature
+    )
+
+
+def mlp(
+    module: Any,
+    norm: nn.Module | None,
+    feature: Callable[[Any, int], Tensor] = whole,
+    compute: Callable[[Tensor], Tensor] | None = None,
+) -> ModuleDescription:
+    """An MLP of its own, behind a norm: representatives go through it."""
+    return ModuleDescription(
+        name="mlp",
+        module=module,
+        norm=norm,
+        represents=True,
+        call=(lambda tokens, args, kwargs: module(tokens)) if feature is whole else None,
+        feature=feature,
+        compute=compute,
+    )
+
+
+def six(values: Sequence[Tensor]) -> tuple[Modulation, Modulation]:
+    """Shift, scale and gate of attention, then of the MLP."""
+    return Modulation(*values[:3]), Modulation(*values[3:])
+
+
+def table_of(table: Tensor, embedding: Tensor) -> Sequence[Tensor]:
+    """A block's own six rows added to those of the timestep [B, 6, D], or [B, N, 6, D] by token."""
+    return (table + embedding).unbind(-2)
+
+
+def describe_block(
+    block: Any,
+    modules: tuple[ModuleDescription, ...],
+    modulation: Callable[[Args, Kwargs], Sequence[Modulation]],
+    returns: str = "x",
+    plan: Callable[[Any], Sequence[Modulation]] | None = None,
+) -> BlockDescription:
+    """A block whose stream is ``hidden_states``.
+
+    Args:
+        block: The block.
+        modules: Its cached modules.
+        modulation: One for each of them, from the block's inputs.
+        returns: ``"x"``, ``"text, x"`` or ``"x, text"``. Text is returned as it came: on cached
+            steps nothing attends to it.
+        plan: As in ``BlockDescription``.
+    """
+    text = named_input(block, "encoder_hidden_states")
+
+    def give(x: Tensor, args: Args, kwargs: Kwargs) -> Any:
+        if x.dtype == torch.float16:
+            x.clip_(-HALF, HALF)
+        if returns == "x":
+            return x
+        both = (text(args, kwargs), x)
+        return both if returns == "text, x" else both[::-1]
+
+    return BlockDescription(
+        block=block,
+        modules=modules,
+        modulation=lambda x, args, kwargs: modulation(args, kwargs),
+        stream=named_input(block, "hidden_states"),
+        returned=lambda output: (
+            output if returns == "x" else output[returns.split(", ").index("x")]
+        ),
+        returns=give,
+        plan=plan,
+    )
+
+
+def guided(
+    latents: Callable[[Args, Kwargs], Any],
+) -> Callable[[Any, Args, Kwargs], tuple[str, ...]]:
+    """Rows of a pipeline that puts the unconditional half of its batch first.
+
+    Where the pipeline does not say whether it guides, the two halves' latents tell: once a run.
+    """
+
+    def pairs(pipeline: Any, args: Args, kwargs: Kwargs) -> tuple[str, ...]:
+        guides = getattr(pipeline, "do_classifier_free_guidance", None)
+        rows = latents(args, kwargs)
+        if guides is None:
+            guides = len(rows) % 2 == 0 and torch.equal(*rows.chunk(2))
+        return ("uncond", "cond") if guides and len(rows) % 2 == 0 else ()
+
+    return pairs
+
+
+def check_not_chunked(block: Any) -> None:
+    if block._chunk_size is not None:
+        raise ValueError(
+            "a chunked feed-forward cannot be cached: call set_chunk_feed_forward(None), "
+            f"got a chunk size of {block._chunk_size}"
+        )
+
+
+def patches(
+    latents: Callable[[Args, Kwargs], Any], size: tuple[int, ...], channels: int
+) -> Callable[[Args, Kwargs], tuple[int, int, int]]:
+    """Shape of a stream of patches, from latents [B, C, ...] and the patches' size."""
+
+    def shape(args: Args, kwargs: Kwargs) -> tuple[int, int, int]:
+        B, _, *sides = latents(args, kwargs).shape
+        N = 1
+        for side, patch in zip(sides, size, strict=True):
+            N *= side // patch
+        return B, N, channels
+
+    return shape

@@ -1,0 +1,53 @@
+"""diffusers' Qwen-Image and Qwen-Image-Edit: ``QwenImageTransformer2DModel``.
+
+Edit models may modulate the tokens of given images by a timestep of 0: token by token.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clusca_ext.adapters.description import (
+    Args,
+    BlockDescription,
+    Kwargs,
+    ModelDescription,
+    Modulation,
+    named_input,
+)
+from clusca_ext.adapters.parts import attention, blocks_of, describe_block, mlp, six
+
+MODEL = "QwenImageTransformer2DModel"
+
+
+def describe(model: Any) -> ModelDescription:
+    latents = named_input(model, "hidden_states")
+
+    def stream_shape(args: Args, kwargs: Kwargs) -> tuple[int, int, int]:
+        B, N, _ = latents(args, kwargs).shape
+        return B, N, model.inner_dim
+
+    return ModelDescription(
+        model=model,
+        blocks=tuple(_block(block) for block in blocks_of(model.transformer_blocks)),
+        latents=latents,
+        timestep=named_input(model, "timestep"),
+        stream_shape=stream_shape,
+    )
+
+
+def _block(block: Any) -> BlockDescription:
+    temb, index = named_input(block, "temb"), named_input(block, "modulate_index")
+
+    def modulation(args: Args, kwargs: Kwargs) -> Sequence[Modulation]:
+        values: Tensor = block.img_mod(temb(args, kwargs))
+        which = index(args, kwargs)  # [B, N]: 0 by the step's timestep, else by 0
+        if which is not None:
+            noisy, given = values.unsqueeze(1).chunk(2)
+            values = torch.where(which.unsqueeze(-1) == 0, noisy, given)
+        return six(values.chunk(6, dim=-1))
+
+    modules = (attention(block.attn), mlp(block.img_mlp, block.img_norm2))
+    return describe_block(block, modules, modulation, "text, x")

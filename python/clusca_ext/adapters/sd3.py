@@ -1,0 +1,60 @@
+"""diffusers' Stable Diffusion 3 and 3.5: ``SD3Transformer2DModel``.
+
+The stream is the image's. Medium's first blocks attend twice, jointly and to the image alone.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from clusca_ext.adapters.description import (
+    Args,
+    BlockDescription,
+    Kwargs,
+    ModelDescription,
+    Modulation,
+    named_input,
+)
+from clusca_ext.adapters.parts import (
+    attention,
+    blocks_of,
+    check_not_chunked,
+    describe_block,
+    guided,
+    mlp,
+    patches,
+    six,
+    whole,
+)
+
+MODEL = "SD3Transformer2DModel"
+
+
+def describe(model: Any) -> ModelDescription:
+    latents = named_input(model, "hidden_states")
+    return ModelDescription(
+        model=model,
+        blocks=tuple(_block(block) for block in blocks_of(model.transformer_blocks)),
+        latents=latents,
+        timestep=named_input(model, "timestep"),
+        stream_shape=patches(latents, (model.config.patch_size,) * 2, model.inner_dim),
+        pairs=guided(latents),
+    )
+
+
+def _block(block: Any) -> BlockDescription:
+    check_not_chunked(block)
+    temb = named_input(block, "temb")
+
+    def modulation(args: Args, kwargs: Kwargs) -> Sequence[Modulation]:
+        values: tuple[Tensor, ...] = block.norm1.linear(
+            nn.functional.silu(temb(args, kwargs))
+        ).chunk(9 if block.use_dual_attention else 6, dim=1)
+        joint, of_mlp = six(values[:6])
+        return (joint, Modulation(*values[6:]), of_mlp) if values[6:] else (joint, of_mlp)
+
+    modules = [attention(block.attn), mlp(block.ff, block.norm2)]
+    if block.use_dual_attention:
+        modules.insert(1, attention(block.attn2, "attn2", whole))
+    return describe_block(block, tuple(modules), modulation, "text, x")

@@ -1,0 +1,72 @@
+"""diffusers' Z-Image: ``ZImageTransformer2DModel``.
+
+The stream is image and text; what attention and the MLP return is normalised before its gate, and
+that is cached. Refiners, in front of it, run at every step. The model is given lists of samples and
+a time that rises: to the cache it is 1 - t, which descends as the scheduler's timesteps do.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from clusca_ext.adapters.description import (
+    Args,
+    BlockDescription,
+    Kwargs,
+    ModelDescription,
+    Modulation,
+    ModuleDescription,
+    named_input,
+)
+from clusca_ext.adapters.parts import attention, blocks_of, whole
+
+MODEL = "ZImageTransformer2DModel"
+
+
+def describe(model: Any) -> ModelDescription:
+    samples, time = named_input(model, "x"), named_input(model, "t")
+
+    def latents(args: Args, kwargs: Kwargs) -> Any:
+        first = samples(args, kwargs)[0]
+        if not isinstance(first, Tensor):
+            raise ValueError(
+                "x must be a list of tensors: several images a sample (omni mode, with noise "
+                f"masks) are not supported, got a list of {type(first).__name__}"
+            )
+        return first
+
+    return ModelDescription(
+        model=model,
+        blocks=tuple(_block(block) for block in blocks_of(model.layers)),
+        latents=latents,
+        timestep=lambda args, kwargs: 1 - time(args, kwargs),
+    )
+
+
+def _block(block: Any) -> BlockDescription:
+    stream, embedding = named_input(block, "x"), named_input(block, "adaln_input")
+
+    def modulation(x: Tensor, args: Args, kwargs: Kwargs) -> Sequence[Modulation]:
+        rows = block.adaLN_modulation(embedding(args, kwargs)).expand(len(x), -1)
+        _, gate, mlp_scale, mlp_gate = rows.chunk(4, dim=1)
+        return Modulation(gate=gate.tanh()), Modulation(scale=mlp_scale, gate=mlp_gate.tanh())
+
+    def compute(rows: Tensor) -> Tensor:
+        normalised: Tensor = block.ffn_norm2(block.feed_forward(rows))
+        return normalised
+
+    mlp = ModuleDescription(
+        name="mlp",
+        module=block.ffn_norm2,
+        norm=block.ffn_norm1,
+        represents=True,
+        call=lambda tokens, args, kwargs: compute(tokens),
+        compute=compute,
+    )
+    return BlockDescription(
+        block=block,
+        modules=(attention(block.attention_norm2, "attn", whole), mlp),
+        modulation=modulation,
+        stream=stream,
+    )

@@ -1,0 +1,160 @@
+"""One branch of guidance: where its run stands and what it has cached; and which one calls.
+
+A pipeline may call a model once a step for the prompt and once more without it. Each of these
+branches has features of its own; clusters belong to the sample (``Cache.leader``).
+"""
+
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clusca_ext.adapters.description import Args, Kwargs
+from clusca_ext.correction import Clusters
+from clusca_ext.executor import ModuleExecutor
+from clusca_ext.plan import ModulationPlan
+from clusca_ext.runs import Runs
+from clusca_ext.schedule import Decision, Schedule, Step
+from clusca_ext.storage import Feature, autocast_dtype
+
+Key = tuple[int, str]  # of a module: index of its block, its name
+
+
+class Branch:
+    """The state of one branch.
+
+    Attributes:
+        runs: Where its runs begin.
+        plan: Its coming modulation.
+        features: What it has cached of every module.
+        signature: What its inputs looked like.
+        kinds: Of the run's steps: full, cached or partial.
+        last_full: Index of the last full step.
+        tokens: Tokens N of the run.
+        clusters: Those of the run, where this branch makes them.
+        decide: What the schedule decides in this run.
+    """
+
+    decide: Callable[[Step], Decision]
+
+    def __init__(
+        self, runs: Runs, plan: ModulationPlan, modules: Mapping[Key, ModuleExecutor], order: int
+    ) -> None:
+        self.runs, self.plan, self._modules = runs, plan, modules
+        self.features = {key: Feature(order) for key in modules}
+        self.signature: object = None
+        self.kinds: list[str] = []
+        self.last_full: int | None = None
+        self.tokens = 0
+        self.clusters: Clusters | None = None
+
+    def activate(self) -> None:
+        for key, module in self._modules.items():
+            module.feature = self.features[key]
+
+    def restart(self) -> None:
+        """Forget the run and all features."""
+        self.runs.restart()
+        self.plan.begin(None)
+        self.signature = None
+        for feature in self.features.values():
+            feature.release()
+
+    def begin(self, schedule: Schedule, like: Tensor, shape: tuple[int, int, int] | None) -> None:
+        """A run begins, on a stream of this shape [B, N, D] (None: not known), like the latents."""
+        self.decide = schedule.start(self.runs.num_steps)
+        self.plan.begin(self.runs.timesteps)
+        self.kinds = []
+        self.last_full = None
+        for feature in self.features.values():
+            feature.restart()
+            feature.dtype = autocast_dtype(like.device)
+            if shape is not None:
+                feature.expect(like, shape)
+
+    def computed(self, args: Args, kwargs: Kwargs) -> frozenset[Key]:
+        """The modules this step computes: those decided, and those that have never been."""
+        step = Step(len(self.kinds), self.runs.num_steps, self.last_full, args, kwargs)
+        decision = self.decide(step)
+        if decision is True:
+            return frozenset(self.features)
+        unseen = {key for key, feature in self.features.items() if not feature.clock.count}
+        if decision is False:
+            return frozenset(unseen)
+        if not isinstance(decision, frozenset) or not decision <= set(self.features):
+            blocks = 1 + max(index for index, _ in self.features)
+            raise ValueError(
+                "a schedule must decide True, False or a frozenset of (block, module) of "
+                f"{blocks} blocks and their modules, got {decision!r}"
+            )
+        masked = decision if len(decision | unseen) < len(self.features) else ()
+        for block, name in masked:
+            if self._modules[block, name].description.call is None:
+                raise ValueError(
+                    f"a mask cannot compute module {name!r} of block {block}: it needs more than "
+                    "the stream that cached steps keep"
+                )
+        return decision | unseen
+
+
+class Caller:
+    """Tells which branch a call of the model belongs to.
+
+    By the cache context a diffusers pipeline sets around it; where there is none, by its place
+    among the calls of one step of the pipeline's scheduler.
+
+    Args:
+        model: The model.
+        pipeline: The pipeline that calls it, if any.
+    """
+
+    def __init__(self, model: nn.Module, pipeline: "weakref.ref[Any] | None" = None) -> None:
+        self._model, self._pipeline = model, pipeline
+        self._context: str | None = None
+        self._step: object = None
+        self._calls = 0
+
+    def install(self) -> None:
+        original = getattr(self._model, "cache_context", None)
+        if original is None:
+            return
+
+        @contextmanager
+        def cache_context(name: str, *args: Any, **kwargs: Any) -> Iterator[None]:
+            before, self._context = self._context, name
+            try:
+                with original(name, *args, **kwargs):
+                    yield
+            finally:
+                self._context = before
+
+        vars(self._model)["cache_context"] = cache_context
+
+    def remove(self) -> None:
+        vars(self._model).pop("cache_context", None)
+
+    def restart(self) -> None:
+        self._step = None
+
+    def name(self) -> str:
+        """The branch of the call that begins now; asked once a call."""
+        if self._context is not None:
+            return self._context
+        pipeline = None if self._pipeline is None else self._pipeline()
+        scheduler: Any = getattr(pipeline, "scheduler", None)
+        if not hasattr(scheduler, "step_index"):
+            return "call 1"
+        step = id(scheduler.timesteps), scheduler.step_index
+        if step != self._step:
+            self._step, self._calls = step, 0
+        self._calls += 1
+        return f"call {self._calls}"
+
+
+def latents_of(found: Any) -> Tensor:
+    if not isinstance(found, torch.Tensor):
+        raise ValueError(f"latents must be a tensor among the model's inputs, got {found!r}")
+    return found

@@ -1,0 +1,177 @@
+"""Tiny models of the families that make videos, with random weights."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from family import Family, fixed, model_of, named, times
+
+
+def wan(per_token: bool) -> Family:
+    def inputs(noise: Tensor, t: float) -> dict[str, Any]:
+        timestep = times(noise, t)
+        if per_token:  # the first frame is given
+            timestep = timestep[:, None].repeat(1, 48)
+            timestep[:, :16] = 0
+        return {
+            "hidden_states": noise,
+            "timestep": timestep,
+            "encoder_hidden_states": fixed(len(noise), 12, 16),
+        }
+
+    return Family(
+        name="WanTransformer3DModel" + "-per-token" * per_token,
+        make=model_of(
+            "WanTransformer3DModel",
+            patch_size=(1, 2, 2),
+            num_attention_heads=2,
+            attention_head_dim=12,
+            in_channels=4,
+            out_channels=4,
+            text_dim=16,
+            freq_dim=32,
+            ffn_dim=48,
+            num_layers=2,
+            cross_attn_norm=True,
+            qk_norm="rms_norm_across_heads",
+            rope_max_seq_len=32,
+        ),
+        inputs=inputs,
+        noise=(2, 4, 3, 8, 8),
+        tokens=48,
+        modules=named("blocks", 2, "attn1", "attn2", "ffn"),
+        mlps=named("blocks", 2, "ffn"),
+    )
+
+
+def hunyuan_video(condition: str | None) -> Family:
+    return Family(
+        name="HunyuanVideoTransformer3DModel" + (f"-{condition}" if condition else ""),
+        make=model_of(
+            "HunyuanVideoTransformer3DModel",
+            in_channels=4,
+            out_channels=4,
+            num_attention_heads=2,
+            attention_head_dim=10,
+            num_layers=2,
+            num_single_layers=2,
+            num_refiner_layers=1,
+            patch_size=2,
+            patch_size_t=1,
+            guidance_embeds=True,
+            text_embed_dim=16,
+            pooled_projection_dim=8,
+            rope_axes_dim=(2, 4, 4),
+            image_condition_type=condition,
+        ),
+        inputs=lambda noise, t: {
+            "hidden_states": noise,
+            "timestep": times(noise, t),
+            "encoder_hidden_states": fixed(len(noise), 12, 16),
+            "encoder_attention_mask": torch.ones(len(noise), 12),
+            "pooled_projections": fixed(len(noise), 8),
+            "guidance": torch.full((len(noise),), 6000.0),
+        },
+        noise=(2, 4, 3, 8, 8),
+        tokens=48,
+        modules=(
+            *named("transformer_blocks", 2, "attn", "ff"),
+            *named("single_transformer_blocks", 2, "proj_out"),
+        ),
+        mlps=named("transformer_blocks", 2, "ff"),
+    )
+
+
+COGVIDEOX = Family(
+    name="CogVideoXTransformer3DModel",
+    make=model_of(
+        "CogVideoXTransformer3DModel",
+        num_attention_heads=2,
+        attention_head_dim=16,
+        in_channels=4,
+        out_channels=4,
+        time_embed_dim=8,
+        text_embed_dim=16,
+        num_layers=2,
+        sample_width=8,
+        sample_height=8,
+        sample_frames=9,
+        patch_size=2,
+        temporal_compression_ratio=4,
+        max_text_seq_length=7,
+    ),
+    inputs=lambda noise, t: {
+        "hidden_states": noise,
+        "timestep": times(noise, t),
+        "encoder_hidden_states": fixed(len(noise), 7, 16),
+    },
+    noise=(2, 3, 4, 8, 8),
+    tokens=48,
+    modules=named("transformer_blocks", 2, "attn1", "ff"),
+    mlps=named("transformer_blocks", 2, "ff"),
+)
+
+LTX = Family(
+    name="LTXVideoTransformer3DModel",
+    make=model_of(
+        "LTXVideoTransformer3DModel",
+        in_channels=4,
+        out_channels=4,
+        num_attention_heads=2,
+        attention_head_dim=16,
+        cross_attention_dim=32,
+        num_layers=2,
+        caption_channels=16,
+    ),
+    inputs=lambda noise, t: {
+        "hidden_states": noise,
+        "timestep": times(noise, t),
+        "encoder_hidden_states": fixed(len(noise), 12, 16),
+        "encoder_attention_mask": torch.ones(len(noise), 12, dtype=torch.bool),
+        "num_frames": 3,
+        "height": 4,
+        "width": 4,
+    },
+    noise=(2, 48, 4),
+    tokens=48,
+    modules=named("transformer_blocks", 2, "attn1", "attn2", "ff"),
+    mlps=named("transformer_blocks", 2, "ff"),
+)
+
+MOCHI = Family(
+    name="MochiTransformer3DModel",
+    make=model_of(
+        "MochiTransformer3DModel",
+        patch_size=2,
+        num_attention_heads=2,
+        attention_head_dim=16,
+        num_layers=2,
+        pooled_projection_dim=16,
+        in_channels=4,
+        text_embed_dim=16,
+        time_embed_dim=8,
+        max_sequence_length=12,
+    ),
+    inputs=lambda noise, t: {
+        "hidden_states": noise,
+        "timestep": times(noise, t),
+        "encoder_hidden_states": fixed(len(noise), 12, 16),
+        "encoder_attention_mask": torch.arange(12) < torch.tensor([[12], [9]]),
+    },
+    noise=(2, 4, 3, 8, 8),
+    tokens=48,
+    modules=named("transformer_blocks", 2, "norm2", "norm4"),
+    mlps=named("transformer_blocks", 2, "norm4"),
+    gated=True,
+)
+
+VIDEOS = (
+    hunyuan_video(None),
+    hunyuan_video("token_replace"),
+    wan(False),
+    wan(True),
+    COGVIDEOX,
+    LTX,
+    MOCHI,
+)
