@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from clusca_ext.adapters.description import Args, Kwargs
 from clusca_ext.correction import Clusters
 from clusca_ext.executor import ModuleExecutor
+from clusca_ext.forecast import Forecaster
+from clusca_ext.installation import Key
 from clusca_ext.plan import ModulationPlan
 from clusca_ext.runs import Runs
 from clusca_ext.schedule import Decision, Schedule, Step
-from clusca_ext.storage import Feature, autocast_dtype
-
-Key = tuple[int, str]  # of a module: index of its block, its name
+from clusca_ext.storage import DeviceConstants, Feature, autocast_dtype
 
 
 class Branch:
@@ -50,6 +50,12 @@ class Branch:
         self.last_full: int | None = None
         self.tokens = 0
         self.clusters: Clusters | None = None
+
+    def exchange(self, plan: ModulationPlan, modules: Mapping[Key, ModuleExecutor]) -> None:
+        """Go on with other modules, of which nothing is cached."""
+        order = next(iter(self.features.values())).order
+        self.plan, self._modules = plan, modules
+        self.features = {key: Feature(order) for key in modules}
 
     def activate(self) -> None:
         for key, module in self._modules.items():
@@ -98,6 +104,19 @@ class Branch:
                     "the stream that cached steps keep"
                 )
         return decision | unseen
+
+    def prepare(
+        self, step: int, computed: frozenset[Key], forecaster: Forecaster, on: DeviceConstants
+    ) -> None:
+        """Give every module what this step needs: the rates of its update, or its weights."""
+        for key, module in self._modules.items():
+            module.computed, module.captures = key in computed, 0
+            feature, clock = module.feature, module.feature.clock
+            if module.computed:
+                feature.rates = on.of(feature.known_rates(step))
+            else:
+                assert clock.last is not None
+                feature.weights = on.of(forecaster.weights(step - clock.last, clock.spacing))
 
 
 class Caller:

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
-from clusca_ext.branch import Branch, Caller, Key, latents_of
+from clusca_ext.branch import Branch, Caller, latents_of
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import ClusterCorrector, Clusters
 from clusca_ext.executor import BlockExecutor, Correction, ModuleExecutor
+from clusca_ext.installation import Installation, Key
 from clusca_ext.plan import ModulationPlan
 from clusca_ext.runs import Runs, signature_of
-from clusca_ext.storage import DeviceConstants, Feature
+from clusca_ext.storage import DeviceConstants
 from clusca_ext.timing import StepTimes
 
 _KEY = "_clusca_cache"  # of a model's __dict__: no submodule, nothing of its state
@@ -31,7 +32,7 @@ class Cache:
     """The state of a cache on one model.
 
     Args:
-        description: The model's blocks.
+        describe: Describes the model's blocks; asked again at every run.
         config: What to do.
         runs: Makes what tells runs and steps, for each branch.
         caller: Tells branches.
@@ -45,37 +46,37 @@ class Cache:
 
     def __init__(
         self,
-        description: ModelDescription,
+        describe: Callable[[], ModelDescription],
         config: ClusCaConfig,
         runs: Callable[[], Runs],
         caller: Caller,
         rows: Rows = lambda args, kwargs: (),
         seeds: Sequence[int] | None = None,
     ) -> None:
-        self.description, self.config = description, config
+        self._describe, self.config = describe, config
+        self.description = description = describe()
         self._make_runs, self._caller = runs, caller
         self._rows, self._seeds = rows, seeds
         corrector = config.corrector
         self.correction: Correction | None = None
+        self._source: int | None = None
         if isinstance(corrector, ClusterCorrector):
             self.correction = Correction(corrector.rule, corrector.persistent)
             self._source = description.source(corrector.source)
-        self.blocks: list[BlockExecutor] = []
-        self.modules: dict[Key, ModuleExecutor] = {}
-        for index, block in enumerate(description.blocks):
-            executors = []
-            for module in block.modules:
-                feature = Feature(config.forecaster.order)
-                executors.append(ModuleExecutor(module, feature, self.correction))
-                self.modules[index, module.name] = executors[-1]
-            copies = index == 0 or block.keeps_stream
-            self.blocks.append(BlockExecutor(block, executors, copies))
+        self._installed = Installation(description, config.forecaster.order, self.correction)
         self.branches: dict[str, Branch] = {}
         self.branch = self._make_branch()  # the one that called last
         self._source_tokens: Tensor | None = None
         self._handles: list[Any] = []
-        self._running = False  # between the two hooks of a step
-        self._keeps_source = False  # during a full step
+        self._running = self._keeps_source = False  # between a step's hooks; during a full step
+
+    @property
+    def blocks(self) -> list[BlockExecutor]:
+        return self._installed.blocks
+
+    @property
+    def modules(self) -> dict[Key, ModuleExecutor]:
+        return self._installed.modules
 
     @property
     def leader(self) -> Branch:
@@ -109,13 +110,7 @@ class Cache:
         before, after = torch.compiler.disable(self._before), torch.compiler.disable(self._after)
         register(model.register_forward_pre_hook(before, with_kwargs=True, prepend=True))
         register(model.register_forward_hook(after, with_kwargs=True, always_call=True))
-        for block in self.blocks:
-            block.install()
-            for module in block.modules:
-                register(module.module.register_forward_hook(module.capture))
-        if self.correction is not None:
-            source = self.blocks[self._source].block
-            register(source.register_forward_hook(self._keep_source))
+        self._installed.install(self._source, self._keep_source)
 
     def remove(self) -> None:
         """Restore the model; a second time does nothing."""
@@ -126,8 +121,7 @@ class Cache:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
-        for block in self.blocks:
-            block.remove()
+        self._installed.remove()
 
     def restart(self) -> None:
         """Forget the run: the next call of the model begins a new one."""
@@ -156,18 +150,11 @@ class Cache:
             branch.restart()
             branch.signature = signature
         if branch.runs.is_new(args, kwargs):
+            self._renew()
             self._begin_run(branch, args, kwargs)
         self.times.start()
         computed, step = branch.computed(args, kwargs), len(branch.kinds)
-        for key, module in self.modules.items():
-            module.computed, module.captures = key in computed, 0
-            feature, clock = module.feature, module.feature.clock
-            if module.computed:
-                feature.rates = self._constants.of(feature.known_rates(step))
-            else:
-                assert clock.last is not None
-                weights = self.config.forecaster.weights(step - clock.last, clock.spacing)
-                feature.weights = self._constants.of(weights)
+        branch.prepare(step, computed, self.config.forecaster, self._constants)
         kind = "full" if len(computed) == len(self.modules) else "partial" if computed else "cached"
         for block in self.blocks:
             block.substituted = kind != "full"
@@ -218,6 +205,19 @@ class Cache:
         self.branch.activate()
         return self.branch
 
+    def _renew(self) -> None:
+        """Where modules were exchanged since the last run, as LoRAs do, the new ones are cached."""
+        description = self._describe()
+        if self._installed.fits(description):
+            return
+        self._installed.remove()
+        self.description = description
+        self._installed = Installation(description, self.config.forecaster.order, self.correction)
+        self._installed.install(self._source, self._keep_source)
+        for branch in self.branches.values():
+            branch.exchange(ModulationPlan(description, self.blocks), self.modules)
+        self.branch.activate()
+
     def _begin_run(self, branch: Branch, args: Args, kwargs: Kwargs) -> None:
         like = latents_of(self.description.latents(args, kwargs))
         shape = self.description.stream_shape
@@ -246,5 +246,5 @@ class Cache:
 
     def _keep_source(self, block: nn.Module, args: Args, output: Any) -> None:
         """Forward hook: what is clustered at the end of a full step."""
-        if self._keeps_source:
+        if self._keeps_source and self._source is not None:
             self._source_tokens = self.blocks[self._source].description.returned(output)

@@ -61,12 +61,16 @@ def enable_cache(
             f"{type(transformer).__name__} has a cache already: call disable_cache first"
         )
     description = describe(transformer, adapter)
+
+    def again() -> ModelDescription:
+        return describe(transformer, adapter)
+
     rows = tuple(cfg_rows)
     if rows and "cond" not in rows:
         raise ValueError(f'cfg_rows must name a group "cond", got {list(cfg_rows)}')
     if isinstance(model, nn.Module):
         bare = _bare_runs(description, timesteps)
-        Cache(description, config, bare, Caller(transformer), lambda *_: rows, seeds).install()
+        Cache(again, config, bare, Caller(transformer), lambda *_: rows, seeds).install()
         return model
     if timesteps is not None:
         raise ValueError("timesteps are a pipeline's own, got some beside a pipeline")
@@ -79,7 +83,7 @@ def enable_cache(
     def runs() -> Runs:
         return PipelineRuns(pipeline, description)
 
-    Cache(description, config, runs, Caller(transformer, pipeline), pairs, seeds).install()
+    Cache(again, config, runs, Caller(transformer, pipeline), pairs, seeds).install()
     return model
 
 

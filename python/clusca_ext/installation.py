@@ -1,0 +1,72 @@
+"""What a cache puts into a model: an executor for every block, and the hooks that feed them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from clusca_ext.adapters.description import ModelDescription
+from clusca_ext.executor import BlockExecutor, Correction, ModuleExecutor
+from clusca_ext.storage import Feature
+
+Key = tuple[int, str]  # of a module: index of its block, its name
+
+
+class Installation:
+    """Executors and hooks of a model as it is described.
+
+    Args:
+        description: The model's.
+        order: Highest order of the factors that are kept.
+        correction: What the corrector gives the modules; None: nothing.
+
+    Attributes:
+        blocks: One executor for each block.
+        modules: All modules' executors.
+    """
+
+    def __init__(
+        self, description: ModelDescription, order: int, correction: Correction | None
+    ) -> None:
+        self.description = description
+        self.blocks: list[BlockExecutor] = []
+        self.modules: dict[Key, ModuleExecutor] = {}
+        self._handles: list[Any] = []
+        for index, block in enumerate(description.blocks):
+            executors = [
+                ModuleExecutor(module, Feature(order), correction) for module in block.modules
+            ]
+            for executor in executors:
+                self.modules[index, executor.description.name] = executor
+            copies = index == 0 or block.keeps_stream
+            self.blocks.append(BlockExecutor(block, executors, copies))
+
+    def fits(self, description: ModelDescription) -> bool:
+        """Whether the model still has the modules it had: a LoRA may have wrapped some since."""
+        return _modules_of(description) == _modules_of(self.description)
+
+    def install(self, source: int | None, keep_source: Callable[..., None]) -> None:
+        """Args: the index of the block whose output is to be kept, and the hook that does it."""
+        for block in self.blocks:
+            block.install()
+            for module in block.modules:
+                self._handles.append(module.module.register_forward_hook(module.capture))
+        if source is not None:
+            hooked: nn.Module = self.blocks[source].block
+            self._handles.append(hooked.register_forward_hook(keep_source))
+
+    def remove(self) -> None:
+        """Restore the blocks; a second time does nothing."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        for block in self.blocks:
+            block.remove()
+
+
+def _modules_of(description: ModelDescription) -> list[tuple[int, str, int]]:
+    return [
+        (index, module.name, id(module.module))
+        for index, block in enumerate(description.blocks)
+        for module in block.modules
+    ]
