@@ -5,7 +5,7 @@ branches has features of its own; clusters belong to the sample (``Cache.leader`
 """
 
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -69,17 +69,19 @@ class Branch:
         for feature in self.features.values():
             feature.release()
 
-    def begin(self, schedule: Schedule, like: Tensor, shape: tuple[int, int, int] | None) -> None:
-        """A run begins, on a stream of this shape [B, N, D] (None: not known), like the latents."""
+    def begin(
+        self, schedule: Schedule, like: Tensor, shapes: Sequence[tuple[int, int, int]] | None
+    ) -> None:
+        """A run begins; the blocks' streams [B, N, D] are like the latents (None: not known)."""
         self.decide = schedule.start(self.runs.num_steps)
         self.plan.begin(self.runs.timesteps)
         self.kinds = []
         self.last_full = None
-        for feature in self.features.values():
+        for (block, _), feature in self.features.items():
             feature.restart()
             feature.dtype = autocast_dtype(like.device)
-            if shape is not None:
-                feature.expect(like, shape)
+            if shapes is not None:
+                feature.expect(like, shapes[block])
 
     def computed(self, args: Args, kwargs: Kwargs) -> frozenset[Key]:
         """The modules this step computes: those decided, and those that have never been."""

@@ -220,11 +220,10 @@ class Cache:
 
     def _begin_run(self, branch: Branch, args: Args, kwargs: Kwargs) -> None:
         like = latents_of(self.description.latents(args, kwargs))
-        shape = self.description.stream_shape
         if branch is self.leader:
             self._constants = DeviceConstants(like.device)
             self.times = StepTimes(like.device)
-        branch.begin(self.config.schedule, like, shape and shape(args, kwargs))
+        branch.begin(self.config.schedule, like, self.description.shapes(args, kwargs))
         corrector = self.config.corrector
         if isinstance(corrector, ClusterCorrector):
             assert self.correction is not None

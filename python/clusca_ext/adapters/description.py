@@ -73,6 +73,8 @@ class BlockDescription:
         plan: The same for many steps at once, each tensor [S, B, D], from what the model's
             ``embed`` returns; None: it cannot be known beforehand.
         keeps_stream: The model reads this block's input again later (long skips): it is copied.
+        beside: Tokens that its stream has beside those of the model's ``stream_shape``, such as
+            text, from the model's inputs.
     """
 
     block: nn.Module
@@ -83,6 +85,7 @@ class BlockDescription:
     returns: Callable[[Tensor, Args, Kwargs], Any] = _same
     plan: Callable[[Any], Sequence[Modulation]] | None = None
     keeps_stream: bool = False
+    beside: Callable[[Args, Kwargs], int] = lambda args, kwargs: 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +129,13 @@ class ModelDescription:
                 if each.module in places and each.feature is _same:
                     raise ValueError(f"{place} must be its own, got {places[each.module]} again")
                 places[each.module] = place
+
+    def shapes(self, args: Args, kwargs: Kwargs) -> list[tuple[int, int, int]] | None:
+        """Shape of every block's stream; None: it is seen when the first modules return."""
+        if self.stream_shape is None:
+            return None
+        B, N, D = self.stream_shape(args, kwargs)
+        return [(B, N + block.beside(args, kwargs), D) for block in self.blocks]
 
     def source(self, name: int | str) -> int:
         """Index of the block after which tokens are clustered."""

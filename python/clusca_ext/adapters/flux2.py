@@ -25,7 +25,12 @@ MODEL = "Flux2Transformer2DModel"
 
 def describe(model: Any) -> ModelDescription:
     double = [_double(block) for block in blocks_of(model.transformer_blocks)]
-    single = [_single(block) for block in blocks_of(model.single_transformer_blocks)]
+    text = named_input(model, "encoder_hidden_states")
+
+    def text_tokens(args: Args, kwargs: Kwargs) -> int:
+        return len(text(args, kwargs)[0])
+
+    single = [_single(block, text_tokens) for block in blocks_of(model.single_transformer_blocks)]
     hidden_states = named_input(model, "hidden_states")
     kv_cache_mode = named_input(model, "kv_cache_mode")
 
@@ -38,12 +43,17 @@ def describe(model: Any) -> ModelDescription:
             )
         return hidden_states(args, kwargs)
 
+    def stream_shape(args: Args, kwargs: Kwargs) -> tuple[int, int, int]:
+        B, N, _ = latents(args, kwargs).shape
+        return B, N, model.inner_dim
+
     last_double = len(double) - 1
     return ModelDescription(
         model=model,
         blocks=(*double, *single),
         latents=latents,
         timestep=named_input(model, "timestep"),
+        stream_shape=stream_shape,
         sources={"last": last_double, "last-double": last_double},
     )
 
@@ -58,12 +68,13 @@ def _double(block: Any) -> BlockDescription:
     )
 
 
-def _single(block: Any) -> BlockDescription:
+def _single(block: Any, text_tokens: Callable[[Args, Kwargs], int]) -> BlockDescription:
     values = _values(block, "temb_mod", 3)
     return describe_block(
         block,
         (attention(block.attn, "attn", whole),),
         lambda args, kwargs: (Modulation(gate=values(args, kwargs)[2]),),
+        beside=text_tokens,
     )
 
 

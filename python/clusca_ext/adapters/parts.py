@@ -88,6 +88,7 @@ def describe_block(
     modulation: Callable[[Args, Kwargs], Sequence[Modulation]],
     returns: str = "x",
     plan: Callable[[Any], Sequence[Modulation]] | None = None,
+    beside: Callable[[Args, Kwargs], int] = lambda args, kwargs: 0,
 ) -> BlockDescription:
     """A block whose stream is ``hidden_states``.
 
@@ -98,6 +99,7 @@ def describe_block(
         returns: ``"x"``, ``"text, x"`` or ``"x, text"``. Text is returned as it came: on cached
             steps nothing attends to it.
         plan: As in ``BlockDescription``.
+        beside: As in ``BlockDescription``.
     """
     text = named_input(block, "encoder_hidden_states")
 
@@ -119,6 +121,7 @@ def describe_block(
         ),
         returns=give,
         plan=plan,
+        beside=beside,
     )
 
 

@@ -22,10 +22,13 @@ from clusca_ext.adapters.description import (
 from clusca_ext.adapters.parts import attention, blocks_of, whole
 
 MODEL = "ZImageTransformer2DModel"
+MULTIPLE = 32  # image and text are padded to it
 
 
 def describe(model: Any) -> ModelDescription:
     samples, time = named_input(model, "x"), named_input(model, "t")
+    text = named_input(model, "cap_feats")
+    size, frames = named_input(model, "patch_size"), named_input(model, "f_patch_size")
 
     def latents(args: Args, kwargs: Kwargs) -> Any:
         first = samples(args, kwargs)[0]
@@ -36,12 +39,26 @@ def describe(model: Any) -> ModelDescription:
             )
         return first
 
+    def stream_shape(args: Args, kwargs: Kwargs) -> tuple[int, int, int]:
+        images, prompts = samples(args, kwargs), text(args, kwargs)
+        p, p_f = size(args, kwargs) or 2, frames(args, kwargs) or 1
+        lengths = [
+            _padded(image[0, ::p_f, ::p, ::p].numel()) + _padded(len(prompt))
+            for image, prompt in zip(images, prompts, strict=True)
+        ]
+        return len(images), max(lengths), model.config.dim
+
     return ModelDescription(
         model=model,
         blocks=tuple(_block(block) for block in blocks_of(model.layers)),
         latents=latents,
         timestep=lambda args, kwargs: 1 - time(args, kwargs),
+        stream_shape=stream_shape,
     )
+
+
+def _padded(length: int) -> int:
+    return -(-length // MULTIPLE) * MULTIPLE
 
 
 def _block(block: Any) -> BlockDescription:

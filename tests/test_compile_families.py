@@ -1,0 +1,47 @@
+"""Every family with compiled blocks: no graph break, and no graph after the first of each kind."""
+
+import pytest
+import torch
+from torch._dynamo.utils import counters
+
+from clusca_ext import ClusCaConfig, ClusterCorrector, ExplicitSchedule, cache
+from clusca_ext.adapters import describe
+from families_image import IMAGES
+from families_video import VIDEOS
+from test_compile_cache import CountGraphs
+from test_families import TIMES, run
+
+FULL = (0, 2, 5)
+CONFIG = ClusCaConfig(
+    schedule=ExplicitSchedule(steps=FULL), corrector=ClusterCorrector(num_clusters=8)
+)
+
+
+@pytest.mark.parametrize("family", IMAGES + VIDEOS, ids=str)
+@pytest.mark.parametrize("before", [True, False], ids=["compiled-first", "cached-first"])
+def test_compiled_blocks(family, before):
+    torch._dynamo.reset()
+    counters.clear()
+    model, backend = family.make(), CountGraphs()
+    with cache(model, CONFIG, timesteps=TIMES):
+        expected = run(family, model)
+
+    def compile_blocks():
+        for block in describe(model).blocks:
+            block.block.compile(backend=backend, fullgraph=True)
+
+    graphs = []
+    if before:
+        compile_blocks()
+    with cache(model, CONFIG, timesteps=TIMES):
+        if not before:
+            compile_blocks()
+        got = run(family, model, on_step=lambda _: graphs.append(backend.graphs))
+        graphs.append(backend.graphs)
+        run(family, model)
+        assert backend.graphs == graphs[-1]
+    for a, b in zip(got, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+    assert 0 < graphs[1] < graphs[2]  # of the first full step, and of the first cached one
+    assert set(graphs[2:]) == {graphs[2]}
+    assert not counters["graph_break"]
