@@ -10,6 +10,8 @@ from clusca_ext import (
     ExplicitSchedule,
     NoCorrection,
     cache,
+    disable_cache,
+    enable_cache,
     reset,
     summary,
 )
@@ -25,7 +27,7 @@ CONFIG = ClusCaConfig(
 WAN = wan(False)
 
 
-def wan_pipeline():
+def wan_pipeline(two=False):
     scheduler = FlowMatchEulerDiscreteScheduler()
     pipe = WanPipeline(
         tokenizer=None,
@@ -33,6 +35,8 @@ def wan_pipeline():
         vae=None,
         scheduler=scheduler,
         transformer=WAN.make(),
+        transformer_2=WAN.make() if two else None,
+        boundary_ratio=0.6 if two else None,
     )
     pipe.set_progress_bar_config(disable=True)
     return pipe
@@ -191,3 +195,34 @@ def test_without_a_context_the_scheduler_tells_the_calls_apart():
         flux()
         assert summary(pipe).branches == 1
         assert summary(pipe).tokens == FLUX.tokens
+
+
+def test_two_experts_of_one_pipeline():
+    """Wan 2.2: noisy steps by one transformer, the others by a second one."""
+    pipe = wan_pipeline(two=True)
+    first, second = pipe.transformer, pipe.transformer_2
+    counted = []
+    for expert in (first, second):
+        expert.register_forward_pre_hook(lambda *args: counted.append(args[0]))
+    expected = draw(pipe, steps=10)
+    counts = [counted.count(expert) // 2 for expert in (first, second)]
+    assert sum(counts) == 10 and min(counts) > 2
+    assert enable_cache(pipe, CONFIG) is pipe
+    got = draw(pipe, steps=10)
+    assert not torch.equal(got, expected)
+    parts = [summary(first), summary(second)]
+    assert [part.num_steps for part in parts] == counts
+    assert [part.full for part in parts] == [2, 2]
+    both = summary(pipe)
+    assert (both.steps, both.full, both.cached, both.num_steps) == (10, 4, 6, 10)
+    assert both.cache_bytes == sum(part.cache_bytes for part in parts)
+    assert "10 of 10" in str(both)
+    assert torch.equal(draw(pipe, steps=10), got)
+    reset(pipe)
+    assert torch.equal(draw(pipe, steps=10), got)
+    with pytest.raises(ValueError, match="has a cache already"):
+        enable_cache(pipe, CONFIG)
+    disable_cache(pipe)
+    assert torch.equal(draw(pipe, steps=10), expected)
+    with pytest.raises(ValueError, match="has no cache"):
+        summary(pipe)

@@ -17,9 +17,10 @@ from clusca_ext.branch import Branch, Caller, latents_of
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import ClusterCorrector, Clusters
 from clusca_ext.executor import BlockExecutor, Correction, ModuleExecutor
+from clusca_ext.inputs import signature_of
 from clusca_ext.installation import Installation, Key
 from clusca_ext.plan import ModulationPlan
-from clusca_ext.runs import Runs, signature_of
+from clusca_ext.runs import Runs
 from clusca_ext.storage import DeviceConstants
 from clusca_ext.timing import StepTimes
 

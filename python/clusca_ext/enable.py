@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
@@ -10,10 +11,10 @@ from torch import Tensor, nn
 from clusca_ext.adapters import BlockAdapter, describe
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.branch import Caller
-from clusca_ext.cache import Cache
+from clusca_ext.cache import Cache, Rows
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.runs import KnownTimesteps, PipelineRuns, RisingTimestep, Runs
-from clusca_ext.summary import Summary, summarize
+from clusca_ext.summary import Summary, combine, summarize
 
 Target = TypeVar("Target")
 
@@ -36,7 +37,8 @@ def enable_cache(
     does not descend, save that it may repeat once for a second-order step.
 
     Args:
-        model: A model (compiled or not) or a diffusers pipeline.
+        model: A model (compiled or not) or a diffusers pipeline, of which all transformers are
+            cached: each counts the steps it is called for.
         config: What to do; default: ``ClusCaConfig()``.
         adapter: Describes the blocks of a model that clusca_ext does not know.
         cfg_rows: How the batch rows of a bare model pair up under guidance: the names of equal,
@@ -55,36 +57,60 @@ def enable_cache(
     config = ClusCaConfig() if config is None else config
     if not isinstance(config, ClusCaConfig):
         raise ValueError(f"config must be a ClusCaConfig, got {type(config).__name__}")
-    transformer = _transformer(model)
-    if Cache.of(transformer) is not None:
-        raise ValueError(
-            f"{type(transformer).__name__} has a cache already: call disable_cache first"
-        )
-    description = describe(transformer, adapter)
-
-    def again() -> ModelDescription:
-        return describe(transformer, adapter)
-
     rows = tuple(cfg_rows)
     if rows and "cond" not in rows:
         raise ValueError(f'cfg_rows must name a group "cond", got {list(cfg_rows)}')
-    if isinstance(model, nn.Module):
-        bare = _bare_runs(description, timesteps)
-        Cache(again, config, bare, Caller(transformer), lambda *_: rows, seeds).install()
-        return model
-    if timesteps is not None:
+    if timesteps is not None and not isinstance(model, nn.Module):
         raise ValueError("timesteps are a pipeline's own, got some beside a pipeline")
-    pipeline = weakref.ref(model)
+    caches = []
+    for transformer in _transformers(model):
+        if Cache.of(transformer) is not None:
+            raise ValueError(
+                f"{type(transformer).__name__} has a cache already: call disable_cache first"
+            )
+        if isinstance(model, nn.Module):
+            runs = _bare_runs(describe(transformer, adapter), timesteps)
+            caller, pairs = Caller(transformer), None
+        else:
+            runs, caller, pairs = _of_pipeline(model, transformer, adapter)
+        caches.append(
+            Cache(
+                partial(describe, transformer, adapter),
+                config,
+                runs,
+                caller,
+                pairs if pairs and not rows else lambda args, kwargs: rows,
+                seeds,
+            )
+        )
+    for each in caches:  # all of them or none
+        each.install()
+    return model
+
+
+def _of_pipeline(
+    pipeline: object, transformer: nn.Module, adapter: BlockAdapter | None
+) -> tuple[Callable[[], Runs], Caller, Rows]:
+    """What a pipeline knows of one of its transformers. It is not kept alive."""
+    held, description = weakref.ref(pipeline), describe(transformer, adapter)
+    part = _part_of(pipeline, transformer)
 
     def pairs(args: Args, kwargs: Kwargs) -> tuple[str, ...]:
         found = description.pairs
-        return rows or (() if found is None else found(pipeline(), args, kwargs))
+        return () if found is None else found(held(), args, kwargs)
 
-    def runs() -> Runs:
-        return PipelineRuns(pipeline, description)
+    return lambda: PipelineRuns(held, description, part), Caller(transformer, held), pairs
 
-    Cache(again, config, runs, Caller(transformer, pipeline), pairs, seeds).install()
-    return model
+
+def _part_of(pipeline: Any, transformer: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Which timesteps are a transformer's: of Wan 2.2's two, each has one side of a boundary."""
+    ratio = getattr(getattr(pipeline, "config", None), "boundary_ratio", None)
+    if ratio is None:
+        return lambda timesteps: timesteps
+    boundary = ratio * pipeline.scheduler.config.num_train_timesteps
+    if transformer is _original(getattr(pipeline, "transformer_2", None)):
+        return lambda timesteps: timesteps[timesteps < boundary]
+    return lambda timesteps: timesteps[timesteps >= boundary]
 
 
 def disable_cache(model: Target) -> Target:
@@ -93,7 +119,8 @@ def disable_cache(model: Target) -> Target:
     Raises:
         ValueError: There is no cache.
     """
-    cache_of(model).remove()
+    for each in caches_of(model):
+        each.remove()
     return model
 
 
@@ -101,11 +128,12 @@ def disable_cache(model: Target) -> Target:
 def cache(model: Target, config: ClusCaConfig | None = None, **options: Any) -> Iterator[Target]:
     """``enable_cache`` for the length of a ``with`` block."""
     enable_cache(model, config, **options)
-    enabled = cache_of(model)
+    enabled = caches_of(model)
     try:
         yield model
     finally:
-        enabled.remove()  # unless the block did it
+        for each in enabled:
+            each.remove()  # unless the block did it
 
 
 def reset(model: object) -> None:
@@ -114,38 +142,49 @@ def reset(model: object) -> None:
     Raises:
         ValueError: There is no cache.
     """
-    cache_of(model).restart()
+    for each in caches_of(model):
+        each.restart()
 
 
 def summary(model: object) -> Summary:
-    """What the cache did in its last run.
+    """What the cache did in its last run; the caches of a pipeline's two transformers together.
 
     Raises:
         ValueError: There is no cache.
     """
-    return summarize(cache_of(model))
+    return combine([summarize(each) for each in caches_of(model)])
 
 
-def _transformer(model: object) -> nn.Module:
-    """The module that holds the blocks: a pipeline's transformer, a compiled model's original."""
-    if not isinstance(model, nn.Module):
-        found = getattr(model, "transformer", None)
-        if not isinstance(found, nn.Module):
-            raise ValueError(
-                "model must be a torch.nn.Module or a pipeline with a transformer, got "
-                f"{type(model).__name__}"
-            )
-        model = found
-    original: nn.Module = getattr(model, "_orig_mod", model)
-    return original
+def _original(model: Any) -> Any:
+    return getattr(model, "_orig_mod", model)
+
+
+def _transformers(model: object) -> list[nn.Module]:
+    """The modules that hold the blocks: a pipeline's, a compiled model's original."""
+    if isinstance(model, nn.Module):
+        return [_original(model)]
+    names = ("transformer", "transformer_2")
+    found = [_original(getattr(model, name, None)) for name in names]
+    found = [each for each in found if isinstance(each, nn.Module)]
+    if not found:
+        raise ValueError(
+            "model must be a torch.nn.Module or a pipeline with a transformer, got "
+            f"{type(model).__name__}"
+        )
+    return found
+
+
+def caches_of(model: object) -> list[Cache]:
+    found = [Cache.of(transformer) for transformer in _transformers(model)]
+    caches = [cache for cache in found if cache is not None]
+    if not caches:
+        name = type(_transformers(model)[0]).__name__
+        raise ValueError(f"{name} has no cache: call enable_cache first")
+    return caches
 
 
 def cache_of(model: object) -> Cache:
-    transformer = _transformer(model)
-    found = Cache.of(transformer)
-    if found is None:
-        raise ValueError(f"{type(transformer).__name__} has no cache: call enable_cache first")
-    return found
+    return caches_of(model)[0]
 
 
 def _bare_runs(

@@ -1,13 +1,14 @@
 """Where a run begins and which of its steps this is: three ways to know, best first."""
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
+from clusca_ext.inputs import tensors_of
 
 
 class Runs(Protocol):
@@ -34,14 +35,19 @@ class PipelineRuns:
     """A pipeline's scheduler makes new timesteps for every run: nothing is read from the device.
 
     Somebody else may call the same model, with another scheduler: then a run begins again where
-    ``Course`` sees it.
+    ``Course`` sees it. ``part`` says which of the timesteps are this model's; default: all.
     """
 
     known_by = "the pipeline's scheduler"
 
-    def __init__(self, pipeline: "weakref.ref[Any]", description: ModelDescription) -> None:
-        self._pipeline = pipeline
-        self._description = description
+    def __init__(
+        self,
+        pipeline: "weakref.ref[Any]",
+        description: ModelDescription,
+        part: Callable[[Tensor], Tensor] = lambda timesteps: timesteps,
+    ) -> None:
+        self._pipeline, self._description, self._part = pipeline, description, part
+        self._seen: Tensor | None = None
         self.timesteps: Tensor | None = None
         self._course: Course
         self._calls = 0
@@ -54,15 +60,17 @@ class PipelineRuns:
                 "the pipeline this cache was enabled on is gone: call disable_cache, then "
                 "enable_cache on the model itself"
             )
-        timesteps = pipeline.scheduler.timesteps
-        new = timesteps is not self.timesteps
+        new = pipeline.scheduler.timesteps is not self._seen
         if new:
-            self.timesteps, self.num_steps = timesteps, len(timesteps)
-            self._course = Course(timesteps, self._description)
+            self._seen = pipeline.scheduler.timesteps
+            self.timesteps = self._part(self._seen)
+            self.num_steps = len(self.timesteps)
+            self._course = Course(self.timesteps, self._description)
         if self._course.begins_again(args, kwargs, self._calls) or new:
             self._calls = 0
         self._calls += 1
-        if self._calls > len(timesteps):
+        assert self.num_steps is not None
+        if self._calls > self.num_steps:
             raise RuntimeError(
                 f"the scheduler has {self.num_steps} timesteps but the model was called "
                 f"{self._calls} times in one branch: pipelines that call it more than once a "
@@ -71,7 +79,7 @@ class PipelineRuns:
         return self._calls == 1
 
     def restart(self) -> None:
-        self.timesteps = None
+        self._seen = None
 
 
 class KnownTimesteps:
@@ -223,25 +231,5 @@ class Watch:
                 )
 
 
-def tensors_of(args: Args, kwargs: Kwargs) -> list[tuple[int | str, list[Tensor]]]:
-    """The tensors in the model's inputs, by position or name: one, or a list's."""
-    inputs: list[tuple[int | str, Any]] = [*enumerate(args), *sorted(kwargs.items())]
-    lists = [(name, value if isinstance(value, list) else [value]) for name, value in inputs]
-    found = [
-        (name, [each for each in values if isinstance(each, Tensor)]) for name, values in lists
-    ]
-    return [(name, tensors) for name, tensors in found if tensors]
-
-
 def _is_same(a: Tensor, b: Tensor) -> bool:
     return a is b or torch.equal(a, b)
-
-
-def signature_of(args: Args, kwargs: Kwargs) -> object:
-    """What must not change within a run: autocast, and shape, dtype and device of every input."""
-    autocast = [
-        (torch.is_autocast_enabled(device), torch.get_autocast_dtype(device))
-        for device in ("cpu", "cuda")
-    ]
-    inputs = tensors_of(args, kwargs)
-    return autocast, [(name, [(t.shape, t.dtype, t.device) for t in ts]) for name, ts in inputs]

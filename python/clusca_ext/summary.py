@@ -1,7 +1,8 @@
 """What a cache did in its last run, as data and as a table."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import mean, median
 
 from clusca_ext.cache import Cache
 
@@ -89,4 +90,34 @@ def summarize(cache: Cache) -> Summary:
         kmeans_iterations=sum(fits) / len(fits) if fits else None,
         run_known_by=branch.runs.known_by,
         num_steps=branch.runs.num_steps,
+    )
+
+
+def combine(parts: Sequence[Summary]) -> Summary:
+    """The summaries of models that shared a run's steps, as one."""
+    if len(parts) == 1:
+        return parts[0]
+    total = sum(part.total_seconds for part in parts)
+    saved = [part.speedup * part.total_seconds for part in parts if part.speedup is not None]
+    kinds = sorted({kind for part in parts for kind in part.seconds})
+    fits = [part.kmeans_iterations for part in parts if part.kmeans_iterations is not None]
+    lengths = [part.num_steps for part in parts if part.num_steps is not None]
+    return Summary(
+        steps=sum(part.steps for part in parts),
+        branches=max(part.branches for part in parts),
+        full=sum(part.full for part in parts),
+        cached=sum(part.cached for part in parts),
+        partial=sum(part.partial for part in parts),
+        tokens=max(part.tokens for part in parts),
+        representatives=max(part.representatives for part in parts),
+        seconds={
+            kind: mean(part.seconds[kind] for part in parts if kind in part.seconds)
+            for kind in kinds
+        },
+        total_seconds=total,
+        speedup=sum(saved) / total if len(saved) == len(parts) and total else None,
+        cache_bytes=sum(part.cache_bytes for part in parts),
+        kmeans_iterations=mean(fits) if fits else None,
+        run_known_by=parts[0].run_known_by,
+        num_steps=sum(lengths) if len(lengths) == len(parts) else None,
     )

@@ -1,0 +1,28 @@
+"""What a call of a model is given: the tensors in it, and what must not change in a run."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clusca_ext.adapters.description import Args, Kwargs
+
+
+def tensors_of(args: Args, kwargs: Kwargs) -> list[tuple[int | str, list[Tensor]]]:
+    """The tensors in the model's inputs, by position or name: one, or a list's."""
+    inputs: list[tuple[int | str, Any]] = [*enumerate(args), *sorted(kwargs.items())]
+    lists = [(name, value if isinstance(value, list) else [value]) for name, value in inputs]
+    found = [
+        (name, [each for each in values if isinstance(each, Tensor)]) for name, values in lists
+    ]
+    return [(name, tensors) for name, tensors in found if tensors]
+
+
+def signature_of(args: Args, kwargs: Kwargs) -> object:
+    """What must not change within a run: autocast, and shape, dtype and device of every input."""
+    autocast = [
+        (torch.is_autocast_enabled(device), torch.get_autocast_dtype(device))
+        for device in ("cpu", "cuda")
+    ]
+    inputs = tensors_of(args, kwargs)
+    return autocast, [(name, [(t.shape, t.dtype, t.device) for t in ts]) for name, ts in inputs]
