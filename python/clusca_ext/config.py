@@ -6,6 +6,7 @@ import pathlib
 from dataclasses import dataclass
 from typing import Any
 
+from clusca_ext import mixin
 from clusca_ext.checks import integer, part
 from clusca_ext.correction import ClusterCorrector, Corrector, NoCorrection
 from clusca_ext.forecast import (
@@ -58,6 +59,7 @@ class ClusCaConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        mixin.register()
         part("schedule", self.schedule, "start")
         part("forecaster", self.forecaster, "weights")
         integer("order of forecaster", getattr(self.forecaster, "order", None), 0, MAX_ORDER)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
+from clusca_ext import mixin
 from clusca_ext.adapters import BlockAdapter, describe
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.branch import Caller
@@ -68,6 +69,11 @@ def enable_cache(
             raise ValueError(
                 f"{type(transformer).__name__} has a cache already: call disable_cache first"
             )
+        if getattr(transformer, "is_cache_enabled", False):
+            raise ValueError(
+                f"{type(transformer).__name__} has a cache of diffusers: call its disable_cache "
+                "first"
+            )
         if isinstance(model, nn.Module):
             runs = _bare_runs(describe(transformer, adapter), timesteps)
             caller, pairs = Caller(transformer), None
@@ -121,6 +127,7 @@ def disable_cache(model: Target) -> Target:
     """
     for each in caches_of(model):
         each.remove()
+        mixin.forget(each.description.model)
     return model
 
 

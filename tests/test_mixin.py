@@ -1,0 +1,91 @@
+"""``pipe.transformer.enable_cache(ClusCaConfig(...))``, held to what diffusers asks of caches."""
+
+import pytest
+import torch
+from diffusers import FirstBlockCacheConfig
+
+from clusca_ext import ClusCaConfig, IntervalSchedule, disable_cache, enable_cache, summary
+from clusca_ext.cache import Cache
+from test_branches import WAN, draw, wan_pipeline
+
+CONFIG = ClusCaConfig(schedule=IntervalSchedule(interval=3, warmup=1))
+
+
+@pytest.fixture
+def pipe():
+    return wan_pipeline()
+
+
+def test_on_and_off(pipe):
+    model = pipe.transformer
+    assert not model.is_cache_enabled
+    expected, before = draw(pipe), set(vars(model))
+    assert model.enable_cache(CONFIG) is None
+    assert model.is_cache_enabled and model._cache_config is CONFIG
+    got = draw(pipe)
+    assert got.isfinite().all() and not torch.equal(got, expected)
+    assert (summary(model).branches, summary(model).full, summary(model).cached) == (2, 2, 4)
+    model.disable_cache()
+    assert not model.is_cache_enabled and set(vars(model)) == before
+    assert torch.equal(draw(pipe), expected)
+
+
+def test_either_way_off(pipe):
+    pipe.transformer.enable_cache(CONFIG)
+    disable_cache(pipe)
+    assert not pipe.transformer.is_cache_enabled
+    pipe.transformer.enable_cache(CONFIG)
+
+
+def test_twice_is_an_error(pipe):
+    pipe.transformer.enable_cache(CONFIG)
+    with pytest.raises(ValueError, match="has a cache already"):
+        pipe.transformer.enable_cache(CONFIG)
+    with pytest.raises(ValueError, match="already been enabled"):
+        pipe.transformer.enable_cache(FirstBlockCacheConfig(threshold=0.1))
+    assert Cache.of(pipe.transformer) is not None
+
+
+def test_diffusers_own_caches_still_work(pipe):
+    expected = draw(pipe)
+    pipe.transformer.enable_cache(FirstBlockCacheConfig(threshold=0.1))
+    assert draw(pipe).isfinite().all()
+    with pytest.raises(ValueError, match="has a cache of diffusers: call its disable_cache"):
+        enable_cache(pipe)
+    pipe.transformer.disable_cache()
+    assert torch.equal(draw(pipe), expected)
+    with pytest.raises(ValueError, match="is not supported"):
+        pipe.transformer.enable_cache({"interval": 3})
+
+
+def test_every_call_of_the_pipeline_is_a_run(pipe):
+    """Its end says so: a run broken off by fewer steps, or one that begins lower, is no other."""
+    pipe.transformer.enable_cache(CONFIG)
+    first = draw(pipe)
+    assert draw(pipe, steps=2).isfinite().all()
+    assert summary(pipe.transformer).steps == 2
+    assert torch.equal(draw(pipe), first)
+
+
+def test_contexts_are_apart(pipe):
+    """The first pass of either context is the same, whatever the other did before."""
+    model = pipe.transformer
+    model.enable_cache(CONFIG)
+    inputs = WAN.inputs(torch.randn(WAN.noise, generator=torch.Generator().manual_seed(0)), 900.0)
+    with torch.no_grad():
+        with model.cache_context("one"):
+            one = model(**inputs, return_dict=False)[0]
+        with model.cache_context("two"):
+            two = model(**inputs, return_dict=False)[0]
+    assert torch.equal(one, two)
+
+
+def test_a_shape_that_changes_in_the_middle(pipe):
+    model = pipe.transformer
+    model.enable_cache(CONFIG)
+    with torch.no_grad():
+        for step, (frames, timestep) in enumerate([(3, 900.0), (3, 800.0), (2, 700.0), (2, 600.0)]):
+            noise = torch.randn(2, 4, frames, 8, 8, generator=torch.Generator().manual_seed(step))
+            out = model(**WAN.inputs(noise, timestep), return_dict=False)[0]
+            assert out.shape == noise.shape and out.isfinite().all()
+    assert (summary(model).full, summary(model).cached) == (1, 1)
