@@ -1,0 +1,85 @@
+"""Every family in other precisions, under autocast and with quantised layers."""
+
+import pytest
+import torch
+
+from clusca_ext import ClusCaConfig, ClusterCorrector, ExplicitSchedule, cache, summary
+from families_image import IMAGES
+from families_video import VIDEOS
+from test_families import TIMES, run
+
+FULL = (0,)
+
+
+@pytest.fixture(params=IMAGES + VIDEOS, ids=str)
+def family(request):
+    return request.param
+
+
+def in_dtype(inputs, dtype):
+    """All but times, whose rounding would move them."""
+
+    def convert(value):
+        if isinstance(value, list):
+            return [convert(each) for each in value]
+        return value.to(dtype) if torch.is_tensor(value) and value.is_floating_point() else value
+
+    times = ("t", "timestep", "guidance")
+    return {k: v if k in times else convert(v) for k, v in inputs.items()}
+
+
+def cached(family, model):
+    """Every token its own cluster: no rounding decides between clusters."""
+    corrector = ClusterCorrector(num_clusters=family.tokens, gamma=1.0, max_iters=0)
+    config = ClusCaConfig(schedule=ExplicitSchedule(steps=FULL), corrector=corrector)
+    with cache(model, config, timesteps=TIMES):
+        out = run(family, model)
+        assert (summary(model).full, summary(model).cached) == (1, 7)
+    return out
+
+
+def assert_near(got, expected):
+    """Cached steps are about as far from float32 as the untouched model is on its full one."""
+    errors = []
+    for a, b in zip(got, expected, strict=True):
+        assert a.isfinite().all()
+        errors.append(((a.float() - b).norm() / b.norm()).item())
+    of_full = max(errors[step] for step in FULL)
+    assert 0 < max(errors) <= 4 * of_full < 1
+
+
+def test_autocast(family):
+    model = family.make()
+    expected = cached(family, model)
+    with torch.autocast("cpu", torch.bfloat16):
+        plain = run(family, model)
+        got = cached(family, model)
+    for step in FULL:
+        assert torch.equal(got[step], plain[step])
+    assert_near(got, expected)
+    assert all(torch.equal(a, b) for a, b in zip(cached(family, model), expected, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_low_precision(family, dtype):
+    model = family.make()
+    expected = cached(family, model)
+    model, inputs = model.to(dtype), family.inputs
+    low = type(family)(
+        **{**vars(family), "inputs": lambda noise, t: in_dtype(inputs(noise, t), dtype)}
+    )
+    plain, got = run(low, model), cached(low, model)
+    for step in FULL:
+        assert torch.equal(got[step], plain[step])
+    assert_near(got, expected)
+
+
+def test_int8_weights(family):
+    quantization = pytest.importorskip("torchao.quantization")
+    model = family.make()
+    expected = cached(family, model)
+    quantization.quantize_(model, quantization.Int8WeightOnlyConfig())
+    plain, got = run(family, model), cached(family, model)
+    for step in FULL:
+        assert torch.equal(got[step], plain[step])
+    assert_near(got, expected)
