@@ -76,8 +76,8 @@ def _double(block: Any) -> BlockDescription:
     def of_image(output: Any, N: int) -> Tensor:
         if len(output) != 2 + with_ip:
             raise ValueError(
-                "IP-Adapters must be loaded before enable_cache and unloaded after disable_cache, "
-                f"got {len(output)} outputs of attention"
+                "IP-Adapters must be loaded and unloaded between runs, got "
+                f"{len(output)} outputs of attention in the middle of one"
             )
         feature: Tensor = output[0]
         return feature
