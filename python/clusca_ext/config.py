@@ -6,7 +6,7 @@ import pathlib
 from dataclasses import dataclass
 from typing import Any
 
-from clusca_ext import mixin
+from clusca_ext import adapters, mixin
 from clusca_ext.checks import integer, part
 from clusca_ext.correction import ClusterCorrector, Corrector, NoCorrection
 from clusca_ext.forecast import (
@@ -105,6 +105,24 @@ class ClusCaConfig:
                 selection=RandomPerLayer(),
             ),
         )
+
+    @classmethod
+    def for_model(cls, model: Any) -> "ClusCaConfig":
+        """A preset for a model or a pipeline: the paper's settings where it has them, else ours.
+
+        ``print(clusca_ext.supported())`` says which; ours are untested on those checkpoints.
+
+        Raises:
+            ValueError: The model is of no class that is supported.
+        """
+        model = getattr(model, "transformer", model)
+        model = getattr(model, "_orig_mod", model)
+        name = adapters.known_name(model)
+        if name is None:
+            raise ValueError(
+                f"model must be one of {list(adapters.supported())}, got {type(model).__name__}"
+            )
+        return cls.paper(adapters.PAPERS[name]) if name in adapters.PAPERS else cls()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them.

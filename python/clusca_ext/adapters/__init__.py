@@ -40,12 +40,35 @@ _FAMILIES = (
     ltx,
     mochi,
 )
+PAPERS = {dit.MODEL: "dit", flux.MODEL: "flux", hunyuan_video.MODEL: "hunyuan_video"}
 _DESCRIBE: dict[str, Describe] = {family.MODEL: family.describe for family in _FAMILIES}
 
 
-def supported() -> tuple[str, ...]:
-    """Names of the model classes that need no adapter of one's own."""
-    return tuple(_DESCRIBE)
+class Supported(tuple[str, ...]):
+    """Names of classes; shown as a table with their presets."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        width = max(len(name) for name in self)
+        return "\n".join(f"{name:<{width}}  {preset_source(name)}" for name in self)
+
+
+def supported() -> Supported:
+    """The model classes that need no adapter of one's own."""
+    return Supported(_DESCRIBE)
+
+
+def preset_source(name: str) -> str:
+    """Where the settings of ``ClusCaConfig.for_model`` come from."""
+    if name in PAPERS:
+        return f'the paper\'s code, ClusCaConfig.paper("{PAPERS[name]}")'
+    return "the package's default, untested on its checkpoints"
+
+
+def known_name(model: nn.Module) -> str | None:
+    """Which of the supported classes a model is of."""
+    return next((cls.__name__ for cls in type(model).__mro__ if cls.__name__ in _DESCRIBE), None)
 
 
 def register_adapter(model: str) -> Callable[[Describe], Describe]:
@@ -79,9 +102,9 @@ def describe(model: nn.Module, adapter: BlockAdapter | None = None) -> ModelDesc
         if not isinstance(adapter, BlockAdapter):
             raise ValueError(f"adapter must be a BlockAdapter, got {type(adapter).__name__}")
         return adapter.describe(model)
-    for cls in type(model).__mro__:
-        if cls.__name__ in _DESCRIBE:
-            return _DESCRIBE[cls.__name__](model)
+    name = known_name(model)
+    if name is not None:
+        return _DESCRIBE[name](model)
     raise ValueError(
         f"{type(model).__name__} is not supported: clusca_ext knows {', '.join(supported())}, and "
         "any model whose blocks a BlockAdapter describes (enable_cache(model, adapter=...))"

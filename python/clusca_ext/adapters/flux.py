@@ -51,7 +51,7 @@ def describe(model: Any) -> ModelDescription:
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=stream_shape,
-        sources={"last-double": len(double) - 1},
+        sources={"last_double": len(double) - 1},
         conditions=conditions,
         embed=lambda timesteps, given, dtype: _embed(model, timesteps, given, dtype),
         given_timestep=lambda timestep, dtype: timestep.to(dtype) / 1000,

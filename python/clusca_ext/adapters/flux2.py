@@ -54,7 +54,7 @@ def describe(model: Any) -> ModelDescription:
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=stream_shape,
-        sources={"last": last_double, "last-double": last_double},
+        sources={"last": last_double, "last_double": last_double},
     )
 
 

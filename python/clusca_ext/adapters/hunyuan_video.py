@@ -43,7 +43,7 @@ def describe(model: Any) -> ModelDescription:
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=patches(latents, size, channels),
-        sources={"last-double": len(double) - 1},
+        sources={"last_double": len(double) - 1},
     )
 
 
