@@ -45,3 +45,22 @@ def test_compiled_blocks(family, before):
     assert 0 < graphs[1] < graphs[2]  # of the first full step, and of the first cached one
     assert set(graphs[2:]) == {graphs[2]}
     assert not counters["graph_break"]
+
+
+WHOLE = [family for family in IMAGES + VIDEOS if "ZImage" not in family.name]  # breaks by itself
+
+
+@pytest.mark.parametrize("family", WHOLE, ids=str)
+def test_compiled_whole(family):
+    """Two graphs, neither of them broken: of a full step, and of a cached one."""
+    torch._dynamo.reset()
+    counters.clear()
+    model, backend, graphs = family.make(), CountGraphs(), []
+    with cache(model, CONFIG, timesteps=TIMES):
+        expected = run(family, model)
+        model.compile(backend=backend, fullgraph=True)
+        got = run(family, model, on_step=lambda _: graphs.append(backend.graphs))
+    assert graphs == [0, 1, 2, 2, 2, 2, 2, 2] and backend.graphs == 2
+    for a, b in zip(got, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+    assert not counters["graph_break"]
