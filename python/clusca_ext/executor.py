@@ -92,8 +92,7 @@ class ModuleExecutor:
     ) -> None:
         correction, tokens = self.correction, self.representatives
         assert correction is not None
-        eps, weight, bias, norm = norm_arguments(self.norm)
-        _, rows = ops.gather_representatives(x, tokens, shift, scale, eps, weight, bias, norm)
+        rows = self._rows(x, tokens, shift, scale)
         factors, weights = self._factors(), self.feature.weights
         compute = self.description.compute or self.module
         computed = compute(rows).to(factors.dtype)  # differs at most under autocast
@@ -105,6 +104,20 @@ class ModuleExecutor:
             ops.propagate_residual_(
                 x, factors, computed, tokens, ids, gate, gamma, weights, correction.rule
             )
+
+    def _rows(
+        self, x: Tensor, tokens: Tensor, shift: Tensor | None, scale: Tensor | None
+    ) -> Tensor:
+        """The representatives, normalised and modulated. [B, K, D]"""
+        eps, weight, bias, norm = norm_arguments(self.norm)
+        if self.norm is None or weight is None or weight.device == x.device:
+            _, rows = ops.gather_representatives(x, tokens, shift, scale, eps, weight, bias, norm)
+            return rows
+        # Offloaded weights are there while their own module is called.
+        rows = self.norm(ops.gather_representatives(x, tokens)[0])
+        if scale is not None:
+            rows = rows * (1 + _at(scale, tokens))
+        return rows if shift is None else rows + _at(shift, tokens)
 
     def _compute(
         self,
@@ -143,21 +156,25 @@ class BlockExecutor:
         self.modules = modules
         self.copies = copies
         self.substituted = False
-        self.original = description.block.forward
-        self._had_its_own = "forward" in vars(self.block)
+        self.original: Any = None
 
     def install(self) -> None:
-        self.block.forward = self.forward
+        """Stand in for the innermost forward: what wraps it, as offloading does, still runs."""
+        owner, name = _forwards_of(self.block)[0]
+        self.original = getattr(owner, name)
+        self._had_its_own = name in vars(owner)
+        setattr(owner, name, self.forward)
 
     def remove(self) -> None:
-        """Restore the block; where somebody wrapped our forward since, it only passes through."""
+        """Restore the block, wherever wrappers that came later keep our forward."""
         self.substituted = False
-        if vars(self.block).get("forward") != self.forward:
-            return
-        if self._had_its_own:
-            self.block.forward = self.original
-        else:
-            del self.block.forward
+        for owner, name in _forwards_of(self.block):
+            if vars(owner).get(name) != self.forward:
+                continue
+            if owner is self.block and name == "forward" and not self._had_its_own:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, self.original)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         if not self.substituted:
@@ -173,8 +190,28 @@ class BlockExecutor:
         return self.description.returns(x, args, kwargs)
 
 
+def _forwards_of(block: Any) -> list[tuple[Any, str]]:
+    """Where a block's forward and those that wrap it are kept, innermost first."""
+    places: list[tuple[Any, str]] = []
+    if "_old_forward" in vars(block):  # accelerate
+        places.append((block, "_old_forward"))
+    registry = vars(block).get("_diffusers_hook")
+    for wrapper in getattr(registry, "_fn_refs", []):
+        replaced = wrapper.original_forward is not None
+        places.append((wrapper, "original_forward" if replaced else "forward"))
+    return [*places, (block, "forward")]
+
+
 def _per_token(modulation: Tensor) -> Tensor:
     return modulation.unsqueeze(1) if modulation.dim() == 2 else modulation
+
+
+def _at(modulation: Tensor, tokens: Tensor) -> Tensor:
+    """Modulation of the representatives, [B, 1 or K, D]."""
+    each = _per_token(modulation)
+    if each.shape[1] == 1:
+        return each
+    return each.take_along_dim(tokens.clamp(min=0).long().unsqueeze(-1), dim=1)
 
 
 def _of_stream(tensor: Tensor | None, x: Tensor) -> Tensor | None:

@@ -63,7 +63,7 @@ class ModulationPlan:
             return None
         assert self._description.timestep is not None
         given = self._description.timestep(args, kwargs)
-        if not isinstance(given, Tensor):
+        if not isinstance(given, Tensor) or self._is_offloaded(args, kwargs):
             return None
         expected = self._description.given_timestep(self._timesteps[step], given.dtype)
         if given.is_cuda:
@@ -72,6 +72,12 @@ class ModulationPlan:
         else:
             same = bool((given == expected.to(given)).all())
         return given if same else None
+
+    def _is_offloaded(self, args: Args, kwargs: Kwargs) -> bool:
+        """Whether weights come to the device with their block's forward only."""
+        device = self._description.latents(args, kwargs).device
+        first = [next(block.block.parameters(), None) for block in self._blocks]
+        return any(weight is not None and weight.device != device for weight in first)
 
     def _piece(self) -> int:
         """Steps that fit into the plan's memory, by what the last ones took."""
