@@ -109,6 +109,7 @@ class ModuleExecutor:
         self, x: Tensor, tokens: Tensor, shift: Tensor | None, scale: Tensor | None
     ) -> Tensor:
         """The representatives, normalised and modulated. [B, K, D]"""
+        rows: Tensor
         eps, weight, bias, norm = norm_arguments(self.norm)
         if self.norm is None or weight is None or weight.device == x.device:
             _, rows = ops.gather_representatives(x, tokens, shift, scale, eps, weight, bias, norm)
