@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from families_video2 import MORE_VIDEOS
 from family import Family, fixed, model_of, named, times
 
 
@@ -174,4 +175,5 @@ VIDEOS = (
     COGVIDEOX,
     LTX,
     MOCHI,
+    *MORE_VIDEOS,
 )

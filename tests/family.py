@@ -21,6 +21,7 @@ class Family:
         modules: Names of the cached modules, by block: what an oracle hooks.
         mlps: Those of them that representatives go through.
         gated: The modules are norms, called with a gate that multiplies what is cached.
+        low_times: The model takes times in the precision of its weights only.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Family:
     modules: tuple[str, ...]
     mlps: tuple[str, ...]
     gated: bool = False
+    low_times: bool = False
 
     def __str__(self) -> str:
         return self.name

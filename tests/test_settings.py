@@ -16,16 +16,15 @@ def family(request):
     return request.param
 
 
-def in_dtype(inputs, dtype):
-    """All but times, whose rounding would move them."""
+def in_dtype(inputs, dtype, kept):
+    """All but those kept: times, whose rounding would move them."""
 
     def convert(value):
         if isinstance(value, list):
             return [convert(each) for each in value]
         return value.to(dtype) if torch.is_tensor(value) and value.is_floating_point() else value
 
-    times = ("t", "timestep", "guidance")
-    return {k: v if k in times else convert(v) for k, v in inputs.items()}
+    return {k: v if k in kept else convert(v) for k, v in inputs.items()}
 
 
 def cached(family, model):
@@ -65,8 +64,9 @@ def test_low_precision(family, dtype):
     model = family.make()
     expected = cached(family, model)
     model, inputs = model.to(dtype), family.inputs
+    kept = () if family.low_times else ("t", "timestep", "guidance")
     low = type(family)(
-        **{**vars(family), "inputs": lambda noise, t: in_dtype(inputs(noise, t), dtype)}
+        **{**vars(family), "inputs": lambda noise, t: in_dtype(inputs(noise, t), dtype, kept)}
     )
     plain, got = run(low, model), cached(low, model)
     for step in FULL:

@@ -34,14 +34,14 @@ def describe(model: Any) -> ModelDescription:
     channels = config.num_attention_heads * config.attention_head_dim
     return ModelDescription(
         model=model,
-        blocks=tuple(_block(block) for block in blocks_of(model.blocks)),
+        blocks=tuple(describe_wan_block(block) for block in blocks_of(model.blocks)),
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=patches(latents, config.patch_size, channels),
     )
 
 
-def _block(block: Any) -> BlockDescription:
+def describe_wan_block(block: Any) -> BlockDescription:
     embedding = named_input(block, "temb")  # [B, 6, D] or [B, N, 6, D]
 
     def modulation(args: Args, kwargs: Kwargs) -> Sequence[Modulation]:

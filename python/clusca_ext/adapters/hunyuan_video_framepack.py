@@ -1,0 +1,43 @@
+"""diffusers' FramePack: ``HunyuanVideoFramepackTransformer3DModel``, image to video, by sections.
+
+HunyuanVideo's blocks. In front of the latents' tokens its stream has those of earlier frames, in
+patches that are larger the older the frames are; they are forecast and clustered as the latents'.
+"""
+
+import dataclasses
+from typing import Any
+
+from clusca_ext.adapters import hunyuan_video
+from clusca_ext.adapters.description import Args, Kwargs, ModelDescription, named_input
+
+MODEL = "HunyuanVideoFramepackTransformer3DModel"
+PATCHES = {
+    "latents_clean": (1, 2, 2),
+    "latents_history_2x": (2, 4, 4),
+    "latents_history_4x": (4, 8, 8),
+}
+
+
+def describe(model: Any) -> ModelDescription:
+    described = hunyuan_video.describe(model)
+    of_latents = described.stream_shape
+    assert of_latents is not None
+    history = [(named_input(model, name), size) for name, size in PATCHES.items()]
+
+    def stream_shape(args: Args, kwargs: Kwargs) -> tuple[int, int, int]:
+        B, N, D = of_latents(args, kwargs)
+        for find, size in history:
+            frames = find(args, kwargs)
+            if frames is not None:
+                N += _padded_patches(frames.shape[2:], size)
+        return B, N, D
+
+    return dataclasses.replace(described, stream_shape=stream_shape)
+
+
+def _padded_patches(sides: tuple[int, ...], size: tuple[int, ...]) -> int:
+    """Patches of frames that are padded to whole ones."""
+    count = 1
+    for side, patch in zip(sides, size, strict=True):
+        count *= -(-side // patch)
+    return count
