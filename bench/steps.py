@@ -99,6 +99,18 @@ def demo(cpu: bool) -> Step:
     return Step("demo", 15, (sys.executable, "bench/demo.py", *few), "bench/demo.py")
 
 
+def loops(cpu: bool) -> list[Step]:
+    """Denoising loops of models of real size, with random weights."""
+    file, models = "bench/end_to_end.py", {"flux-1024": 30, "dit-xl-512": 15, "hunyuan-480p65": 40}
+    if cpu:
+        command = (sys.executable, file, "--models", "tiny", "--steps", "8", "--repeats", "1")
+        return [Step("loop_tiny", 10, command, file)]
+    return [
+        Step(f"loop_{name}", share, (sys.executable, file, "--models", name), file)
+        for name, share in models.items()
+    ]
+
+
 def steps(cpu: bool) -> list[Step]:
-    listed = [*tests(cpu), demo(cpu), *sanitizers(cpu), *profiles(), *kernels(cpu)]
+    listed = [*tests(cpu), demo(cpu), *loops(cpu), *sanitizers(cpu), *profiles(), *kernels(cpu)]
     return [step for step in listed if step.exists]

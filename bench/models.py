@@ -1,0 +1,108 @@
+"""Models of real size with random weights, made on the device, and the inputs of one step.
+
+Time and memory of a step do not depend on the values of weights; quality does, and is not measured.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import diffusers
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model at a size.
+
+    Attributes:
+        cls: Its class in diffusers.
+        latents: Shape of what is denoised.
+        tokens: Tokens N of the stream.
+        inputs: Its other inputs, given a factory of random tensors of a shape.
+        scale: What a timestep of 0 to 1000 is multiplied by.
+        config: Where it differs from the class's defaults, which are those of the checkpoint.
+    """
+
+    cls: str
+    latents: tuple[int, ...]
+    tokens: int
+    inputs: Callable[[Callable[..., Tensor]], dict[str, Any]]
+    scale: float = 1.0
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+def flux(side: int, text: int, joint: int = 4096, pooled: int = 768, **config: Any) -> Model:
+    def inputs(random: Callable[..., Tensor]) -> dict[str, Any]:
+        place = torch.arange(side * side)
+        ids = torch.stack([torch.zeros_like(place), place // side, place % side], dim=1)
+        like = random(1, text, joint)
+        return {
+            "encoder_hidden_states": like,
+            "pooled_projections": random(1, pooled),
+            "guidance": torch.full((1,), 3.5, device=like.device, dtype=like.dtype),
+            "txt_ids": torch.zeros(text, 3, device=like.device, dtype=like.dtype),
+            "img_ids": ids.to(like),
+        }
+
+    channels = config.get("in_channels", 64)
+    config = {"guidance_embeds": True, **config}
+    shape = (1, side * side, channels)
+    return Model("FluxTransformer2DModel", shape, side * side, inputs, 1e-3, config)
+
+
+def hunyuan_video(frames: int, height: int, width: int, text: int = 256) -> Model:
+    """Of a video's frames, height and width in pixels."""
+    size = ((frames - 1) // 4 + 1, height // 8, width // 8)
+
+    def inputs(random: Callable[..., Tensor]) -> dict[str, Any]:
+        like = random(1, text, 4096)
+        return {
+            "encoder_hidden_states": like,
+            "encoder_attention_mask": torch.ones(1, text, device=like.device),
+            "pooled_projections": random(1, 768),
+            "guidance": torch.full((1,), 6000.0, device=like.device, dtype=like.dtype),
+        }
+
+    tokens = size[0] * (size[1] // 2) * (size[2] // 2)
+    return Model("HunyuanVideoTransformer3DModel", (1, 16, *size), tokens, inputs)
+
+
+def dit_xl(size: int, batch: int) -> Model:
+    """Rows of guidance come in the same batch."""
+
+    def inputs(random: Callable[..., Tensor]) -> dict[str, Any]:
+        return {"class_labels": torch.arange(batch, device=random(1).device)}
+
+    config = {"num_layers": 28, "sample_size": size // 8, "in_channels": 4, "out_channels": 8}
+    latents = (batch, 4, size // 8, size // 8)
+    return Model("DiTTransformer2DModel", latents, (size // 16) ** 2, inputs, config=config)
+
+
+TINY = {
+    "in_channels": 4,
+    "num_layers": 2,
+    "num_single_layers": 2,
+    "attention_head_dim": 16,
+    "num_attention_heads": 2,
+    "joint_attention_dim": 32,
+    "pooled_projection_dim": 32,
+    "axes_dims_rope": (4, 4, 8),
+}
+MODELS = {
+    "flux-1024": flux(64, 512),
+    "dit-xl-512": dit_xl(512, 2),
+    "hunyuan-480p65": hunyuan_video(65, 480, 848),
+    "tiny": flux(8, 12, 32, 32, **TINY),
+}
+
+
+def make(model: Model, device: str, dtype: torch.dtype) -> nn.Module:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device):
+            return getattr(diffusers, model.cls)(**model.config).eval()
+    finally:
+        torch.set_default_dtype(before)
