@@ -1,5 +1,6 @@
 """``pipe.transformer.enable_cache(ClusCaConfig(...))``, held to what diffusers asks of caches."""
 
+import diffusers
 import pytest
 import torch
 from diffusers import FirstBlockCacheConfig
@@ -46,6 +47,10 @@ def test_twice_is_an_error(pipe):
     assert Cache.of(pipe.transformer) is not None
 
 
+@pytest.mark.skipif(
+    tuple(map(int, diffusers.__version__.split(".")[:2])) < (0, 41),
+    reason="its own caches do not see the context of a pipeline that ran before",
+)
 def test_diffusers_own_caches_still_work(pipe):
     expected = draw(pipe)
     pipe.transformer.enable_cache(FirstBlockCacheConfig(threshold=0.1))
