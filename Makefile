@@ -37,6 +37,7 @@ wheel: $(VENV)/ready
 # Loads the wheel on real CUDA builds of torch 2.10 and 2.11 (no GPU needed); downloads gigabytes.
 nightly: wheel
 	$(BIN)/python tools/load_on_torch.py dist/*.whl --torch 2.10.0 --torch 2.11.0
+	bash tools/check_diffusers.sh
 
 clean:
 	rm -rf build dist $(VENV)
