@@ -19,6 +19,7 @@ from clusca_ext.cache import Cache
 from families_image import FLUX, make_flux
 from families_video import wan
 from family import fixed
+from small_dit import make_dit
 
 STEPS = 6
 CONFIG = ClusCaConfig(
@@ -226,3 +227,20 @@ def test_two_experts_of_one_pipeline():
     assert torch.equal(draw(pipe, steps=10), expected)
     with pytest.raises(ValueError, match="has no cache"):
         summary(pipe)
+
+
+def test_a_model_without_contexts_has_them_while_it_is_cached():
+    model = make_dit()
+    assert not hasattr(model, "cache_context")
+    rows = torch.randn(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    with cache(model, CONFIG), torch.no_grad():
+        for timestep in (900, 800, 700):
+            for name, label in (("cond", 1), ("uncond", 10)):
+                with model.cache_context(name):
+                    model(
+                        rows,
+                        timestep=torch.full((2,), timestep),
+                        class_labels=torch.full((2,), label),
+                    )
+        assert (summary(model).branches, summary(model).steps) == (2, 3)
+    assert not hasattr(model, "cache_context")

@@ -116,3 +116,10 @@ def test_z_image_refuses_several_images_a_sample():
         pytest.raises(ValueError, match="x must be a list of tensors: .* got a list of list"),
     ):
         model(**inputs)
+
+
+def test_a_block_that_stands_twice_in_a_model_is_refused():
+    model = FLUX2.make()
+    model.transformer_blocks[1] = model.transformer_blocks[0]
+    with pytest.raises(ValueError, match="'attn' of block 1 must be its own, got .* of block 0"):
+        enable_cache(model)

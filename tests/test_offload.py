@@ -93,7 +93,8 @@ def test_hooks_of_diffusers_run_around_cached_blocks(family, before):
         if not before:
             hook()
         assert_same(run(family, model), expected)
-    assert set(seen) == {1} and len(seen) >= len(TIMES) * len(mlps) - 5 * len(mlps)
+    # Mochi's is a norm, which capturing a feature calls once more on each of 3 full steps.
+    assert seen == [1] * (len(TIMES) + 3 * family.gated) * len(mlps)
     assert_same(run(family, model), plain)
     for block in blocks:
         block._diffusers_hook.remove_hook("loading")

@@ -75,7 +75,8 @@ def test_low_precision(family, dtype):
 
 
 def test_int8_weights(family):
-    quantization = pytest.importorskip("torchao.quantization")
+    from torchao import quantization  # slow to import
+
     model = family.make()
     expected = cached(family, model)
     quantization.quantize_(model, quantization.Int8WeightOnlyConfig())

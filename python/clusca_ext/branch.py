@@ -6,10 +6,9 @@ branches has features of its own; clusters belong to the sample (``Cache.leader`
 
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from clusca_ext.adapters.description import Args, Kwargs
@@ -80,8 +79,8 @@ class Branch:
         for (block, _), feature in self.features.items():
             feature.restart()
             feature.dtype = autocast_dtype(like.device)
-            if shapes is not None:
-                feature.expect(like, shapes[block])
+            if shapes is not None and feature.factors is None:
+                feature.allocate(like, shapes[block])
 
     def computed(self, args: Args, kwargs: Kwargs) -> frozenset[Key]:
         """The modules this step computes: those decided, and those that have never been."""
@@ -135,13 +134,14 @@ class Caller:
     def __init__(self, model: nn.Module, pipeline: "weakref.ref[Any] | None" = None) -> None:
         self._model, self._pipeline = model, pipeline
         self._context: str | None = None
-        self._step: object = None
+        self._step: tuple[object, object] = (None, None)
         self._calls = 0
+        self._own: Any = None  # the model's cache_context, where it is not of its class
 
     def install(self) -> None:
-        original = getattr(self._model, "cache_context", None)
-        if original is None:
-            return
+        """Where the model has no cache_context of its own, it has one while it is cached."""
+        self._own = vars(self._model).get("cache_context")
+        original = getattr(self._model, "cache_context", nullcontext)
 
         @contextmanager
         def cache_context(name: str, *args: Any, **kwargs: Any) -> Iterator[None]:
@@ -156,9 +156,11 @@ class Caller:
 
     def remove(self) -> None:
         vars(self._model).pop("cache_context", None)
+        if self._own is not None:
+            vars(self._model)["cache_context"] = self._own
 
     def restart(self) -> None:
-        self._step = None
+        self._step = (None, None)
 
     def name(self) -> str:
         """The branch of the call that begins now; asked once a call."""
@@ -168,14 +170,8 @@ class Caller:
         scheduler: Any = getattr(pipeline, "scheduler", None)
         if not hasattr(scheduler, "step_index"):
             return "call 1"
-        step = id(scheduler.timesteps), scheduler.step_index
-        if step != self._step:
-            self._step, self._calls = step, 0
+        timesteps, index = self._step
+        if timesteps is not scheduler.timesteps or index != scheduler.step_index:
+            self._step, self._calls = (scheduler.timesteps, scheduler.step_index), 0
         self._calls += 1
         return f"call {self._calls}"
-
-
-def latents_of(found: Any) -> Tensor:
-    if not isinstance(found, torch.Tensor):
-        raise ValueError(f"latents must be a tensor among the model's inputs, got {found!r}")
-    return found

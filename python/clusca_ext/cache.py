@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
-from clusca_ext.branch import Branch, Caller, latents_of
+from clusca_ext.branch import Branch, Caller
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import ClusterCorrector, Clusters
 from clusca_ext.executor import BlockExecutor, Correction, ModuleExecutor
-from clusca_ext.inputs import signature_of
+from clusca_ext.inputs import latents_of, signature_of
 from clusca_ext.installation import Installation, Key
 from clusca_ext.plan import ModulationPlan
 from clusca_ext.runs import Runs

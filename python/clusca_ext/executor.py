@@ -1,8 +1,9 @@
 """Runs a cached step from a block's description: the only code that calls the fused operators.
 
 Between the first block's input, copied once, and the last block's output no [B, N, D] tensor is
-allocated and no norm runs over N rows. Compiled code reads two kinds of things here: Python bools
-that say which path a step takes, and tensors. Everything else is decided outside, by the cache.
+allocated here and no norm runs over N rows; a description that modulates token by token makes one.
+Compiled code reads two kinds of things here: Python bools that say which path a step takes, and
+tensors. Everything else is decided outside, by the cache.
 """
 
 from collections.abc import Sequence

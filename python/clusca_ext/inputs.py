@@ -26,3 +26,10 @@ def signature_of(args: Args, kwargs: Kwargs) -> object:
     ]
     inputs = tensors_of(args, kwargs)
     return autocast, [(name, [(t.shape, t.dtype, t.device) for t in ts]) for name, ts in inputs]
+
+
+def latents_of(found: Any) -> Tensor:
+    """What an adapter finds as latents, if it is a tensor."""
+    if not isinstance(found, Tensor):
+        raise ValueError(f"latents must be a tensor among the model's inputs, got {found!r}")
+    return found

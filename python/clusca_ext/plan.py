@@ -32,7 +32,8 @@ class ModulationPlan:
     def begin(self, timesteps: Tensor | None) -> None:
         """A run begins. Its timesteps: one for each step [num_steps]; None: they are not known."""
         self._timesteps = timesteps if self._description.conditions is not None else None
-        self._planned: list[Sequence[Modulation]] = []  # of each block, tensors [S, B, D]
+        self._planned: list[list[list[Modulation]]] = []  # of every step, block and module
+        self._step_bytes = 0
         self._steps = range(0)  # the S steps of the run that are planned
         self._conditions: tuple[Tensor, ...] = ()
         self._give(None)
@@ -52,10 +53,7 @@ class ModulationPlan:
         self._give(step - self._steps.start)
 
     def bytes(self) -> int:
-        return sum(t.numel() * t.element_size() for t in self._tensors())
-
-    def _tensors(self) -> list[Tensor]:
-        return [t for block in self._planned for each in block for t in each if t is not None]
+        return self._step_bytes * len(self._planned)
 
     def _given_timestep(self, step: int, args: Args, kwargs: Kwargs) -> Tensor | None:
         """The timestep the model was given, where it is the run's, seen without a host sync."""
@@ -81,7 +79,7 @@ class ModulationPlan:
 
     def _piece(self) -> int:
         """Steps that fit into the plan's memory, by what the last ones took."""
-        return max(1, MAX_BYTES * len(self._steps) // max(1, self.bytes()))
+        return max(1, MAX_BYTES // max(1, self._step_bytes))
 
     def _make(
         self,
@@ -97,19 +95,26 @@ class ModulationPlan:
         timesteps = self._description.given_timestep(timesteps, at.dtype).to(at.device)
         self._conditions = tuple(t.clone() if t.device.type == "cpu" else t for t in conditions)
         embedded = self._description.embed(timesteps, conditions, dtype)
-        self._planned = []
+        blocks = []
         for block in self._blocks:
             assert block.description.plan is not None
-            self._planned.append(block.description.plan(embedded))
+            blocks.append([_by_step(each) for each in block.description.plan(embedded)])
+        self._planned = [
+            [[steps[row] for steps in block] for block in blocks] for row in range(len(self._steps))
+        ]
+        step_tensors = [t for block in self._planned[0] for each in block for t in each]
+        self._step_bytes = sum(t.numel() * t.element_size() for t in step_tensors if t is not None)
 
     def _give(self, row: int | None) -> None:
         for index, block in enumerate(self._blocks):
-            block.planned = None
-            if row is not None:
-                block.planned = [
-                    Modulation(*(None if t is None else t[row] for t in each))
-                    for each in self._planned[index]
-                ]
+            block.planned = None if row is None else self._planned[row][index]
+
+
+def _by_step(modulation: Modulation) -> list[Modulation]:
+    """Of tensors [S, B, D], one modulation a step."""
+    count = next(len(t) for t in modulation if t is not None)
+    columns = [[None] * count if t is None else t.unbind(0) for t in modulation]
+    return [Modulation(*row) for row in zip(*columns, strict=True)]
 
 
 def _are_same(given: Sequence[Tensor], before: Sequence[Tensor]) -> bool:

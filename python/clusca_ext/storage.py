@@ -40,18 +40,21 @@ class Feature:
         weights: The forecast's weights at this step. float32 [O+1]
         dtype: Of the factors; None: the module's. Autocast's own where that is on: the stream may
             be of no higher precision.
-        tokens: Tokens N of the stream, where the model's description says it beforehand.
         clock: When the module was computed.
     """
 
     def __init__(self, order: int) -> None:
         self.order = order
-        self.tokens = 0
         self.dtype: torch.dtype | None = None
         self.factors: Tensor | None = None
         self.rates: Tensor
         self.weights: Tensor
         self.clock = Clock()
+
+    @property
+    def tokens(self) -> int:
+        """Tokens N; 0 before there is memory for them."""
+        return 0 if self.factors is None else self.factors.shape[2]
 
     def known_rates(self, step: int) -> tuple[float, ...]:
         """The rates of a computation at ``step``."""
@@ -64,12 +67,6 @@ class Feature:
             raise ValueError(f"a cached module must return [B, N, D], got {list(shape)}")
         self.factors = like.new_empty((self.order + 1, *shape), dtype=self.dtype or like.dtype)
         return self.factors
-
-    def expect(self, like: Tensor, shape: tuple[int, ...]) -> None:
-        """A run whose stream has this shape [B, N, D] begins."""
-        self.tokens = shape[1]
-        if self.factors is None:
-            self.allocate(like, shape)
 
     def restart(self) -> None:
         """Forget the past; the memory stays for a run of the same shape."""

@@ -24,7 +24,8 @@ class Modulation(NamedTuple):
     gate: Tensor | None = None
 
 
-def _same(value: Any, *_: Any) -> Any:
+def whole(value: Any, *_: Any) -> Any:
+    """The value itself: nothing but the stream's part is in it."""
     return value
 
 
@@ -55,7 +56,7 @@ class ModuleDescription:
     norm: nn.Module | None
     represents: bool
     call: Callable[[Tensor, Args, Kwargs], Tensor] | None
-    feature: Callable[[Any, int], Tensor] = _same
+    feature: Callable[[Any, int], Tensor] = whole
     compute: Callable[[Tensor], Tensor] | None = None
 
 
@@ -66,10 +67,10 @@ class BlockDescription:
     Attributes:
         block: The block, whose forward is substituted on cached steps.
         modules: Its cached modules, in the order of their residual updates.
+        modulation: One ``Modulation`` for each of them, from the stream and the block's inputs.
         stream: Finds the stream [B, N, D] among the block's inputs.
         returned: Finds it in what the block returns.
         returns: What the block returns, from the new stream and its inputs.
-        modulation: One ``Modulation`` for each of them, from the stream and the block's inputs.
         plan: The same for many steps at once, each tensor [S, B, D], from what the model's
             ``embed`` returns; None: it cannot be known beforehand.
         keeps_stream: The model reads this block's input again later (long skips): it is copied.
@@ -81,8 +82,8 @@ class BlockDescription:
     modules: tuple[ModuleDescription, ...]
     modulation: Callable[[Tensor, Args, Kwargs], Sequence[Modulation]]
     stream: Callable[[Args, Kwargs], Tensor] = first_input
-    returned: Callable[[Any], Tensor] = _same
-    returns: Callable[[Tensor, Args, Kwargs], Any] = _same
+    returned: Callable[[Any], Tensor] = whole
+    returns: Callable[[Tensor, Args, Kwargs], Any] = whole
     plan: Callable[[Any], Sequence[Modulation]] | None = None
     keeps_stream: bool = False
     beside: Callable[[Args, Kwargs], int] = lambda args, kwargs: 0
@@ -122,13 +123,17 @@ class ModelDescription:
     given_timestep: Callable[[Tensor, torch.dtype], Tensor] = torch.Tensor.to
 
     def __post_init__(self) -> None:
-        places: dict[nn.Module, str] = {}
+        places: dict[nn.Module, tuple[int, ModuleDescription]] = {}
         for index, block in enumerate(self.blocks):
             for each in block.modules:
-                place = f"module {each.name!r} of block {index}"
-                if each.module in places and each.feature is _same:
-                    raise ValueError(f"{place} must be its own, got {places[each.module]} again")
-                places[each.module] = place
+                other, before = places.setdefault(each.module, (index, each))
+                # Parts of what one module returns may be cached apart.
+                apart = other == index and each.feature is not before.feature
+                if before is not each and not apart:
+                    raise ValueError(
+                        f"module {each.name!r} of block {index} must be its own, got module "
+                        f"{before.name!r} of block {other} again"
+                    )
 
     def shapes(self, args: Args, kwargs: Kwargs) -> list[tuple[int, int, int]] | None:
         """Shape of every block's stream; None: it is seen when the first modules return."""

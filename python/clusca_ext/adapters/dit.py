@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from clusca_ext.adapters.description import (
     Args,
@@ -15,30 +15,26 @@ from clusca_ext.adapters.description import (
     ModuleDescription,
     named_input,
 )
+from clusca_ext.adapters.parts import blocks_of, check_not_chunked, mlp, patches, six
 
 MODEL = "DiTTransformer2DModel"
 
 
-def describe(model: nn.Module) -> ModelDescription:
-    blocks: Any = model.transformer_blocks
+def describe(model: Any) -> ModelDescription:
     latents, labels = named_input(model, "hidden_states"), named_input(model, "class_labels")
     return ModelDescription(
         model=model,
-        blocks=tuple(_block(getattr(block, "_orig_mod", block)) for block in blocks),
+        blocks=tuple(_block(block) for block in blocks_of(model.transformer_blocks)),
         latents=latents,
         timestep=named_input(model, "timestep"),
-        stream_shape=lambda args, kwargs: _stream_shape(model, latents(args, kwargs)),
+        stream_shape=patches(latents, (model.patch_size,) * 2, model.inner_dim),
         pairs=lambda pipeline, args, kwargs: _pairs(model, labels(args, kwargs)),
         conditions=lambda args, kwargs: (labels(args, kwargs),),
     )
 
 
 def _block(block: Any) -> BlockDescription:
-    if block._chunk_size is not None:
-        raise ValueError(
-            "a chunked feed-forward cannot be cached: call set_chunk_feed_forward(None), "
-            f"got a chunk size of {block._chunk_size}"
-        )
+    check_not_chunked(block)
 
     def modulation(x: Tensor, args: Args, kwargs: Kwargs) -> Sequence[Modulation]:
         return _modulation(block.norm1, kwargs["timestep"], kwargs["class_labels"], x.dtype)
@@ -61,27 +57,15 @@ def _block(block: Any) -> BlockDescription:
         represents=False,
         call=attention,
     )
-    mlp = ModuleDescription(
-        name="mlp",
-        module=block.ff,
-        norm=block.norm3,
-        represents=True,
-        call=lambda tokens, args, kwargs: block.ff(tokens),
-    )
-    return BlockDescription(block=block, modules=(attn, mlp), modulation=modulation, plan=plan)
+    modules = (attn, mlp(block.ff, block.norm3))
+    return BlockDescription(block=block, modules=modules, modulation=modulation, plan=plan)
 
 
 def _modulation(
     ada: Any, timestep: Tensor, labels: Tensor, dtype: torch.dtype
 ) -> tuple[Modulation, Modulation]:
     emb = ada.emb(timestep, labels, hidden_dtype=dtype)
-    six = ada.linear(ada.silu(emb)).chunk(6, dim=1)
-    return Modulation(*six[:3]), Modulation(*six[3:])  # shift, scale, gate of attention; of the MLP
-
-
-def _stream_shape(model: Any, latents: Tensor) -> tuple[int, int, int]:
-    B, _, height, width = latents.shape
-    return B, (height // model.patch_size) * (width // model.patch_size), model.inner_dim
+    return six(ada.linear(ada.silu(emb)).chunk(6, dim=1))
 
 
 def _pairs(model: Any, labels: Any) -> tuple[str, ...]:

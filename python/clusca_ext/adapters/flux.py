@@ -26,6 +26,7 @@ from clusca_ext.adapters.parts import (
     last_tokens,
     mlp,
     six,
+    tokens,
 )
 
 MODEL = "FluxTransformer2DModel"
@@ -41,16 +42,12 @@ def describe(model: Any) -> ModelDescription:
         given = pooled(args, kwargs), guidance(args, kwargs)
         return tuple(tensor for tensor in given if tensor is not None)
 
-    def stream_shape(args: Args, kwargs: Kwargs) -> tuple[int, int, int]:
-        B, N, _ = latents(args, kwargs).shape
-        return B, N, model.inner_dim
-
     return ModelDescription(
         model=model,
         blocks=(*double, *single),
         latents=latents,
         timestep=named_input(model, "timestep"),
-        stream_shape=stream_shape,
+        stream_shape=tokens(latents, model.inner_dim),
         sources={"last_double": len(double) - 1},
         conditions=conditions,
         embed=lambda timesteps, given, dtype: _embed(model, timesteps, given, dtype),

@@ -17,8 +17,9 @@ from clusca_ext.adapters.description import (
     ModelDescription,
     Modulation,
     named_input,
+    whole,
 )
-from clusca_ext.adapters.parts import attention, blocks_of, describe_block, mlp, six, whole
+from clusca_ext.adapters.parts import attention, blocks_of, describe_block, mlp, six, tokens
 
 MODEL = "Flux2Transformer2DModel"
 
@@ -43,17 +44,13 @@ def describe(model: Any) -> ModelDescription:
             )
         return hidden_states(args, kwargs)
 
-    def stream_shape(args: Args, kwargs: Kwargs) -> tuple[int, int, int]:
-        B, N, _ = latents(args, kwargs).shape
-        return B, N, model.inner_dim
-
     last_double = len(double) - 1
     return ModelDescription(
         model=model,
         blocks=(*double, *single),
         latents=latents,
         timestep=named_input(model, "timestep"),
-        stream_shape=stream_shape,
+        stream_shape=tokens(latents, model.inner_dim),
         sources={"last": last_double, "last_double": last_double},
     )
 

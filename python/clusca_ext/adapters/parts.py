@@ -13,7 +13,10 @@ from clusca_ext.adapters.description import (
     Modulation,
     ModuleDescription,
     named_input,
+    whole,
 )
+
+Rows = Callable[[Args, Kwargs], Tensor]
 
 HALF = 65504  # the largest float16: blocks clip their streams to it
 
@@ -21,12 +24,6 @@ HALF = 65504  # the largest float16: blocks clip their streams to it
 def blocks_of(blocks: Any) -> list[Any]:
     """The blocks themselves, whether compiled or not."""
     return [getattr(block, "_orig_mod", block) for block in blocks]
-
-
-def whole(output: Any, N: int) -> Tensor:
-    """The feature of a module that returns the stream's alone."""
-    feature: Tensor = output
-    return feature
 
 
 def of_image(output: Any, N: int) -> Tensor:
@@ -77,11 +74,6 @@ def six(values: Sequence[Tensor]) -> tuple[Modulation, Modulation]:
     return Modulation(*values[:3]), Modulation(*values[3:])
 
 
-def table_of(table: Tensor, embedding: Tensor) -> Sequence[Tensor]:
-    """A block's own six rows added to those of the timestep [B, 6, D], or [B, N, 6, D] by token."""
-    return (table + embedding).unbind(-2)
-
-
 def describe_block(
     block: Any,
     modules: tuple[ModuleDescription, ...],
@@ -125,6 +117,31 @@ def describe_block(
     )
 
 
+def table_block(
+    block: Any, feed_forward: nn.Module, norm: nn.Module, rows: Rows
+) -> BlockDescription:
+    """A block of attention, ungated attention to the text, and an MLP, modulated by a table.
+
+    Args:
+        block: The block, with a ``scale_shift_table`` of its own.
+        feed_forward: Its MLP.
+        norm: The norm in front of that.
+        rows: The timestep's six rows, [B, 6, D] or [B, N, 6, D] by token, from its inputs.
+    """
+
+    def modulation(args: Args, kwargs: Kwargs) -> Sequence[Modulation]:
+        table = block.scale_shift_table
+        first, of_mlp = six((table.view(6, -1) + rows(args, kwargs)).unbind(-2))
+        return first, Modulation(), of_mlp
+
+    modules = (
+        attention(block.attn1, "attn", whole),
+        attention(block.attn2, "cross", whole),
+        mlp(feed_forward, norm),
+    )
+    return describe_block(block, modules, modulation)
+
+
 def guided(
     latents: Callable[[Args, Kwargs], Any],
 ) -> Callable[[Any, Args, Kwargs], tuple[str, ...]]:
@@ -161,6 +178,18 @@ def patches(
         N = 1
         for side, patch in zip(sides, size, strict=True):
             N *= side // patch
+        return B, N, channels
+
+    return shape
+
+
+def tokens(
+    latents: Callable[[Args, Kwargs], Any], channels: int
+) -> Callable[[Args, Kwargs], tuple[int, int, int]]:
+    """Shape of a stream whose latents are tokens already, [B, N, C]."""
+
+    def shape(args: Args, kwargs: Kwargs) -> tuple[int, int, int]:
+        B, N, _ = latents(args, kwargs).shape
         return B, N, channels
 
     return shape

@@ -4,28 +4,19 @@ Attention to the text has neither norm nor gate; the six modulations of a block 
 own added to one embedding of the timestep.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from clusca_ext.adapters.description import (
-    Args,
     BlockDescription,
-    Kwargs,
     ModelDescription,
-    Modulation,
     named_input,
 )
 from clusca_ext.adapters.parts import (
-    attention,
     blocks_of,
     check_not_chunked,
-    describe_block,
     guided,
-    mlp,
     patches,
-    six,
-    table_of,
-    whole,
+    table_block,
 )
 
 MODEL = "PixArtTransformer2DModel"
@@ -45,16 +36,10 @@ def describe(model: Any) -> ModelDescription:
 
 def _block(block: Any) -> BlockDescription:
     check_not_chunked(block)
-    embedding = named_input(block, "timestep")  # [B, 6 D], embedded by the model
-
-    def modulation(args: Args, kwargs: Kwargs) -> Sequence[Modulation]:
-        rows = embedding(args, kwargs).unflatten(-1, (6, -1))
-        first, of_mlp = six(table_of(block.scale_shift_table, rows))
-        return first, Modulation(), of_mlp
-
-    modules = (
-        attention(block.attn1, "attn", whole),
-        attention(block.attn2, "cross", whole),
-        mlp(block.ff, block.norm2),
+    embedded = named_input(block, "timestep")  # [B, 6 D], by the model
+    return table_block(
+        block,
+        block.ff,
+        block.norm2,
+        lambda args, kwargs: embedded(args, kwargs).unflatten(-1, (6, -1)),
     )
-    return describe_block(block, modules, modulation)

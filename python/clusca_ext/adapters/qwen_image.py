@@ -17,7 +17,7 @@ from clusca_ext.adapters.description import (
     Modulation,
     named_input,
 )
-from clusca_ext.adapters.parts import attention, blocks_of, describe_block, mlp, six
+from clusca_ext.adapters.parts import attention, blocks_of, describe_block, mlp, six, tokens
 
 MODEL = "QwenImageTransformer2DModel"
 
@@ -25,16 +25,12 @@ MODEL = "QwenImageTransformer2DModel"
 def describe(model: Any) -> ModelDescription:
     latents = named_input(model, "hidden_states")
 
-    def stream_shape(args: Args, kwargs: Kwargs) -> tuple[int, int, int]:
-        B, N, _ = latents(args, kwargs).shape
-        return B, N, model.inner_dim
-
     return ModelDescription(
         model=model,
         blocks=tuple(_block(block) for block in blocks_of(model.transformer_blocks)),
         latents=latents,
         timestep=named_input(model, "timestep"),
-        stream_shape=stream_shape,
+        stream_shape=tokens(latents, model.inner_dim),
     )
 
 

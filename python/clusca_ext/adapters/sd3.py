@@ -15,6 +15,7 @@ from clusca_ext.adapters.description import (
     ModelDescription,
     Modulation,
     named_input,
+    whole,
 )
 from clusca_ext.adapters.parts import (
     attention,
@@ -25,7 +26,6 @@ from clusca_ext.adapters.parts import (
     mlp,
     patches,
     six,
-    whole,
 )
 
 MODEL = "SD3Transformer2DModel"

@@ -3,26 +3,17 @@
 Gates are float32 beside a stream of lower precision. Wan 2.2 TI2V modulates every token by itself.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from clusca_ext.adapters.description import (
-    Args,
     BlockDescription,
-    Kwargs,
     ModelDescription,
-    Modulation,
     named_input,
 )
 from clusca_ext.adapters.parts import (
-    attention,
     blocks_of,
-    describe_block,
-    mlp,
     patches,
-    six,
-    table_of,
-    whole,
+    table_block,
 )
 
 MODEL = "WanTransformer3DModel"
@@ -42,16 +33,7 @@ def describe(model: Any) -> ModelDescription:
 
 
 def describe_wan_block(block: Any) -> BlockDescription:
-    embedding = named_input(block, "temb")  # [B, 6, D] or [B, N, 6, D]
-
-    def modulation(args: Args, kwargs: Kwargs) -> Sequence[Modulation]:
-        rows = embedding(args, kwargs).float()
-        first, of_mlp = six(table_of(block.scale_shift_table.squeeze(0), rows))
-        return first, Modulation(), of_mlp
-
-    modules = (
-        attention(block.attn1, "attn", whole),
-        attention(block.attn2, "cross", whole),
-        mlp(block.ffn, block.norm3),
+    temb = named_input(block, "temb")  # [B, 6, D] or [B, N, 6, D]
+    return table_block(
+        block, block.ffn, block.norm3, lambda args, kwargs: temb(args, kwargs).float()
     )
-    return describe_block(block, modules, modulation)

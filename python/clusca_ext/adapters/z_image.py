@@ -18,8 +18,9 @@ from clusca_ext.adapters.description import (
     Modulation,
     ModuleDescription,
     named_input,
+    whole,
 )
-from clusca_ext.adapters.parts import attention, blocks_of, whole
+from clusca_ext.adapters.parts import attention, blocks_of
 
 MODEL = "ZImageTransformer2DModel"
 MULTIPLE = 32  # image and text are padded to it
