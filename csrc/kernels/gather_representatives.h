@@ -1,6 +1,6 @@
 // gather_representatives: the representatives' rows, and what their MLP reads.
 //
-//   rows[b, k]      = tokens[b, rep[b, k]]
+//   rows[b, k]      = tokens[b, rep[b, k]] + offset[b, k]         offset: zeros if not given
 //   y               = norm(rows[b, k])                    layer: (r - mean) / sqrt(var + eps)
 //                                                         rms:   r / sqrt(mean(r^2) + eps)
 //                                                         none:  r
@@ -24,6 +24,7 @@ struct GatherRepresentativesParams {
   Indices representatives;        // [B, K]
   Rows shift, scale;              // [B, D], [B, 1, D] or per token [B, N, D]; may be absent
   Rows weight, bias;              // [D]; may be absent
+  Tokens<const float> offset;     // [B, K, D]; may be absent
   float eps;
   Norm norm;
   scalar_t* rows;       // [B, K, D]  dense

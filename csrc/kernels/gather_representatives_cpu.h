@@ -31,6 +31,10 @@ CLUSCA_CLONES float centered_sum(const float* row, float center, int64_t D) {
   return sum;
 }
 
+CLUSCA_CLONES inline void add_row(float* to, const float* row, int64_t D) {
+  for (int64_t d = 0; d < D; ++d) to[d] += row[d];
+}
+
 // row <- (row - center) * factor * weight + bias, a null pointer standing for ones or zeros.
 CLUSCA_CLONES inline void normalize(float* row, float center, float factor, const float* weight,
                                     const float* bias, int64_t D) {
@@ -64,8 +68,9 @@ void gather_row(const GatherRepresentativesParams<scalar_t>& p, int64_t b, int64
     std::fill_n(modulated, p.D, scalar_t{});
     return;
   }
-  std::copy_n(p.tokens.row(b, token), p.D, rows);
-  convert_row(rows, row, p.D);
+  convert_row(p.tokens.row(b, token), row, p.D);
+  if (p.offset.data) add_row(row, p.offset.row(b, k), p.D);
+  store_row(row, rows, p.D);
   const float count = static_cast<float>(p.D);
   const float mean = p.norm == Norm::kLayer ? centered_sum<1>(row, 0.f, p.D) / count : 0.f;
   float factor = 1.f;

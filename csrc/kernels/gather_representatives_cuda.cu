@@ -18,13 +18,26 @@ __device__ inline void load_or(const Rows& rows, int64_t offset, float absent,
   for (int v = 0; v < kVec; ++v) value[v] = absent;
 }
 
+// A packet of a token's row, moved by its offset; null: there is none.
+template <int kVec, typename scalar_t>
+__device__ inline void load_moved(const scalar_t* row, const float* offset, int64_t d,
+                                  float (&value)[kVec]) {
+  load<kVec>(row + d, value);
+  if (!offset) return;
+  float by[kVec];
+  load<kVec>(offset + d, by);
+#pragma unroll
+  for (int v = 0; v < kVec; ++v) value[v] += by[v];
+}
+
 // Sum of (row - center)^power for power 1 or 2 over the block's row.
 template <int kPower, int kVec, typename scalar_t>
-__device__ inline float centered_sum(const scalar_t* row, float center, int64_t D, float* scratch) {
+__device__ inline float centered_sum(const scalar_t* row, const float* offset, float center,
+                                     int64_t D, float* scratch) {
   float sum = 0.f;
   for (int64_t d = threadIdx.x * kVec; d < D; d += kThreads * kVec) {
     float value[kVec];
-    load<kVec>(row + d, value);
+    load_moved<kVec>(row, offset, d, value);
 #pragma unroll
     for (int v = 0; v < kVec; ++v) {
       const float difference = value[v] - center;
@@ -52,15 +65,16 @@ __global__ __launch_bounds__(kThreads) void gather_representatives_kernel(
     return;
   }
   const scalar_t* row = p.tokens.row(b, token);
+  const float* offset = p.offset.data ? p.offset.row(b, k) : nullptr;
   const float count = static_cast<float>(p.D);
   float mean = 0.f, factor = 1.f;
-  if (p.norm == Norm::kLayer) mean = centered_sum<1, kVec>(row, 0.f, p.D, scratch) / count;
+  if (p.norm == Norm::kLayer) mean = centered_sum<1, kVec>(row, offset, 0.f, p.D, scratch) / count;
   if (p.norm != Norm::kNone) {
-    factor = 1.f / sqrtf(centered_sum<2, kVec>(row, mean, p.D, scratch) / count + p.eps);
+    factor = 1.f / sqrtf(centered_sum<2, kVec>(row, offset, mean, p.D, scratch) / count + p.eps);
   }
   for (int64_t d = threadIdx.x * kVec; d < p.D; d += kThreads * kVec) {
     float value[kVec], weight[kVec], bias[kVec], scale[kVec], shift[kVec];
-    load<kVec>(row + d, value);
+    load_moved<kVec>(row, offset, d, value);
     store<kVec>(rows + d, value);
     load_or<kVec>(p.weight, d, 1.f, weight);
     load_or<kVec>(p.bias, d, 0.f, bias);
@@ -82,7 +96,8 @@ cudaError_t launch_gather_representatives(const GatherRepresentativesParams<scal
                                           cudaStream_t stream) {
   constexpr int kVec = kPacketSize<scalar_t>;
   const bool packets = p.D % kVec == 0 && is_aligned(p.tokens) && is_aligned(p.shift) &&
-                       is_aligned(p.scale) && is_aligned(p.weight) && is_aligned(p.bias);
+                       is_aligned(p.scale) && is_aligned(p.weight) && is_aligned(p.bias) &&
+                       is_aligned(p.offset);
   const auto kernel = packets ? gather_representatives_kernel<scalar_t, kVec>
                               : gather_representatives_kernel<scalar_t, 1>;
   return launch(kernel, p.B * p.K, dim3(kThreads), stream, p);

@@ -1,8 +1,13 @@
 // CPU scalars and the attribute that compiles one loop for several x86-64 levels.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "kernels/tensors.h"
 
@@ -107,10 +112,38 @@ CLUSCA_INLINE void prefetch_next_to_write(const T* block) {
   for (size_t i = 0; i < kBlock * sizeof(T); i += 64) __builtin_prefetch(next + i, 1);
 }
 
+// Stores past the caches, for what is not read soon: a line that is only written is not fetched
+// first, and pushes nothing out. To be followed by stored_past_caches() before others may read it.
+template <typename T>
+CLUSCA_INLINE void store_past_caches(const T* from, T* to, int64_t count) {
+#ifdef __SSE2__
+  constexpr int64_t kPacket = 16 / sizeof(T);
+  if (reinterpret_cast<uintptr_t>(to) % 16 == 0) {
+    for (; count >= kPacket; count -= kPacket, from += kPacket, to += kPacket) {
+      const __m128i packet = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+      _mm_stream_si128(reinterpret_cast<__m128i*>(to), packet);
+    }
+  }
+#endif
+  std::copy_n(from, count, to);
+}
+
+inline void stored_past_caches() {
+#ifdef __SSE2__
+  _mm_sfence();
+#endif
+}
+
 template <typename T>
 CLUSCA_CLONES void convert_row(const T* from, float* to, int64_t D) {
 #pragma GCC ivdep
   for (int64_t d = 0; d < D; ++d) to[d] = to_float(from[d]);
+}
+
+template <typename T>
+CLUSCA_CLONES void store_row(const float* from, T* to, int64_t D) {
+#pragma GCC ivdep
+  for (int64_t d = 0; d < D; ++d) to[d] = from_float<T>(from[d]);
 }
 
 // Row (b, n) as floats: in place if it is float32, else converted into scratch [D].

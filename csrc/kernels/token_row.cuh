@@ -29,6 +29,8 @@ struct Token {
   int64_t b, n;
   bool exists;
 
+  __device__ Token(int64_t b, int64_t n) : b(b), n(n), exists(true) {}
+
   template <typename Params>
   __device__ explicit Token(const Params& p) {
     const uint32_t row = blockIdx.x * blockDim.y + threadIdx.y, N = static_cast<uint32_t>(p.N);
@@ -84,12 +86,11 @@ __device__ inline void propagate(const Factors<f_t>& factors, const Clusters& cl
   for (int v = 0; v < kVec; ++v) out[v] = correction.keep * out[v] + added[v];
 }
 
-// x += gate * update
-template <int kVec, typename x_t>
-__device__ inline void add_gated(x_t* x, const Rows& gate, const Token& token, int64_t d,
-                                 const float (&update)[kVec]) {
-  float stream[kVec], factor[kVec];
-  load<kVec>(x + d, stream);
+// sum += gate * update
+template <int kVec>
+__device__ inline void gated_sum(float (&sum)[kVec], const Rows& gate, const Token& token,
+                                 int64_t d, const float (&update)[kVec]) {
+  float factor[kVec];
   if (gate.data) {
     load<kVec>(gate, gate.offset(token.b, token.n) + d, factor);
   } else {
@@ -97,7 +98,16 @@ __device__ inline void add_gated(x_t* x, const Rows& gate, const Token& token, i
     for (int v = 0; v < kVec; ++v) factor[v] = 1.f;
   }
 #pragma unroll
-  for (int v = 0; v < kVec; ++v) stream[v] += factor[v] * update[v];
+  for (int v = 0; v < kVec; ++v) sum[v] += factor[v] * update[v];
+}
+
+// x += gate * update
+template <int kVec, typename x_t>
+__device__ inline void add_gated(x_t* x, const Rows& gate, const Token& token, int64_t d,
+                                 const float (&update)[kVec]) {
+  float stream[kVec];
+  load<kVec>(x + d, stream);
+  gated_sum<kVec>(stream, gate, token, d, update);
   store<kVec>(x + d, stream);
 }
 

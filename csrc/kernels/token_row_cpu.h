@@ -141,16 +141,31 @@ inline int64_t grain_rows(int64_t D) { return 1 + 32768 / D; }
 // more than their elements.
 inline int64_t rows_together(int64_t D) { return D < 2048 ? 2048 / D : 1; }
 
-// Asks for the forecast's rows of a representative. They lie anywhere, so nothing else would fetch
-// them before they are waited for.
+// Asks for a token's rows of the factors; token -1: there is none. Representatives lie anywhere, so
+// nothing else would fetch them before they are waited for.
 template <typename f_t>
-void prefetch_representative(const Clusters& clusters, const Factors<f_t>& factors, int64_t b,
-                             int64_t k, int64_t N, int64_t D) {
-  const int64_t token = clusters.representative(b, k, N);
+void prefetch_token(const Factors<f_t>& factors, int64_t b, int64_t token, int64_t D) {
   if (token < 0) return;
   for (int i = 0; i < factors.count; ++i) {
     const char* row = reinterpret_cast<const char*>(factors.row(i, b, token));
     for (size_t at = 0; at < D * sizeof(f_t); at += 64) __builtin_prefetch(row + at);
+  }
+}
+
+// sum <- scale * row, or sum + scale * row. Asks for nothing that follows, unlike write_row: rows
+// of representatives have no next one.
+template <bool kAdds, typename T>
+CLUSCA_CLONES void scaled_row(float* sum, float scale, const T* row, int64_t D) {
+#pragma GCC ivdep
+  for (int64_t d = 0; d < D; ++d) sum[d] = (kAdds ? sum[d] : 0.f) + scale * to_float(row[d]);
+}
+
+// The forecast of one token that lies anywhere.
+template <typename f_t>
+void forecast_row(const Factors<f_t>& factors, int64_t b, int64_t n, float* out, int64_t D) {
+  scaled_row<false>(out, factors.weights.at(b, 0), factors.row(0, b, n), D);
+  for (int i = 1; i < factors.count; ++i) {
+    scaled_row<true>(out, factors.weights.at(b, i), factors.row(i, b, n), D);
   }
 }
 
@@ -161,23 +176,21 @@ void make_correction(const Clusters& clusters, const Factors<f_t>& factors, int6
   constexpr int64_t kAhead = 4;
   pool(B * clusters.K, grain_rows(D), [&](int64_t begin, int64_t end) {
     const float gamma = clusters.gamma.get();
-    std::vector<float> scratch(D), gates(D, -gamma);
+    std::vector<float> scratch(D), forecast(D);
     for (int64_t row = begin; row < end; ++row) {
       const int64_t b = row / clusters.K, k = row % clusters.K;
-      const int64_t ahead = std::min(row + kAhead, end - 1);
+      const int64_t ahead = std::min(row + kAhead, end - 1), ahead_b = ahead / clusters.K;
       if (clusters.rule == Rule::kDelta)
-        prefetch_representative(clusters, factors, ahead / clusters.K, ahead % clusters.K, N, D);
+        prefetch_token(factors, ahead_b, clusters.representative(ahead_b, ahead % clusters.K, N),
+                       D);
       const int64_t token = clusters.representative(b, k, N);
       if (token < 0) continue;
       float* correction = clusters.correction_row(b, k, D);
-      RowInput<float> computed{};
-      computed.factors[0] = float_row(clusters.computed, b, k, scratch.data(), D);
-      computed.weights[0] = gamma, computed.count = 1;
-      write_row<Into::kStore>(correction, computed, D);
+      const float* computed = float_row(clusters.computed, b, k, scratch.data(), D);
+      scaled_row<false>(correction, gamma, computed, D);
       if (clusters.rule == Rule::kDelta) {
-        RowInput<f_t> forecast = forecast_of(factors, b, token);
-        forecast.gate = gates.data();
-        write_row<Into::kAdd>(correction, forecast, D);
+        forecast_row(factors, b, token, forecast.data(), D);
+        scaled_row<true>(correction, -gamma, forecast.data(), D);
       }
     }
   });

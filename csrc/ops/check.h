@@ -113,15 +113,16 @@ class Check {
   void modulation(const std::optional<Tensor>& t, const char* name, int64_t B, int64_t N,
                   int64_t D) const {
     if (!t) return;
-    const auto sizes = t->sizes();
-    const bool pooled = sizes.size() == 2 && sizes[0] == B && sizes[1] == D;
-    const bool spread =
-        sizes.size() == 3 && sizes[0] == B && sizes[2] == D && (sizes[1] == 1 || sizes[1] == N);
-    require(pooled || spread, name, " must have shape [", B, ", ", D, "], [", B, ", 1, ", D,
-            "] or [", B, ", ", N, ", ", D, "], got ", shape_of(*t));
+    spread(*t, name, B, N, D);
     stream_dtype(*t, name);
-    same_device(*t, name);
-    dense(*t, name);
+  }
+
+  // The same of any supported floating dtype.
+  void floating_modulation(const std::optional<Tensor>& t, const char* name, int64_t B, int64_t N,
+                           int64_t D) const {
+    if (!t) return;
+    spread(*t, name, B, N, D);
+    floating(*t, name);
   }
 
   // A norm's weight or bias [D], of the first argument's dtype or float32.
@@ -161,6 +162,17 @@ class Check {
   }
 
  private:
+  void spread(const Tensor& t, const char* name, int64_t B, int64_t N, int64_t D) const {
+    const auto sizes = t.sizes();
+    const bool pooled = sizes.size() == 2 && sizes[0] == B && sizes[1] == D;
+    const bool per_token =
+        sizes.size() == 3 && sizes[0] == B && sizes[2] == D && (sizes[1] == 1 || sizes[1] == N);
+    require(pooled || per_token, name, " must have shape [", B, ", ", D, "], [", B, ", 1, ", D,
+            "] or [", B, ", ", N, ", ", D, "], got ", shape_of(t));
+    same_device(t, name);
+    dense(t, name);
+  }
+
   void layout(const Tensor& t, const char* name, std::initializer_list<int64_t> shape) const {
     const auto sizes = t.sizes();
     require(std::equal(sizes.begin(), sizes.end(), shape.begin(), shape.end()), name,

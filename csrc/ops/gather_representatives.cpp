@@ -12,7 +12,7 @@ namespace {
 std::tuple<Tensor, Tensor> gather_representatives(
     const Tensor& tokens, const Tensor& representatives, const std::optional<Tensor>& shift,
     const std::optional<Tensor>& scale, double eps, const std::optional<Tensor>& weight,
-    const std::optional<Tensor>& bias, const Text& norm) {
+    const std::optional<Tensor>& bias, const Text& norm, const std::optional<Tensor>& offset) {
   const Check check("gather_representatives", tokens, "tokens", 3, "[B, N, D]");
   const int64_t B = tokens.size(0), N = tokens.size(1), D = tokens.size(2);
   check.floating(tokens, "tokens");
@@ -26,6 +26,7 @@ std::tuple<Tensor, Tensor> gather_representatives(
   check.modulation(scale, "scale", B, N, D);
   check.affine(weight, "weight", D);
   check.affine(bias, "bias", D);
+  if (offset) check.tensor(*offset, "offset", {B, K, D}, ScalarType::Float);
   check.require(eps >= 0, "eps must be at least 0, got ", eps);
   const Norm kind = check.one_of<Norm>(
       norm.value, "norm", {{"layer", Norm::kLayer}, {"rms", Norm::kRms}, {"none", Norm::kNone}});
@@ -40,6 +41,7 @@ std::tuple<Tensor, Tensor> gather_representatives(
         rows_of(scale),
         rows_of(weight),
         rows_of(bias),
+        offset ? tokens_of<float>(*offset) : Tokens<const float>{},
         static_cast<float>(eps),
         kind,
         static_cast<scalar_t*>(rows.mutable_data_ptr()),

@@ -23,7 +23,7 @@ STABLE_TORCH_LIBRARY(clusca, m) {
   m.def(
       "gather_representatives(Tensor tokens, Tensor representatives, Tensor? shift=None, "
       "Tensor? scale=None, float eps=1e-06, Tensor? weight=None, Tensor? bias=None, "
-      "str norm=\"layer\") -> (Tensor rows, Tensor modulated)");
+      "str norm=\"layer\", Tensor? offset=None) -> (Tensor rows, Tensor modulated)");
 
   m.def(
       "cluster_propagate.tensor(Tensor forecast, Tensor computed, Tensor representatives, "
@@ -49,6 +49,20 @@ STABLE_TORCH_LIBRARY(clusca, m) {
   m.def(
       "propagate_residual_(Tensor(a!) x, Tensor factors, Tensor computed, Tensor representatives, "
       "Tensor cluster_ids, Tensor? gate, float gamma, float distance, str rule=\"value\") -> ()");
+  m.def(
+      "carry_representatives_.tensor(Tensor(a!) offset, Tensor(b!) correction, Tensor factors, "
+      "Tensor representatives, Tensor? gate, Tensor? computed, Tensor weights) -> ()");
+  m.def(
+      "carry_representatives_(Tensor(a!) offset, Tensor(b!) correction, Tensor factors, "
+      "Tensor representatives, Tensor? gate, Tensor? computed, float distance) -> ()");
+  m.def(
+      "collapsed_residual.tensor(Tensor x, Tensor[] factors, Tensor?[] gates, Tensor[] weights, "
+      "Tensor? correction=None, Tensor? representatives=None, Tensor? cluster_ids=None, "
+      "Tensor? gamma=None) -> Tensor");
+  m.def(
+      "collapsed_residual(Tensor x, Tensor[] factors, Tensor?[] gates, float distance, "
+      "Tensor? correction=None, Tensor? representatives=None, Tensor? cluster_ids=None, "
+      "float? gamma=None) -> Tensor");
   m.def(
       "propagate_factors_.tensor(Tensor(a!) factors, Tensor computed, Tensor representatives, "
       "Tensor cluster_ids, Tensor gamma) -> ()");

@@ -162,8 +162,9 @@ class Cache:
         self._keeps_source = kind == "full"
         if kind != "full":
             branch.plan.use(step, args, kwargs)
-            if self.correction is not None:
-                self._choose_representatives(step)
+            same = self._choose_representatives(step)
+            for segment in self._installed.segments:
+                segment.begin(kind == "cached" and same)
         branch.kinds.append(kind)
 
     @torch.no_grad()
@@ -233,16 +234,24 @@ class Cache:
             rows = self._rows(args, kwargs)
             branch.clusters = Clusters.of_rows(corrector, seeds.to(like.device), rows)
 
-    def _choose_representatives(self, step: int) -> None:
+    def _choose_representatives(self, step: int) -> bool:
+        """Whether a token's corrections by all modules are one: they can be added at the end."""
+        if self.correction is None:
+            return True
         clusters = self.clusters
-        assert self.correction is not None and clusters is not None
+        assert clusters is not None
         self.correction.cluster_ids = clusters.row_ids
         corrected = [
             module for module in self.modules.values() if module.corrected and not module.computed
         ]
         chosen = clusters.select(step, len(corrected))
+        same = all(tokens is chosen[0] for tokens in chosen)
         for module, tokens in zip(corrected, chosen, strict=True):
             module.representatives = tokens
+        if same and chosen:
+            for module in self.modules.values():
+                module.representatives = chosen[0]
+        return same and self.correction.rule == "delta"
 
     def _keep_source(self, block: nn.Module, args: Args, output: Any) -> None:
         """Forward hook: what is clustered at the end of a full step."""

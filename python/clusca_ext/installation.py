@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from clusca_ext.adapters.description import ModelDescription
-from clusca_ext.executor import BlockExecutor, Correction, ModuleExecutor
+from clusca_ext.executor import BlockExecutor, Correction, ModuleExecutor, Segment
 from clusca_ext.storage import Feature
 
 Key = tuple[int, str]  # of a module: index of its block, its name
@@ -23,6 +23,7 @@ class Installation:
     Attributes:
         blocks: One executor for each block.
         modules: All modules' executors.
+        segments: Those of the blocks that hand their stream on.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Installation:
                 self.modules[index, executor.description.name] = executor
             copies = index == 0 or block.keeps_stream
             self.blocks.append(BlockExecutor(block, executors, copies))
+        self.segments = _join(self.blocks, correction)
 
     def fits(self, description: ModelDescription) -> bool:
         """Whether the model still has the modules it had: a LoRA may have wrapped some since."""
@@ -62,6 +64,24 @@ class Installation:
         self._handles.clear()
         for block in self.blocks:
             block.remove()
+
+
+def _join(blocks: list[BlockExecutor], correction: Correction | None) -> list[Segment]:
+    """Join blocks that hand their stream on, with the one it ends at."""
+    segments: list[Segment] = []
+    members: list[BlockExecutor] = []
+    for block in blocks:
+        members.append(block)
+        if block.description.hands_on and block is not blocks[-1]:
+            continue
+        if len(members) > 1:
+            modules = [module for member in members for module in member.modules]
+            segments.append(Segment(modules, correction))
+            for member in members:
+                member.segment = segments[-1]
+            block.is_last = True
+        members = []
+    return segments
 
 
 def _modules_of(description: ModelDescription) -> list[tuple[int, str, int]]:

@@ -6,6 +6,7 @@ propagation, TaylorSeer (arXiv 2503.06923) for factors.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -104,9 +105,13 @@ def gather_representatives(
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     norm: str = "layer",
+    offset: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    rows = _rows(tokens, representatives)
-    y = rows.float()
+    inside = (representatives >= 0) & (representatives < tokens.shape[1])
+    y = _rows(tokens, representatives).float()
+    if offset is not None:
+        y = y + offset.where(inside.unsqueeze(-1), 0)
+    rows = y.to(tokens.dtype)
     if norm == "layer":
         y = y - y.mean(-1, keepdim=True)
         y = y / (y.square().mean(-1, keepdim=True) + eps).sqrt()
@@ -122,7 +127,6 @@ def gather_representatives(
         return _rows(per_token, representatives) if per_token.shape[1] > 1 else per_token
 
     y = y * (1 + at_representatives(scale)) + at_representatives(shift)
-    inside = (representatives >= 0) & (representatives < tokens.shape[1])
     return rows, y.where(inside.unsqueeze(-1), 0).to(tokens.dtype)
 
 
@@ -217,3 +221,42 @@ def propagate_factors_(
 ) -> Tensor:
     edited = cluster_propagate(factors[0], computed, representatives, cluster_ids, gamma)
     return torch.cat([edited.unsqueeze(0), factors[1:]])
+
+
+def carry_representatives_(
+    offset: Tensor,
+    correction: Tensor,
+    factors: Tensor,
+    representatives: Tensor,
+    gate: Tensor | None,
+    computed: Tensor | None,
+    distance: float | Tensor,
+) -> tuple[Tensor, Tensor]:
+    N = factors.shape[2]
+    inside = ((representatives >= 0) & (representatives < N)).unsqueeze(-1)
+    prediction = _rows(_forecast(factors, distance), representatives)
+    each = prediction.new_ones(1, 1, 1) if gate is None else _per_token(gate)
+    each = _rows(each, representatives) if each.shape[1] > 1 else each
+    update = prediction if computed is None else computed.float()
+    offset = offset + (each * update).where(inside, 0)
+    return offset, correction + (each * (update - prediction)).where(inside, 0)
+
+
+def collapsed_residual(
+    x: Tensor,
+    factors: Sequence[Tensor],
+    gates: Sequence[Tensor | None],
+    distance: float | Sequence[Tensor],
+    correction: Tensor | None = None,
+    representatives: Tensor | None = None,
+    cluster_ids: Tensor | None = None,
+    gamma: float | Tensor | None = None,
+) -> Tensor:
+    out = x.float()
+    distances = [distance] * len(factors) if isinstance(distance, float) else distance
+    for of_module, gate, each in zip(factors, gates, distances, strict=True):
+        out = _add_gated(out, gate, _forecast(of_module, each))
+    if correction is not None:
+        clusters = representatives, cluster_ids, gamma
+        out = out + cluster_propagate(torch.zeros_like(out), correction, *clusters)
+    return out.to(x.dtype)

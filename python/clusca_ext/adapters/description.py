@@ -74,6 +74,9 @@ class BlockDescription:
         plan: The same for many steps at once, each tensor [S, B, D], from what the model's
             ``embed`` returns; None: it cannot be known beforehand.
         keeps_stream: The model reads this block's input again later (long skips): it is copied.
+        hands_on: The model gives the stream this block returns to the next block, as it is or with
+            something added, and to nothing else: what the block adds to it may be added later.
+        clips: Streams in float16 are clipped to what that holds.
         beside: Tokens that its stream has beside those of the model's ``stream_shape``, such as
             text, from the model's inputs.
     """
@@ -86,6 +89,8 @@ class BlockDescription:
     returns: Callable[[Tensor, Args, Kwargs], Any] = whole
     plan: Callable[[Any], Sequence[Modulation]] | None = None
     keeps_stream: bool = False
+    hands_on: bool = False
+    clips: bool = False
     beside: Callable[[Args, Kwargs], int] = lambda args, kwargs: 0
 
 

@@ -58,7 +58,9 @@ def _block(block: Any) -> BlockDescription:
         call=attention,
     )
     modules = (attn, mlp(block.ff, block.norm3))
-    return BlockDescription(block=block, modules=modules, modulation=modulation, plan=plan)
+    return BlockDescription(
+        block=block, modules=modules, modulation=modulation, plan=plan, hands_on=True
+    )
 
 
 def _modulation(

@@ -18,8 +18,6 @@ from clusca_ext.adapters.description import (
 
 Rows = Callable[[Args, Kwargs], Tensor]
 
-HALF = 65504  # the largest float16: blocks clip their streams to it
-
 
 def blocks_of(blocks: Any) -> list[Any]:
     """The blocks themselves, whether compiled or not."""
@@ -81,6 +79,7 @@ def describe_block(
     returns: str = "x",
     plan: Callable[[Any], Sequence[Modulation]] | None = None,
     beside: Callable[[Args, Kwargs], int] = lambda args, kwargs: 0,
+    hands_on: bool = True,
 ) -> BlockDescription:
     """A block whose stream is ``hidden_states``.
 
@@ -92,12 +91,11 @@ def describe_block(
             steps nothing attends to it.
         plan: As in ``BlockDescription``.
         beside: As in ``BlockDescription``.
+        hands_on: As in ``BlockDescription``.
     """
     text = named_input(block, "encoder_hidden_states")
 
     def give(x: Tensor, args: Args, kwargs: Kwargs) -> Any:
-        if x.dtype == torch.float16:
-            x.clip_(-HALF, HALF)
         if returns == "x":
             return x
         both = (text(args, kwargs), x)
@@ -114,6 +112,8 @@ def describe_block(
         returns=give,
         plan=plan,
         beside=beside,
+        clips=True,
+        hands_on=hands_on,
     )
 
 

@@ -6,6 +6,7 @@ deterministic, and read no index value out of bounds. The last dimension of ever
 every other stride is free. Wrappers raise ``ValueError``, the operators ``RuntimeError``.
 """
 
+from clusca_ext.ops.collapse import carry_representatives_, collapsed_residual
 from clusca_ext.ops.kmeans import kmeans_assign, kmeans_fit, kmeans_step
 from clusca_ext.ops.propagate import cluster_propagate, propagate_factors_, propagate_residual_
 from clusca_ext.ops.representatives import (
@@ -16,7 +17,9 @@ from clusca_ext.ops.representatives import (
 from clusca_ext.ops.taylor import forecast_residual_, taylor_forecast, taylor_update_
 
 __all__ = [
+    "carry_representatives_",
     "cluster_propagate",
+    "collapsed_residual",
     "forecast_residual_",
     "gather_representatives",
     "kmeans_assign",

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from clusca_ext import _library
 
@@ -33,6 +34,10 @@ OPS = (
     "propagate_residual_.tensor",
     "propagate_factors_",
     "propagate_factors_.tensor",
+    "carry_representatives_",
+    "carry_representatives_.tensor",
+    "collapsed_residual",
+    "collapsed_residual.tensor",
 )
 
 
@@ -79,7 +84,7 @@ def _refuse_gradients(name: str) -> None:
 
     def forward(keyset: torch._C.DispatchKeySet, *args: object, **kwargs: object) -> Any:
         if torch.is_grad_enabled():
-            for argument in (*args, *kwargs.values()):
+            for argument in tree_leaves((args, kwargs)):
                 if isinstance(argument, Tensor) and argument.requires_grad:
                     raise RuntimeError(
                         f"{_PREFIX}{name}: inputs must not require grad, got one that does. The "

@@ -65,10 +65,11 @@ def gather_representatives(
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     norm: str = "layer",
+    offset: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Gather the representatives' rows, and norm and modulate them for their MLP.
 
-    ``modulated = (norm(rows) * weight + bias) * (1 + scale) + shift``.
+    ``modulated = (norm(rows + offset) * weight + bias) * (1 + scale) + shift``.
 
     Args:
         tokens: The stream. [B, N, D]
@@ -80,9 +81,10 @@ def gather_representatives(
         weight: The norm's own weight. [D]
         bias: The norm's own bias. [D]
         norm: ``"layer"``, ``"rms"`` or ``"none"``.
+        offset: Added to the rows, as what ``carry_representatives_`` has summed. [B, K, D] float32
 
     Returns:
-        ``(rows, modulated)``, both of the dtype of ``tokens``. [B, K, D]
+        ``(rows, modulated)``, rows with their offset, both of the dtype of ``tokens``. [B, K, D]
 
     Raises:
         ValueError: A shape, dtype, device, stride or the norm does not fit, ``eps`` is negative.
@@ -97,6 +99,7 @@ def gather_representatives(
         weight,
         bias,
         norm,
+        offset,
     )
     return result
 
@@ -121,6 +124,7 @@ def _(
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     norm: str = "layer",
+    offset: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     rows = tokens.new_empty((*representatives.shape, tokens.shape[2]))
     return rows, torch.empty_like(rows)

@@ -1,0 +1,62 @@
+// CUDA kernel of collapsed_residual; the equation is in collapsed_residual.h.
+#include "kernels/collapsed_residual.h"
+#include "kernels/token_row.cuh"
+
+namespace clusca {
+namespace {
+
+template <typename x_t, typename f_t, int kVec>
+__global__ __launch_bounds__(kTokenThreads, kTokenBlocks) void collapsed_residual_kernel(
+    const __grid_constant__ CollapsedResidualParams<x_t, f_t> p) {
+  const Token token(p);
+  if (!token.exists) return;
+  const Clusters& clusters = p.clusters;
+  const int64_t k = clusters.computed.data ? clusters.cluster(token.b, token.n, p.N) : -1;
+  float share = 0.f;
+  if (k >= 0) {
+    share = clusters.representatives.row(token.b)[k] == token.n ? 1.f : clusters.gamma.get();
+  }
+  const x_t* x = p.x.row(token.b, token.n);
+  x_t* out = p.out.row(token.b, token.n);
+  for (int64_t d = threadIdx.x * kVec; d < p.D; d += blockDim.x * kVec) {
+    float sum[kVec], predicted[kVec];
+    load<kVec>(x + d, sum);
+    for (int m = 0; m < p.count; ++m) {
+      forecast<kVec>(p.factors(m), token.b, token.n, d, predicted);
+      gated_sum<kVec>(sum, p.gate(m), token, d, predicted);
+    }
+    if (k >= 0) {
+      load<kVec>(clusters.computed, clusters.computed.offset(token.b, k) + d, predicted);
+#pragma unroll
+      for (int v = 0; v < kVec; ++v) sum[v] += share * predicted[v];
+    }
+    store<kVec>(out + d, sum);
+  }
+}
+
+}  // namespace
+
+template <typename x_t, typename f_t>
+cudaError_t launch_collapsed_residual(const CollapsedResidualParams<x_t, f_t>& p,
+                                      cudaStream_t stream) {
+  static_assert(sizeof(p) <= 4096, "a kernel's parameters");
+  constexpr int kVec = kPacketSize<f_t>;
+  bool packets =
+      p.D % kVec == 0 && is_aligned(p.x) && is_aligned(p.out) && is_aligned(p.clusters.computed);
+  for (int m = 0; m < p.count; ++m) {
+    packets = packets && is_aligned(p.factors(m)) && is_aligned(p.gate(m));
+  }
+  return packets ? launch_tokens(collapsed_residual_kernel<x_t, f_t, kVec>, kVec, p, stream)
+                 : launch_tokens(collapsed_residual_kernel<x_t, f_t, 1>, 1, p, stream);
+}
+
+#define CLUSCA_INSTANTIATE(x_t, f_t)                                                       \
+  template cudaError_t launch_collapsed_residual(const CollapsedResidualParams<x_t, f_t>&, \
+                                                 cudaStream_t);
+CLUSCA_INSTANTIATE(float, float)
+CLUSCA_INSTANTIATE(float, __half)
+CLUSCA_INSTANTIATE(float, __nv_bfloat16)
+CLUSCA_INSTANTIATE(__half, __half)
+CLUSCA_INSTANTIATE(__nv_bfloat16, __nv_bfloat16)
+
+}  // namespace clusca

@@ -1,0 +1,147 @@
+// torch.ops.clusca.collapsed_residual: checks, allocation, dtype dispatch, registration.
+#ifdef CLUSCA_CUDA
+#include "kernels/collapsed_residual.h"
+#else
+#include "kernels/collapsed_residual_cpu.h"
+#endif
+#include "ops/views.h"
+
+namespace clusca {
+namespace {
+
+using Tensors = std::vector<Tensor>;
+using Gates = std::vector<std::optional<Tensor>>;
+
+struct Arguments {
+  const Tensor& x;
+  const Tensors& factors;
+  const Gates& gates;
+  const std::optional<Tensor>&correction, &representatives, &cluster_ids;
+};
+
+// How the message of a check begins for item m of a list.
+std::string item(const char* name, size_t m) {
+  return std::string(name) + "[" + std::to_string(m) + "]";
+}
+
+void check_modules(const Check& check, const Arguments& a) {
+  const int64_t B = a.x.size(0), N = a.x.size(1), D = a.x.size(2);
+  check.require(!a.factors.empty(), "factors must be a list of at least one tensor, got none");
+  check.require(a.gates.size() == a.factors.size(), "gates must be ", a.factors.size(),
+                " as factors, got ", a.gates.size());
+  const Tensor& first = a.factors[0];
+  for (size_t m = 0; m < a.factors.size(); ++m) {
+    const Tensor& factors = a.factors[m];
+    const std::string name = item("factors", m);
+    const int64_t orders = factors.dim() == 4 ? factors.size(0) : 0;
+    check.require(orders >= 1 && orders <= Weights::kMaxFactors, name,
+                  " must be [O + 1, B, N, D] with 1 to ", Weights::kMaxFactors,
+                  " orders, got shape ", shape_of(factors));
+    check.feature(factors, name.c_str(), {first.size(0), B, N, D});
+    const auto strides = factors.strides(), expected = first.strides();
+    check.require(factors.scalar_type() == first.scalar_type() &&
+                      std::equal(strides.begin(), strides.end(), expected.begin()),
+                  name, " must be of the dtype and strides of factors[0], ",
+                  dtype_name(first.scalar_type()), " ", Shape{expected.data(), expected.size()},
+                  ", got ", dtype_name(factors.scalar_type()), " ",
+                  Shape{strides.data(), strides.size()});
+    check.modulation(a.gates[m], item("gates", m).c_str(), B, N, D);
+  }
+}
+
+Check check_all(const Arguments& a, bool has_gamma) {
+  const Check check("collapsed_residual", a.x, "x", 3, "[B, N, D]");
+  check.floating(a.x, "x");
+  check.at_least_one(a.x.size(2), "D of x");
+  check_modules(check, a);
+  const bool given = a.correction.has_value();
+  check.require(a.representatives.has_value() == given && a.cluster_ids.has_value() == given &&
+                    has_gamma == given,
+                "correction, representatives, cluster_ids and gamma must be given together");
+  if (!given) return check;
+  check.require(a.correction->dim() == 3, "correction must be [B, K, D], got shape ",
+                shape_of(*a.correction));
+  const int64_t B = a.x.size(0), K = a.correction->size(1);
+  check.at_least_one(K, "K of correction");
+  check.tensor(*a.correction, "correction", {B, K, a.x.size(2)}, ScalarType::Float);
+  check.tensor(*a.representatives, "representatives", {B, K}, ScalarType::Int);
+  check.tensor(*a.cluster_ids, "cluster_ids", {B, a.x.size(1)}, ScalarType::Int);
+  return check;
+}
+
+Clusters clusters_of(const Arguments& a, Scalar gamma) {
+  if (!a.correction) return {};
+  return {rows_of(a.correction),
+          indices_of(*a.representatives),
+          indices_of(*a.cluster_ids),
+          nullptr,
+          a.correction->size(1),
+          gamma,
+          Rule::kValue};
+}
+
+// In as many launches as modules demand; the last one corrects.
+template <typename x_t, typename f_t>
+void run_as(const Arguments& a, const std::vector<Weights>& weights, Scalar gamma,
+            const Tensor& out) {
+  CollapsedResidualParams<x_t, f_t> p{};
+  p.x = tokens_of<x_t>(a.x), p.out = mutable_tokens_of<x_t>(out);
+  p.like = factors_of<f_t>(a.factors[0], weights[0]);
+  p.B = a.x.size(0), p.N = a.x.size(1), p.D = a.x.size(2);
+  for (size_t m = 0; m < a.factors.size(); ++m) {
+    const Rows gate = rows_of(a.gates[m]);
+    p.modules[p.count++] = {a.factors[m].const_data_ptr(),
+                            weights[m].data,
+                            gate.data,
+                            gate.batch_stride,
+                            gate.token_stride,
+                            static_cast<int32_t>(weights[m].batch_stride),
+                            gate.dtype};
+    const bool is_last = m + 1 == a.factors.size();
+    if (p.count < p.kMaxModules && !is_last) continue;
+    if (is_last) p.clusters = clusters_of(a, gamma);
+    run_on(a.x, [&](auto queue) { return launch_collapsed_residual(p, queue); });
+    p.x = tokens_of<x_t>(out), p.count = 0;
+  }
+}
+
+Tensor run(const Arguments& a, const std::vector<Weights>& weights, Scalar gamma) {
+  Tensor out = torch::stable::new_empty(a.x, {a.x.size(0), a.x.size(1), a.x.size(2)});
+  dispatch(a.x.scalar_type(), a.factors[0].scalar_type(), [&](auto x_zero, auto f_zero) {
+    run_as<decltype(x_zero), decltype(f_zero)>(a, weights, gamma, out);
+  });
+  return out;
+}
+
+Tensor by_value(const Tensor& x, const Tensors& factors, const Gates& gates, double distance,
+                const std::optional<Tensor>& correction,
+                const std::optional<Tensor>& representatives,
+                const std::optional<Tensor>& cluster_ids, std::optional<double> gamma) {
+  const Arguments a{x, factors, gates, correction, representatives, cluster_ids};
+  const Check check = check_all(a, gamma.has_value());
+  const std::vector<Weights> weights(factors.size(), weights_of(check, distance));
+  return run(a, weights, gamma ? gamma_of(check, *gamma) : Scalar{});
+}
+
+Tensor by_tensor(const Tensor& x, const Tensors& factors, const Gates& gates,
+                 const Tensors& weights, const std::optional<Tensor>& correction,
+                 const std::optional<Tensor>& representatives,
+                 const std::optional<Tensor>& cluster_ids, const std::optional<Tensor>& gamma) {
+  const Arguments a{x, factors, gates, correction, representatives, cluster_ids};
+  const Check check = check_all(a, gamma.has_value());
+  check.require(weights.size() == factors.size(), "weights must be ", factors.size(),
+                " as factors, got ", weights.size());
+  std::vector<Weights> each;
+  for (const Tensor& given : weights) {
+    each.push_back(weights_of(check, given, x.size(0), factors[0].size(0)));
+  }
+  return run(a, each, gamma ? gamma_of(check, *gamma) : Scalar{});
+}
+
+}  // namespace
+}  // namespace clusca
+
+STABLE_TORCH_LIBRARY_IMPL(clusca, CLUSCA_DISPATCH_KEY, m) {
+  m.impl("collapsed_residual", TORCH_BOX(&clusca::by_value));
+  m.impl("collapsed_residual.tensor", TORCH_BOX(&clusca::by_tensor));
+}

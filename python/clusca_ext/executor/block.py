@@ -1,0 +1,110 @@
+"""Stands in for a block's forward on cached steps."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clusca_ext.adapters.description import Args, BlockDescription, Kwargs, Modulation
+from clusca_ext.executor.module import ModuleExecutor
+from clusca_ext.executor.segment import Segment, differ_by_token
+
+HALF = torch.finfo(torch.float16).max
+
+
+class BlockExecutor:
+    """Stands in for a block's forward.
+
+    Args:
+        description: The block's.
+        modules: Its modules' executors.
+        copies: Its input must be left alone.
+
+    Attributes:
+        substituted: Whether this step forecasts any module of the model; else the block's own
+            forward runs, untouched.
+        planned: This step's modulation where it was computed beforehand; else None.
+        segment: The segment it belongs to; None: it adds its updates itself.
+        is_last: Of its segment.
+    """
+
+    def __init__(
+        self, description: BlockDescription, modules: list[ModuleExecutor], copies: bool
+    ) -> None:
+        self.description = description
+        self.block = description.block
+        self.planned: Sequence[Modulation] | None = None
+        self.modules = modules
+        self.copies = copies
+        self.substituted = self.is_last = False
+        self.segment: Segment | None = None
+        self.original: Any = None
+
+    def install(self) -> None:
+        """Stand in for the innermost forward: what wraps it, as offloading does, still runs."""
+        owner, name = _forwards_of(self.block)[0]
+        self.original = getattr(owner, name)
+        self._had_its_own = name in vars(owner)
+        setattr(owner, name, self.forward)
+
+    def remove(self) -> None:
+        """Restore the block, wherever wrappers that came later keep our forward."""
+        self.substituted = False
+        for owner, name in _forwards_of(self.block):
+            if vars(owner).get(name) != self.forward:
+                continue
+            if owner is self.block and name == "forward" and not self._had_its_own:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, self.original)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.substituted:
+            return self.original(*args, **kwargs)
+        x = self.description.stream(args, kwargs)
+        if x.stride(-1) != 1:  # as convolutions leave it
+            x = x.contiguous()
+        modulations = self.planned
+        if modulations is None:
+            modulations = self.description.modulation(x, args, kwargs)
+        segment = self.segment
+        if segment is None or not segment.collapses:
+            x = self._update(x, modulations, args, kwargs)
+        elif differ_by_token(modulations):
+            segment.by_token = True
+            x = self._update(segment.settle(x), modulations, args, kwargs)
+        else:
+            segment.wait(x, self.modules, modulations)
+            x = self._clipped(segment.settle(x)) if self.is_last else x
+        return self.description.returns(x, args, kwargs)
+
+    def _update(
+        self,
+        x: Tensor,
+        modulations: Sequence[Modulation],
+        args: Args,
+        kwargs: Kwargs,
+    ) -> Tensor:
+        """The stream after this block's modules, module by module."""
+        if self.copies:
+            x = x.clone(memory_format=torch.contiguous_format)
+        for module, modulation in zip(self.modules, modulations, strict=True):
+            module.apply(x, modulation, args, kwargs)
+        return self._clipped(x)
+
+    def _clipped(self, x: Tensor) -> Tensor:
+        is_half = x.dtype == torch.float16
+        return x.clip_(-HALF, HALF) if self.description.clips and is_half else x
+
+
+def _forwards_of(block: Any) -> list[tuple[Any, str]]:
+    """Where a block's forward and those that wrap it are kept, innermost first."""
+    places: list[tuple[Any, str]] = []
+    if "_old_forward" in vars(block):  # accelerate
+        places.append((block, "_old_forward"))
+    registry = vars(block).get("_diffusers_hook")
+    for wrapper in getattr(registry, "_fn_refs", []):
+        replaced = wrapper.original_forward is not None
+        places.append((wrapper, "original_forward" if replaced else "forward"))
+    return [*places, (block, "forward")]

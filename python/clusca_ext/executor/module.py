@@ -1,0 +1,170 @@
+"""Runs one cached module: captures it, forecasts it, computes its representatives."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from clusca_ext import ops
+from clusca_ext.adapters.description import (
+    Args,
+    Kwargs,
+    Modulation,
+    ModuleDescription,
+    norm_arguments,
+)
+from clusca_ext.executor.modulation import at_tokens, of_stream, per_token
+from clusca_ext.storage import Feature
+
+
+class Correction:
+    """What the corrector gives a cached step. The same object for all modules of a cache.
+
+    Attributes:
+        cluster_ids: Cluster of every token. [B, N] int32
+        gamma: Propagation ratio. 0-dim float32
+        rule: ``"delta"`` or ``"value"``.
+        persistent: Whether corrections are written into the factors.
+    """
+
+    cluster_ids: Tensor
+    gamma: Tensor
+
+    def __init__(self, rule: str, persistent: bool) -> None:
+        self.rule, self.persistent = rule, persistent
+
+
+class ModuleExecutor:
+    """One cached module: its factors, and how a step uses it.
+
+    Attributes:
+        computed: This step computes the module on all tokens, and keeps what it returns.
+        captures: How often it did; the cache demands once.
+        corrected: On a cached step, representatives are computed and propagated.
+        carried: In a segment, representatives must be carried over it: one that is corrected
+            follows, or it is one.
+        waits: Its update has been left to the end of its segment.
+        gate: That of its update, while it waits.
+        representatives: Tokens of this step. [B, K] int32
+    """
+
+    def __init__(
+        self, description: ModuleDescription, feature: Feature, correction: Correction | None
+    ) -> None:
+        self.description = description
+        self.module = description.module
+        self.norm = description.norm
+        self.feature = feature
+        self.correction = correction
+        self.corrected = correction is not None and description.represents
+        self.carried = self.corrected
+        self.computed = self.waits = False
+        self.captures = 0
+        self.gate: Tensor | None = None
+        self.representatives: Tensor
+
+    def capture(self, module: nn.Module, args: Args, output: Any) -> None:
+        """Forward hook of the module: on a step that computes it, update its factors."""
+        if self.computed:
+            self.captures += 1
+            output = self.description.feature(output, self.feature.tokens)
+            factors = self.feature.factors
+            if factors is None:
+                factors = self.feature.allocate(output, output.shape)
+            ops.taylor_update_(factors, output, self.feature.rates)
+
+    @property
+    def factors(self) -> Tensor:
+        assert self.feature.factors is not None  # the cache computes what it has never seen
+        return self.feature.factors
+
+    def apply(self, x: Tensor, modulation: Modulation, args: Args, kwargs: Kwargs) -> None:
+        """Add this module's residual update to the stream, in place."""
+        shift, scale, gate = (of_stream(tensor, x) for tensor in modulation)
+        if self.computed:
+            self._compute(x, shift, scale, gate, args, kwargs)
+        elif self.corrected:
+            self._correct(x, shift, scale, gate)
+        else:
+            ops.forecast_residual_(x, self.factors, gate, self.feature.weights)
+
+    def wait(
+        self, x: Tensor, modulation: Modulation, offset: Tensor | None, correction: Tensor | None
+    ) -> None:
+        """Leave the update to the end of the segment; only representatives go on.
+
+        Args:
+            x: The stream, without what the segment's modules before this one add. [B, N, D]
+            modulation: This module's.
+            offset: What they add to the representatives. [B, K, D] float32
+            correction: What clusters have learnt from them. [B, K, D] float32
+        """
+        shift, scale, self.gate = (of_stream(tensor, x) for tensor in modulation)
+        self.waits = True
+        if not self.carried:
+            return
+        assert offset is not None and correction is not None
+        tokens, computed = self.representatives, None
+        if self.corrected:
+            computed = self._represent(x, shift, scale, offset)
+        ops.carry_representatives_(
+            offset, correction, self.factors, tokens, self.gate, computed, self.feature.weights
+        )
+
+    def _correct(
+        self, x: Tensor, shift: Tensor | None, scale: Tensor | None, gate: Tensor | None
+    ) -> None:
+        correction, tokens = self.correction, self.representatives
+        assert correction is not None
+        factors, weights = self.factors, self.feature.weights
+        computed = self._represent(x, shift, scale)
+        ids, gamma = correction.cluster_ids, correction.gamma
+        if correction.persistent:
+            ops.propagate_factors_(factors, computed, tokens, ids, gamma)
+            ops.forecast_residual_(x, factors, gate, weights)
+        else:
+            ops.propagate_residual_(
+                x, factors, computed, tokens, ids, gate, gamma, weights, correction.rule
+            )
+
+    def _represent(
+        self, x: Tensor, shift: Tensor | None, scale: Tensor | None, offset: Tensor | None = None
+    ) -> Tensor:
+        """What the module makes of the representatives, moved by their offset. [B, K, D]"""
+        compute = self.description.compute or self.module
+        computed = compute(self._rows(x, shift, scale, offset))
+        return computed.to(self.factors.dtype)  # differs at most under autocast
+
+    def _rows(
+        self, x: Tensor, shift: Tensor | None, scale: Tensor | None, offset: Tensor | None
+    ) -> Tensor:
+        """The representatives, normalised and modulated. [B, K, D]"""
+        rows: Tensor
+        tokens = self.representatives
+        eps, weight, bias, norm = norm_arguments(self.norm)
+        if self.norm is None or weight is None or weight.device == x.device:
+            how = eps, weight, bias, norm, offset
+            _, rows = ops.gather_representatives(x, tokens, shift, scale, *how)
+            return rows
+        # Offloaded weights are there while their own module is called.
+        rows = self.norm(ops.gather_representatives(x, tokens, offset=offset)[0])
+        if scale is not None:
+            rows = rows * (1 + at_tokens(scale, tokens))
+        return rows if shift is None else rows + at_tokens(shift, tokens)
+
+    def _compute(
+        self,
+        x: Tensor,
+        shift: Tensor | None,
+        scale: Tensor | None,
+        gate: Tensor | None,
+        args: Args,
+        kwargs: Kwargs,
+    ) -> None:
+        tokens = x if self.norm is None else self.norm(x)
+        if scale is not None:
+            tokens = tokens * (1 + per_token(scale))
+        if shift is not None:
+            tokens = tokens + per_token(shift)
+        assert self.description.call is not None  # the cache refuses a mask of others
+        output = self.description.call(tokens, args, kwargs)
+        x.add_(output if gate is None else per_token(gate) * output)
