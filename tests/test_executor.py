@@ -17,6 +17,7 @@ from clusca_ext import (
 from small_dit import make_dit, options, sample
 
 LAYERS, ROWS, TOKENS, CHANNELS = 3, 4, 64, 32
+OUTPUT = "clusca::collapsed_residual"  # the clone before it: patches have channels outside
 FEW = 5  # clusters: their MLP's hidden rows are smaller than a token tensor
 
 
@@ -85,17 +86,32 @@ def test_default_correction(order, device):
     config = ClusCaConfig(forecaster=TaylorForecaster(order=order), corrector=corrector)
     recorder = record_cached_step(make_dit(device), config)
     assert clusca_calls(recorder) == {
-        "forecast_residual_": LAYERS,
+        "carry_representatives_": 2 * LAYERS,
         "gather_representatives": LAYERS,
-        "propagate_residual_": LAYERS,
+        "collapsed_residual": 1,
     }
-    assert recorder.allocated == ["aten::clone"]  # the first block's input, once
+    assert recorder.allocated == ["aten::clone", OUTPUT]
     assert recorder.normed_rows == []
 
 
 def test_no_correction(device):
     recorder = record_cached_step(make_dit(device), ClusCaConfig(corrector=NoCorrection()))
-    assert clusca_calls(recorder) == {"forecast_residual_": 2 * LAYERS}
+    assert clusca_calls(recorder) == {"collapsed_residual": 1}
+    assert recorder.allocated == ["aten::clone", OUTPUT]
+    assert recorder.normed_rows == []
+
+
+@pytest.mark.parametrize(
+    "options", [{"rule": "value"}, {"selection": RandomPerLayer()}], ids=["value", "per-layer"]
+)
+def test_what_cannot_be_summed_over_modules(options, device):
+    corrector = ClusterCorrector(num_clusters=FEW, **options)
+    recorder = record_cached_step(make_dit(device), ClusCaConfig(corrector=corrector))
+    assert clusca_calls(recorder) == {
+        "forecast_residual_": LAYERS,
+        "gather_representatives": LAYERS,
+        "propagate_residual_": LAYERS,
+    }
     assert recorder.allocated == ["aten::clone"]
     assert recorder.normed_rows == []
 

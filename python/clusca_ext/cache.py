@@ -162,9 +162,7 @@ class Cache:
         self._keeps_source = kind == "full"
         if kind != "full":
             branch.plan.use(step, args, kwargs)
-            same = self._choose_representatives(step)
-            for segment in self._installed.segments:
-                segment.begin(kind == "cached" and same)
+            self._installed.begin_step(step, self.clusters, self.description.by_token(args, kwargs))
         branch.kinds.append(kind)
 
     @torch.no_grad()
@@ -233,25 +231,6 @@ class Cache:
             seeds = torch.tensor(self._seeds or [self.config.seed], dtype=torch.int64)
             rows = self._rows(args, kwargs)
             branch.clusters = Clusters.of_rows(corrector, seeds.to(like.device), rows)
-
-    def _choose_representatives(self, step: int) -> bool:
-        """Whether a token's corrections by all modules are one: they can be added at the end."""
-        if self.correction is None:
-            return True
-        clusters = self.clusters
-        assert clusters is not None
-        self.correction.cluster_ids = clusters.row_ids
-        corrected = [
-            module for module in self.modules.values() if module.corrected and not module.computed
-        ]
-        chosen = clusters.select(step, len(corrected))
-        same = all(tokens is chosen[0] for tokens in chosen)
-        for module, tokens in zip(corrected, chosen, strict=True):
-            module.representatives = tokens
-        if same and chosen:
-            for module in self.modules.values():
-                module.representatives = chosen[0]
-        return same and self.correction.rule == "delta"
 
     def _keep_source(self, block: nn.Module, args: Args, output: Any) -> None:
         """Forward hook: what is clustered at the end of a full step."""

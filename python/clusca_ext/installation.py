@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from clusca_ext.adapters.description import ModelDescription
+from clusca_ext.correction import Clusters
 from clusca_ext.executor import BlockExecutor, Correction, ModuleExecutor, Segment
 from clusca_ext.storage import Feature
 
@@ -29,7 +30,7 @@ class Installation:
     def __init__(
         self, description: ModelDescription, order: int, correction: Correction | None
     ) -> None:
-        self.description = description
+        self.description, self.correction = description, correction
         self.blocks: list[BlockExecutor] = []
         self.modules: dict[Key, ModuleExecutor] = {}
         self._handles: list[Any] = []
@@ -56,6 +57,30 @@ class Installation:
         if source is not None:
             hooked: nn.Module = self.blocks[source].block
             self._handles.append(hooked.register_forward_hook(keep_source))
+
+    def begin_step(self, step: int, clusters: Clusters | None, by_token: bool) -> None:
+        """A step begins that forecasts some modules.
+
+        Args:
+            step: Its index in the run.
+            clusters: Those of the call; None: nothing is corrected.
+            by_token: Whether its modulation differs by token.
+        """
+        modules = self.modules.values()
+        alike = not by_token and not any(module.computed for module in modules)
+        if clusters is not None:
+            assert self.correction is not None
+            self.correction.cluster_ids = clusters.row_ids
+            corrected = [m for m in modules if m.corrected and not m.computed]
+            chosen = clusters.select(step, len(corrected))
+            one = all(tokens is chosen[0] for tokens in chosen)
+            for module, tokens in zip(corrected, chosen, strict=True):
+                module.representatives = tokens
+            for module in modules if one and chosen else ():
+                module.representatives = chosen[0]
+            alike = alike and one and self.correction.rule == "delta"
+        for segment in self.segments:
+            segment.begin(collapses=alike)
 
     def remove(self) -> None:
         """Restore the blocks; a second time does nothing."""

@@ -98,7 +98,8 @@ class ModulationPlan:
         blocks = []
         for block in self._blocks:
             assert block.description.plan is not None
-            blocks.append([_by_step(each) for each in block.description.plan(embedded)])
+            planned = block.description.plan(embedded)
+            blocks.append([_by_step(each, len(self._steps)) for each in planned])
         self._planned = [
             [[steps[row] for steps in block] for block in blocks] for row in range(len(self._steps))
         ]
@@ -110,9 +111,8 @@ class ModulationPlan:
             block.planned = None if row is None else self._planned[row][index]
 
 
-def _by_step(modulation: Modulation) -> list[Modulation]:
-    """Of tensors [S, B, D], one modulation a step."""
-    count = next(len(t) for t in modulation if t is not None)
+def _by_step(modulation: Modulation, count: int) -> list[Modulation]:
+    """Of tensors [S, B, D], one modulation for each of S = ``count`` steps."""
     columns = [[None] * count if t is None else t.unbind(0) for t in modulation]
     return [Modulation(*row) for row in zip(*columns, strict=True)]
 

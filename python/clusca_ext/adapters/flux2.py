@@ -5,6 +5,7 @@ text, then image, as one stream: only the image's part of it is right on cached 
 is read. Tokens are therefore clustered after the last double-stream block.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,7 +26,8 @@ MODEL = "Flux2Transformer2DModel"
 
 
 def describe(model: Any) -> ModelDescription:
-    double = [_double(block) for block in blocks_of(model.transformer_blocks)]
+    *double, last = [_double(block) for block in blocks_of(model.transformer_blocks)]
+    double = [*double, dataclasses.replace(last, hands_on=False)]  # then text joins the stream
     text = named_input(model, "encoder_hidden_states")
 
     def text_tokens(args: Args, kwargs: Kwargs) -> int:

@@ -41,6 +41,10 @@ class BlockAdapter:
         keeps_stream: The blocks whose input the model reads again later, as U-ViT does for its long
             skips: their indices, or True for all. Such an input is copied, else a cached step
             would change it.
+        hands_on: The model gives what a block returns to the next block and to nothing else, at
+            most with something added, and ``modulation`` reads neither values of ``x`` nor gives
+            gates that differ by token. A cached step then passes over the stream once, at the end
+            of the last block, instead of twice a block.
 
     Example:
         A block as in facebookresearch/DiT::
@@ -64,11 +68,17 @@ class BlockAdapter:
     timestep: str | int | None = None
     latents: str | int = 0
     keeps_stream: bool | tuple[int, ...] = False
+    hands_on: bool = False
 
     def __post_init__(self) -> None:
         for field, value in (("attention", self.attention), ("mlp", self.mlp)):
             if not isinstance(value, tuple) or not all(isinstance(name, str) for name in value):
                 raise ValueError(f"{field} must be a tuple of names, got {value!r}")
+        if self.hands_on and self.keeps_stream:
+            raise ValueError(
+                "hands_on must be False where the model reads blocks' inputs again, got "
+                f"keeps_stream={self.keeps_stream!r}"
+            )
         names = (*self.attention, *self.mlp)
         if not names or len(set(names)) != len(names):
             raise ValueError(f"attention and mlp must name modules, each once, got {list(names)}")
@@ -119,7 +129,11 @@ class BlockAdapter:
 
         modules = tuple(self._module(block, name) for name in order)
         return BlockDescription(
-            block=block, modules=modules, modulation=modulation, keeps_stream=keeps_stream
+            block=block,
+            modules=modules,
+            modulation=modulation,
+            keeps_stream=keeps_stream,
+            hands_on=self.hands_on,
         )
 
     def _module(self, block: nn.Module, name: str) -> ModuleDescription:

@@ -43,6 +43,7 @@ def describe(model: Any) -> ModelDescription:
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=patches(latents, size, channels),
+        by_token=lambda args, kwargs: any(_replaces_first(block.block) for block in double),
         sources={"last_double": len(double) - 1},
     )
 
@@ -68,6 +69,10 @@ def _single(block: Any) -> BlockDescription:
     )
 
 
+def _replaces_first(block: Any) -> bool:
+    return "TokenReplace" in type(block).__name__
+
+
 def _values(block: Any, linear: nn.Module) -> Any:
     """All modulations of a block, [B, M D]; where the first frame has its own, [B, N, M D]."""
     temb, x = named_input(block, "temb"), named_input(block, "hidden_states")
@@ -76,7 +81,7 @@ def _values(block: Any, linear: nn.Module) -> Any:
 
     def values(args: Args, kwargs: Kwargs) -> Tensor:
         others: Tensor = linear(nn.functional.silu(temb(args, kwargs)))
-        if "TokenReplace" not in type(block).__name__:
+        if not _replaces_first(block):
             return others
         first = linear(nn.functional.silu(of_first(args, kwargs)))
         N, count = x(args, kwargs).shape[1], tokens_of_first(args, kwargs)

@@ -14,6 +14,7 @@ from clusca_ext.adapters.parts import (
     blocks_of,
     guided,
     table_block,
+    timestep_by_token,
     tokens,
 )
 
@@ -31,6 +32,7 @@ def describe(model: Any) -> ModelDescription:
         timestep=named_input(model, "timestep"),
         stream_shape=tokens(latents, channels),
         pairs=guided(latents),
+        by_token=timestep_by_token(model),
     )
 
 

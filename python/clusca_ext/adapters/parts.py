@@ -183,6 +183,17 @@ def patches(
     return shape
 
 
+def timestep_by_token(model: Any) -> Callable[[Args, Kwargs], bool]:
+    """Whether every token has a timestep of its own, [B, N]."""
+    timestep = named_input(model, "timestep")
+
+    def by_token(args: Args, kwargs: Kwargs) -> bool:
+        given = timestep(args, kwargs)
+        return isinstance(given, Tensor) and given.dim() == 2 and given.shape[1] > 1
+
+    return by_token
+
+
 def tokens(
     latents: Callable[[Args, Kwargs], Any], channels: int
 ) -> Callable[[Args, Kwargs], tuple[int, int, int]]:

@@ -31,6 +31,7 @@ def describe(model: Any) -> ModelDescription:
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=tokens(latents, model.inner_dim),
+        by_token=lambda args, kwargs: model.zero_cond_t,
     )
 
 

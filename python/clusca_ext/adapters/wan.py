@@ -14,6 +14,7 @@ from clusca_ext.adapters.parts import (
     blocks_of,
     patches,
     table_block,
+    timestep_by_token,
 )
 
 MODEL = "WanTransformer3DModel"
@@ -29,6 +30,7 @@ def describe(model: Any) -> ModelDescription:
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=patches(latents, config.patch_size, channels),
+        by_token=timestep_by_token(model),
     )
 
 

@@ -48,5 +48,9 @@ def _control(block: Any) -> BlockDescription:
         return block.proj_out(x), x
 
     return dataclasses.replace(
-        described, stream=stream, returned=lambda output: output[1], returns=returns
+        described,
+        stream=stream,
+        returned=lambda output: output[1],
+        returns=returns,
+        hands_on=False,  # hints are made of it too
     )

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from clusca_ext.adapters.description import Args, BlockDescription, Kwargs, Modulation
 from clusca_ext.executor.module import ModuleExecutor
-from clusca_ext.executor.segment import Segment, differ_by_token
+from clusca_ext.executor.segment import Segment
 
 HALF = torch.finfo(torch.float16).max
 
@@ -63,35 +63,21 @@ class BlockExecutor:
         if not self.substituted:
             return self.original(*args, **kwargs)
         x = self.description.stream(args, kwargs)
-        if x.stride(-1) != 1:  # as convolutions leave it
-            x = x.contiguous()
+        segment = self.segment if self.segment is not None and self.segment.collapses else None
+        # A segment leaves its input alone. Convolutions leave the stream with channels outside.
+        if x.stride(-1) != 1 or (self.copies and segment is None):
+            x = x.clone(memory_format=torch.contiguous_format)
         modulations = self.planned
         if modulations is None:
             modulations = self.description.modulation(x, args, kwargs)
-        segment = self.segment
-        if segment is None or not segment.collapses:
-            x = self._update(x, modulations, args, kwargs)
-        elif differ_by_token(modulations):
-            segment.by_token = True
-            x = self._update(segment.settle(x), modulations, args, kwargs)
+        if segment is None:
+            for module, modulation in zip(self.modules, modulations, strict=True):
+                module.apply(x, modulation, args, kwargs)
+            x = self._clipped(x)
         else:
             segment.wait(x, self.modules, modulations)
             x = self._clipped(segment.settle(x)) if self.is_last else x
         return self.description.returns(x, args, kwargs)
-
-    def _update(
-        self,
-        x: Tensor,
-        modulations: Sequence[Modulation],
-        args: Args,
-        kwargs: Kwargs,
-    ) -> Tensor:
-        """The stream after this block's modules, module by module."""
-        if self.copies:
-            x = x.clone(memory_format=torch.contiguous_format)
-        for module, modulation in zip(self.modules, modulations, strict=True):
-            module.apply(x, modulation, args, kwargs)
-        return self._clipped(x)
 
     def _clipped(self, x: Tensor) -> Tensor:
         is_half = x.dtype == torch.float16

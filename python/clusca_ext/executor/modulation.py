@@ -9,10 +9,6 @@ def per_token(modulation: Tensor) -> Tensor:
     return modulation.unsqueeze(1) if modulation.dim() == 2 else modulation
 
 
-def differs_by_token(modulation: Tensor | None) -> bool:
-    return modulation is not None and modulation.dim() == 3 and modulation.shape[1] > 1
-
-
 def at_tokens(modulation: Tensor, tokens: Tensor) -> Tensor:
     """Modulation of some tokens [B, K]: [B, 1 or K, D]."""
     each = per_token(modulation)

@@ -42,8 +42,7 @@ class ModuleExecutor:
         corrected: On a cached step, representatives are computed and propagated.
         carried: In a segment, representatives must be carried over it: one that is corrected
             follows, or it is one.
-        waits: Its update has been left to the end of its segment.
-        gate: That of its update, while it waits.
+        gate: That of its update, while that waits for the end of its segment.
         representatives: Tokens of this step. [B, K] int32
     """
 
@@ -57,7 +56,7 @@ class ModuleExecutor:
         self.correction = correction
         self.corrected = correction is not None and description.represents
         self.carried = self.corrected
-        self.computed = self.waits = False
+        self.computed = False
         self.captures = 0
         self.gate: Tensor | None = None
         self.representatives: Tensor
@@ -98,8 +97,14 @@ class ModuleExecutor:
             offset: What they add to the representatives. [B, K, D] float32
             correction: What clusters have learnt from them. [B, K, D] float32
         """
-        shift, scale, self.gate = (of_stream(tensor, x) for tensor in modulation)
-        self.waits = True
+        shift, scale, gate = (of_stream(tensor, x) for tensor in modulation)
+        if gate is not None and per_token(gate).shape[1] > 1:
+            raise ValueError(
+                f"the gate of {self.description.name!r} must be [B, D] or [B, 1, D] where blocks "
+                "hand their stream on (hands_on) and by_token of the model's description says "
+                f"False, got {list(gate.shape)}"
+            )
+        self.gate = gate
         if not self.carried:
             return
         assert offset is not None and correction is not None
@@ -107,7 +112,7 @@ class ModuleExecutor:
         if self.corrected:
             computed = self._represent(x, shift, scale, offset)
         ops.carry_representatives_(
-            offset, correction, self.factors, tokens, self.gate, computed, self.feature.weights
+            offset, correction, self.factors, tokens, gate, computed, self.feature.weights
         )
 
     def _correct(

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from clusca_ext import ops
 from clusca_ext.adapters.description import Modulation
-from clusca_ext.executor.modulation import differs_by_token
 from clusca_ext.executor.module import Correction, ModuleExecutor
 
 
@@ -24,9 +23,8 @@ class Segment:
         correction: What the corrector gives the modules; None: nothing.
 
     Attributes:
-        collapses: Whether this step's updates wait for the end of the segment.
-        by_token: Some gate was seen to differ by token: what clusters learn cannot be summed over
-            modules, and updates do not wait.
+        collapses: Whether this step's updates wait for the end of the segment. Where gates differ
+            by token they cannot: what clusters learn is not summed over modules then.
     """
 
     def __init__(self, modules: Sequence[ModuleExecutor], correction: Correction | None) -> None:
@@ -34,14 +32,16 @@ class Segment:
         last = max((i for i, module in enumerate(modules) if module.corrected), default=-1)
         for i, module in enumerate(modules):
             module.carried = i <= last
-        self.collapses = self.by_token = False
+        self.collapses = False
         self._offset: Tensor | None = None  # [B, K, D] float32, as ops.carry_representatives_
         self._learnt: Tensor | None = None
 
     def begin(self, collapses: bool) -> None:
         """A step begins."""
-        self.collapses = collapses and not self.by_token
-        self._forget()
+        self.collapses = collapses
+        self._offset = self._learnt = None
+        for module in self.modules:
+            module.gate = None
 
     def wait(
         self, x: Tensor, modules: Sequence[ModuleExecutor], modulations: Sequence[Modulation]
@@ -56,27 +56,12 @@ class Segment:
 
     def settle(self, x: Tensor) -> Tensor:
         """The stream after all updates that have waited, in memory of its own. [B, N, D]"""
-        waiting = [module for module in self.modules if module.waits]
-        if not waiting:
-            return x.clone(memory_format=torch.contiguous_format)
-        factors = [module.factors for module in waiting]
-        gates = [module.gate for module in waiting]
-        weights = [module.feature.weights for module in waiting]
+        factors = [module.factors for module in self.modules]
+        gates = [module.gate for module in self.modules]
+        weights = [module.feature.weights for module in self.modules]
         if self._learnt is None:
-            x = ops.collapsed_residual(x, factors, gates, weights)
-        else:
-            assert self.correction is not None
-            clusters = waiting[0].representatives, self.correction.cluster_ids
-            gamma = self.correction.gamma
-            x = ops.collapsed_residual(x, factors, gates, weights, self._learnt, *clusters, gamma)
-        self._forget()
-        return x
-
-    def _forget(self) -> None:
-        self._offset = self._learnt = None
-        for module in self.modules:
-            module.waits, module.gate = False, None
-
-
-def differ_by_token(modulations: Sequence[Modulation]) -> bool:
-    return any(differs_by_token(modulation.gate) for modulation in modulations)
+            return ops.collapsed_residual(x, factors, gates, weights)
+        assert self.correction is not None
+        clusters = self.modules[0].representatives, self.correction.cluster_ids
+        gamma = self.correction.gamma
+        return ops.collapsed_residual(x, factors, gates, weights, self._learnt, *clusters, gamma)
