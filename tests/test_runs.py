@@ -1,4 +1,4 @@
-"""Where runs begin: repeated, ascending and broken-off timesteps, branches called apart."""
+"""Where runs begin: repeated, ascending and broken-off timesteps."""
 
 import pytest
 import torch
@@ -16,19 +16,6 @@ def rows_of(model, timestep, labels, seed=0):
         return model(
             rows, timestep=torch.full((2,), timestep), class_labels=torch.tensor(labels)
         ).sample
-
-
-BRANCHES = "input 'class_labels' must be the same in both calls at timestep .* cfg_rows"
-
-
-@pytest.mark.parametrize("timesteps", [None, [900, 700], [900, 700, 500, 300]])
-def test_branches_called_apart_are_refused(model, timesteps):
-    enable_cache(model, BARE, timesteps=timesteps)
-    rows_of(model, 900, [1, 2]), rows_of(model, 900, [10, 10])
-    rows_of(model, 700, [1, 2])
-    with pytest.raises(ValueError, match=BRANCHES):
-        rows_of(model, 700, [10, 10])
-    rows_of(model, 900, [1, 2])  # the cache goes on
 
 
 @pytest.mark.parametrize("timesteps", [None, [900, 800, 800, 700, 700]])
@@ -99,14 +86,3 @@ def test_a_transformer_shared_by_pipelines():
     assert summary(pipe).steps == 8
     assert torch.equal(draw(other), expected)
     assert torch.equal(draw(pipe), expected)
-
-
-def test_a_pipeline_that_calls_branches_apart_is_refused():
-    pipe = make_pipeline()
-    enable_cache(pipe, BARE)
-    pipe.scheduler.set_timesteps(4)
-    first, second, *_ = pipe.scheduler.timesteps.tolist()
-    rows_of(pipe.transformer, first, [1, 2]), rows_of(pipe.transformer, first, [1000, 1000])
-    rows_of(pipe.transformer, second, [1, 2])
-    with pytest.raises(ValueError, match=BRANCHES):
-        rows_of(pipe.transformer, second, [1000, 1000])

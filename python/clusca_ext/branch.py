@@ -1,15 +1,12 @@
-"""One branch of guidance: where its run stands and what it has cached; and which one calls.
+"""One branch of guidance: where its run stands and what it has cached.
 
 A pipeline may call a model once a step for the prompt and once more without it. Each of these
 branches has features of its own; clusters belong to the sample (``Cache.leader``).
 """
 
-import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from clusca_ext.adapters.description import Args, Kwargs
 from clusca_ext.correction import Clusters
@@ -118,60 +115,3 @@ class Branch:
             else:
                 assert clock.last is not None
                 feature.weights = on.of(forecaster.weights(step - clock.last, clock.spacing))
-
-
-class Caller:
-    """Tells which branch a call of the model belongs to.
-
-    By the cache context a diffusers pipeline sets around it; where there is none, by its place
-    among the calls of one step of the pipeline's scheduler.
-
-    Args:
-        model: The model.
-        pipeline: The pipeline that calls it, if any.
-    """
-
-    def __init__(self, model: nn.Module, pipeline: "weakref.ref[Any] | None" = None) -> None:
-        self._model, self._pipeline = model, pipeline
-        self._context: str | None = None
-        self._step: tuple[object, object] = (None, None)
-        self._calls = 0
-        self._own: Any = None  # the model's cache_context, where it is not of its class
-
-    def install(self) -> None:
-        """Where the model has no cache_context of its own, it has one while it is cached."""
-        self._own = vars(self._model).get("cache_context")
-        original = getattr(self._model, "cache_context", nullcontext)
-
-        @contextmanager
-        def cache_context(name: str, *args: Any, **kwargs: Any) -> Iterator[None]:
-            before, self._context = self._context, name
-            try:
-                with original(name, *args, **kwargs):
-                    yield
-            finally:
-                self._context = before
-
-        vars(self._model)["cache_context"] = cache_context
-
-    def remove(self) -> None:
-        vars(self._model).pop("cache_context", None)
-        if self._own is not None:
-            vars(self._model)["cache_context"] = self._own
-
-    def restart(self) -> None:
-        self._step = (None, None)
-
-    def name(self) -> str:
-        """The branch of the call that begins now; asked once a call."""
-        if self._context is not None:
-            return self._context
-        pipeline = None if self._pipeline is None else self._pipeline()
-        scheduler: Any = getattr(pipeline, "scheduler", None)
-        if not hasattr(scheduler, "step_index"):
-            return "call 1"
-        timesteps, index = self._step
-        if timesteps is not scheduler.timesteps or index != scheduler.step_index:
-            self._step, self._calls = (scheduler.timesteps, scheduler.step_index), 0
-        self._calls += 1
-        return f"call {self._calls}"

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
-from clusca_ext.branch import Branch, Caller
+from clusca_ext.branch import Branch
+from clusca_ext.callers import Caller
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import ClusterCorrector, Clusters
 from clusca_ext.executor import BlockExecutor, Correction, ModuleExecutor
@@ -145,7 +146,7 @@ class Cache:
         if self._running:  # what broke the last step off went past its end, as KeyboardInterrupt
             self.restart()
         self._running = True
-        branch = self._branch_of_call()
+        branch = self._branch_of_call(args, kwargs)
         signature = signature_of(args, kwargs)
         if signature != branch.signature:
             branch.restart()
@@ -197,8 +198,8 @@ class Cache:
                     branch.clusters.fit(tokens)
         self.times.stop(kind)
 
-    def _branch_of_call(self) -> Branch:
-        name = self._caller.name()
+    def _branch_of_call(self, args: Args, kwargs: Kwargs) -> Branch:
+        name = self._caller.name(args, kwargs)
         if name not in self.branches:
             self.branches[name] = self._make_branch() if self.branches else self.branch
         self.branch = self.branches[name]

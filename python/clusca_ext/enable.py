@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from clusca_ext import mixin
 from clusca_ext.adapters import BlockAdapter, describe
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
-from clusca_ext.branch import Caller
 from clusca_ext.cache import Cache, Rows
+from clusca_ext.callers import ByConditions, ByFunction, ByScheduler, Caller, Teller
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.runs import KnownTimesteps, PipelineRuns, RisingTimestep, Runs
 from clusca_ext.summary import Summary, combine, summarize
@@ -28,14 +28,16 @@ def enable_cache(
     cfg_rows: Sequence[str] = (),
     timesteps: Sequence[float] | Tensor | None = None,
     seeds: Sequence[int] | None = None,
+    branch: Callable[..., str] | None = None,
 ) -> Target:
     """Cache the features of a model, or of a pipeline's transformer.
 
     Every call of the model is a step of one branch of guidance: the one that
-    ``model.cache_context(name)`` around the call names, as diffusers' pipelines do, else the place
-    of the call within a step of the pipeline's scheduler. Separate calls of a bare model without
-    such a context are refused where they are seen. A bare model's run begins where its timestep
-    does not descend, save that it may repeat once for a second-order step.
+    ``model.cache_context(name)`` around the call names, as diffusers' pipelines do; else what
+    ``branch`` says; else the place of the call within a step of the pipeline's scheduler; of a bare
+    model, the one whose conditions (all inputs but latents and timestep) it brings. Where none is
+    named "cond", the first to call is taken for the conditional one. A bare model's run begins
+    where its timestep does not descend, save that it may repeat once for a second-order step.
 
     Args:
         model: A model (compiled or not) or a diffusers pipeline, of which all transformers are
@@ -48,6 +50,8 @@ def enable_cache(
             its length. They may ascend, as in flow matching. A pipeline's are known.
         seeds: A seed for each sample, for choices that do not depend on its place in a batch;
             default: ``config.seed`` for all.
+        branch: Given the model's inputs, returns the name of the branch of guidance that calls,
+            ``"cond"`` for the conditional one.
 
     Returns:
         ``model``.
@@ -75,16 +79,16 @@ def enable_cache(
                 "first"
             )
         if isinstance(model, nn.Module):
-            runs = _bare_runs(describe(transformer, adapter), timesteps)
-            caller, pairs = Caller(transformer), None
+            runs, teller = _of_bare(describe(transformer, adapter), timesteps)
+            pairs = None
         else:
-            runs, caller, pairs = _of_pipeline(model, transformer, adapter)
+            runs, teller, pairs = _of_pipeline(model, transformer, adapter)
         caches.append(
             Cache(
                 partial(describe, transformer, adapter),
                 config,
                 runs,
-                caller,
+                Caller(transformer, ByFunction(branch) if branch else teller),
                 pairs if pairs and not rows else lambda args, kwargs: rows,
                 seeds,
             )
@@ -96,7 +100,7 @@ def enable_cache(
 
 def _of_pipeline(
     pipeline: object, transformer: nn.Module, adapter: BlockAdapter | None
-) -> tuple[Callable[[], Runs], Caller, Rows]:
+) -> tuple[Callable[[], Runs], Teller, Rows]:
     """What a pipeline knows of one of its transformers. It is not kept alive."""
     held, description = weakref.ref(pipeline), describe(transformer, adapter)
     part = _part_of(pipeline, transformer)
@@ -105,7 +109,8 @@ def _of_pipeline(
         found = description.pairs
         return () if found is None else found(held(), args, kwargs)
 
-    return lambda: PipelineRuns(held, description, part), Caller(transformer, held), pairs
+    teller = ByScheduler(held, otherwise=ByConditions(description))
+    return lambda: PipelineRuns(held, description, part), teller, pairs
 
 
 def _part_of(pipeline: Any, transformer: nn.Module) -> Callable[[Tensor], Tensor]:
@@ -194,13 +199,16 @@ def cache_of(model: object) -> Cache:
     return caches_of(model)[0]
 
 
-def _bare_runs(
+def _of_bare(
     description: ModelDescription, timesteps: Sequence[float] | Tensor | None
-) -> Callable[[], Runs]:
+) -> tuple[Callable[[], Runs], Teller]:
+    """How a bare model's runs and branches are told."""
     if timesteps is not None:
-        return lambda: KnownTimesteps(timesteps, description)
+        first = KnownTimesteps(timesteps, description)
+        teller = ByConditions(description, ascending=first.ascend)
+        return lambda: KnownTimesteps(timesteps, description), teller
     if description.timestep is not None:
-        return lambda: RisingTimestep(description)
+        return lambda: RisingTimestep(description), ByConditions(description)
     raise ValueError(
         "the cache cannot tell where a run begins: give timesteps to enable_cache, or name the "
         "timestep of the model in its BlockAdapter"

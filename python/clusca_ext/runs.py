@@ -101,6 +101,7 @@ class KnownTimesteps:
         values = [float(timestep) for timestep in timesteps]
         self.timesteps: Tensor | None = known if isinstance(known, Tensor) else torch.tensor(values)
         self.num_steps: int | None = len(timesteps)
+        self.ascend = values[-1] > values[0]
         self._calls = 0
         self._course = Course(timesteps, description)
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clusca_ext.adapters.description import Args, BlockDescription, Kwargs, Modulation
+from clusca_ext.adapters.description import BlockDescription, Modulation
 from clusca_ext.executor.module import ModuleExecutor
 from clusca_ext.executor.segment import Segment
 

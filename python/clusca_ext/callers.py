@@ -1,0 +1,221 @@
+"""Which branch of guidance calls: by the cache context, else by one of three ways to tell."""
+
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from itertools import combinations
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
+from clusca_ext.inputs import tensors_of
+
+MAX_BRANCHES = 3  # as editing pipelines have: prompt, image, neither
+
+
+class Teller(Protocol):
+    """Tells the branches of calls that no cache context names."""
+
+    def name(self, args: Args, kwargs: Kwargs) -> str:
+        """The branch of the call that begins now; asked once a call."""
+
+    def restart(self) -> None:
+        """The next call is the first of a run."""
+
+
+class Caller:
+    """Tells which branch a call of the model belongs to.
+
+    Args:
+        model: The model.
+        teller: Asked where there is no cache context around a call.
+    """
+
+    def __init__(self, model: nn.Module, teller: Teller) -> None:
+        self._model, self._teller = model, teller
+        self._context: str | None = None
+        self._own: Any = None  # the model's cache_context, where it is not of its class
+
+    def install(self) -> None:
+        """Where the model has no cache_context of its own, it has one while it is cached."""
+        self._own = vars(self._model).get("cache_context")
+        original = getattr(self._model, "cache_context", nullcontext)
+
+        @contextmanager
+        def cache_context(name: str, *args: Any, **kwargs: Any) -> Iterator[None]:
+            before, self._context = self._context, name
+            try:
+                with original(name, *args, **kwargs):
+                    yield
+            finally:
+                self._context = before
+
+        vars(self._model)["cache_context"] = cache_context
+
+    def remove(self) -> None:
+        vars(self._model).pop("cache_context", None)
+        if self._own is not None:
+            vars(self._model)["cache_context"] = self._own
+
+    def restart(self) -> None:
+        self._teller.restart()
+
+    def name(self, args: Args, kwargs: Kwargs) -> str:
+        """The branch of the call that begins now; asked once a call."""
+        if self._context is not None:
+            return self._context
+        return self._teller.name(args, kwargs)
+
+
+class ByFunction:
+    """The user tells."""
+
+    def __init__(self, branch: Callable[..., str]) -> None:
+        self._branch = branch
+
+    def name(self, args: Args, kwargs: Kwargs) -> str:
+        name = self._branch(*args, **kwargs)
+        if not isinstance(name, str):
+            raise ValueError(f"branch must return the name of a branch, got {name!r}")
+        return name
+
+    def restart(self) -> None:
+        pass
+
+
+class ByScheduler:
+    """By the place of a call within one step of a pipeline's scheduler, where that counts steps."""
+
+    def __init__(self, pipeline: "weakref.ref[Any]", otherwise: Teller) -> None:
+        self._pipeline, self._otherwise = pipeline, otherwise
+        self._calls = 0
+        self.restart()
+
+    def restart(self) -> None:
+        self._step: tuple[object, object] = (None, None)
+        self._otherwise.restart()
+
+    def name(self, args: Args, kwargs: Kwargs) -> str:
+        scheduler: Any = getattr(self._pipeline(), "scheduler", None)
+        if not hasattr(scheduler, "step_index"):
+            return self._otherwise.name(args, kwargs)
+        timesteps, index = self._step
+        if timesteps is not scheduler.timesteps or index != scheduler.step_index:
+            self._step, self._calls = (scheduler.timesteps, scheduler.step_index), 0
+        self._calls += 1
+        return f"call {self._calls}"
+
+
+Conditions = dict[int | str, list[Tensor]]  # of a call, by position or name
+Same = Callable[[Tensor, Tensor], bool]
+
+
+class ByConditions:
+    """By what a model is given beside latents and timestep.
+
+    Branches are seen in a run's first step, as calls at one timestep under other conditions. Later
+    calls are theirs whose conditions they bring: the same tensors, or the same values. Only where
+    tensors are new are values compared, and read on the host.
+    """
+
+    def __init__(self, description: ModelDescription, ascending: bool = False) -> None:
+        self._description, self._ascending = description, ascending
+        self.restart()
+
+    def restart(self) -> None:
+        self._known: dict[str, Conditions] = {}
+        self._timestep: Tensor | float | None = None
+        self._in_first_step = True  # each known branch has been called once
+
+    def name(self, args: Args, kwargs: Kwargs) -> str:
+        find, latents = self._description.timestep, self._description.latents(args, kwargs)
+        if find is None:
+            return "call 1"
+        timestep = find(args, kwargs)
+        given = {
+            name: tensors
+            for name, tensors in tensors_of(args, kwargs)
+            if not any(tensor is latents or tensor is timestep for tensor in tensors)
+        }
+        found = self._same(given, _is) or self._same(given, torch.equal)
+        if found is not None:
+            self._in_first_step = False
+        else:
+            found = self._tell(given, self._change(timestep))
+        self._known[found] = given
+        # Its owner may write the next one into it.
+        self._timestep = timestep.clone() if isinstance(timestep, Tensor) else timestep
+        return found
+
+    def _same(self, given: Conditions, same: Same) -> str | None:
+        return next((name for name in self._known if _agree(self._known[name], given, same)), None)
+
+    def _tell(self, given: Conditions, change: float) -> str:
+        """The branch of a call under new conditions."""
+        if change == 0 and self._in_first_step:
+            if len(self._known) == MAX_BRANCHES:  # no branches, but runs of one step
+                self._known.clear()
+            return f"call {len(self._known) + 1}"
+        if change != 0 and len(self._known) == 1:  # conditions may change from step to step
+            self._in_first_step = change > 0
+            return next(iter(self._known))
+        alike = self._alike(given)
+        if change != 0 and len(alike) == 1:
+            return alike[0]
+        if change > 0 and not alike:  # a new run
+            self.restart()
+            return "call 1"
+        raise ValueError(
+            "conditions of a call must be those of a branch of guidance seen in the first step, "
+            'got others: name the branch, with model.cache_context("cond") around the call or '
+            "enable_cache(..., branch=function of the model's inputs), or batch the branches "
+            'together and name their rows, cfg_rows=("cond", "uncond")'
+        )
+
+    def _alike(self, given: Conditions) -> list[str]:
+        """The branches with which a call shares something that tells them apart.
+
+        Other conditions may change with every step, as a ControlNet's.
+        """
+        branches = list(self._known.values())
+        telling = [
+            name
+            for name in branches[0]
+            if not all(
+                _agree(one, two, torch.equal, name) for one, two in combinations(branches, 2)
+            )
+        ]
+        return [
+            branch
+            for branch, known in self._known.items()
+            if any(_agree(known, given, torch.equal, name) for name in telling)
+        ]
+
+    def _change(self, timestep: Tensor | float | None) -> float:
+        """How far the timestep went since the call before, in the direction of new runs."""
+        if timestep is None or self._timestep is None:
+            return 0.0
+        change = _highest(timestep) - _highest(self._timestep)
+        return -change if self._ascending else change
+
+
+def _highest(timestep: Tensor | float) -> float:
+    # Tokens that are given have a timestep of 0 of their own.
+    return float(timestep.max()) if isinstance(timestep, Tensor) else float(timestep)
+
+
+def _is(a: Tensor, b: Tensor) -> bool:
+    return a is b
+
+
+def _agree(one: Conditions, two: Conditions, same: Same, *names: int | str) -> bool:
+    """Whether conditions are the same; with names: whether these are."""
+    if not names and one.keys() != two.keys():
+        return False
+    for name in names or one:
+        a, b = one.get(name, []), two.get(name, [])
+        if len(a) != len(b) or not all(map(same, a, b)):
+            return False
+    return True
