@@ -23,7 +23,7 @@ def carry_representatives_(
     inside = ((representatives >= 0) & (representatives < N)).unsqueeze(-1)
     prediction = rows_at(float_forecast(factors, distance), representatives)
     each = prediction.new_ones(1, 1, 1) if gate is None else by_token(gate)
-    each = rows_at(each, representatives) if each.shape[1] > 1 else each
+    each = rows_at(each, representatives) if each.shape[1] != 1 else each
     update = prediction if computed is None else computed.float()
     offset = offset + (each * update).where(inside, 0)
     return offset, correction + (each * (update - prediction)).where(inside, 0)

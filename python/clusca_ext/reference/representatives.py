@@ -58,7 +58,7 @@ def gather_representatives(
         if modulation is None:
             return 0.0
         per_token = by_token(modulation)
-        return rows_at(per_token, representatives) if per_token.shape[1] > 1 else per_token
+        return rows_at(per_token, representatives) if per_token.shape[1] != 1 else per_token
 
     y = y * (1 + at_representatives(scale)) + at_representatives(shift)
     return rows, y.where(inside.unsqueeze(-1), 0).to(tokens.dtype)
