@@ -43,6 +43,7 @@ class Case:
     dtype: torch.dtype
     K: int = 16
     O: int | None = None  # noqa: E741  the forecast's order: O + 1 factors
+    M: int | None = None  # modules
     metric: str | None = None
     rule: str | None = None
 
@@ -56,6 +57,7 @@ class Case:
         m = self.model
         words = [m.name, f"B{m.B}", f"N{m.N}", f"D{m.D}", f"K{self.K}"]
         words += [] if self.O is None else [f"O{self.O}"]
+        words += [] if self.M is None else [f"M{self.M}"]
         return " ".join(words + [word for word in (self.metric, self.rule) if word])
 
     @property

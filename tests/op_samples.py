@@ -22,13 +22,17 @@ def sample(name, device, N=N):
     gate = torch.randn(B, 1, D, device=device)
     gamma = torch.tensor(0.3, device=device)
     weights = torch.tensor([1.0, 2.0, 0.5], device=device)
+    carried = torch.randn(2, B, K, D, device=device).unbind()
+    modules = [factors, factors.flip(0)], [gate, None]
+    learnt = carried[1], *clusters
     return {
         "kmeans_assign": (tokens, centroids),
         "kmeans_step": (tokens, centroids, "l1"),
         "kmeans_fit": (tokens, centroids, "l2", 3),
         "select_representatives": (cluster_ids, K, torch.tensor([1, 2], device=device), 3),
         "select_nearest": (cluster_ids, tokens[..., 0].contiguous(), K),
-        "gather_representatives": (tokens, representatives, gate, gate, 1e-5),
+        "gather_representatives": (tokens, representatives, gate, gate, 1e-5)
+        + (None, None, "layer", carried[0]),
         "cluster_propagate": (tokens, centroids, *clusters, 0.3, "delta"),
         "cluster_propagate.tensor": (tokens, centroids, *clusters, gamma),
         "taylor_update_": (factors, tokens, 2.0, 1),
@@ -41,6 +45,10 @@ def sample(name, device, N=N):
         "propagate_residual_.tensor": (tokens, factors, centroids, *clusters, None, gamma, weights),
         "propagate_factors_": (factors, centroids, *clusters, 0.3),
         "propagate_factors_.tensor": (factors, centroids, *clusters, gamma),
+        "carry_representatives_": (*carried, factors, representatives, gate, centroids, 2.0),
+        "carry_representatives_.tensor": (*carried, factors, representatives, None, None, weights),
+        "collapsed_residual": (tokens, *modules, 2.0, *learnt, 0.3),
+        "collapsed_residual.tensor": (tokens, *modules, [weights, weights * 2], *learnt, gamma),
     }[name]
 
 
@@ -48,10 +56,19 @@ def wrapper(name):
     return getattr(ops, name.partition(".")[0])
 
 
+def on_tensors(function, args):
+    """The arguments with every tensor of them, in lists too, changed by a function."""
+    return tree_map(lambda leaf: function(leaf) if torch.is_tensor(leaf) else leaf, args)
+
+
+def tensors_in(args):
+    return [leaf for leaf in tree_leaves(args) if torch.is_tensor(leaf)]
+
+
 def tensors_after(function, args):
     """What a function returns and what it leaves in its arguments."""
-    args = tree_map(lambda leaf: leaf.clone() if isinstance(leaf, torch.Tensor) else leaf, args)
-    return [leaf for leaf in tree_leaves((function(*args), args)) if torch.is_tensor(leaf)]
+    args = on_tensors(torch.clone, args)
+    return tensors_in((function(*args), args))
 
 
 def assert_equal(ours, theirs):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from clusca_ext import ops, reference
 from clusca_ext.ops._dispatch import OPS
@@ -53,9 +53,11 @@ def test_inductor_compiles_a_step_once_for_all_sizes(device):
             torch.testing.assert_close(compiled(x, factors, gate, seed), expected)
 
 
-def floating(args):
+def floating(leaves):
     """Places of the tensors that could require grad."""
-    return [i for i, arg in enumerate(args) if torch.is_tensor(arg) and arg.is_floating_point()]
+    return [
+        i for i, leaf in enumerate(leaves) if torch.is_tensor(leaf) and leaf.is_floating_point()
+    ]
 
 
 # select_representatives takes whole numbers only.
@@ -64,9 +66,11 @@ def test_refuses_inputs_that_require_grad(name, device):
     args = sample(name, device)
     word, _, overload = name.partition(".")
     raw = getattr(getattr(torch.ops.clusca, word), overload or "default")
-    assert floating(args)
-    for place in floating(args):
-        wanting = [*args[:place], args[place].detach().clone().requires_grad_(), *args[place + 1 :]]
+    leaves, structure = tree_flatten(args)
+    assert floating(leaves)
+    for place in floating(leaves):
+        own = leaves[place].detach().clone().requires_grad_()
+        wanting = tree_unflatten([*leaves[:place], own, *leaves[place + 1 :]], structure)
         for function, error in [(wrapper(name), ValueError), (raw, RuntimeError)]:
             with pytest.raises(error) as caught:
                 function(*wanting)
@@ -81,13 +85,21 @@ def test_refuses_inputs_that_require_grad(name, device):
 
 
 @pytest.mark.parametrize(
-    "name", ["gather_representatives", "cluster_propagate", "propagate_residual_.tensor"]
+    "name",
+    [
+        "gather_representatives",
+        "cluster_propagate",
+        "propagate_residual_.tensor",
+        "carry_representatives_",
+        "collapsed_residual.tensor",
+    ],
 )
 def test_the_reference_has_gradients(name, device):
     args = sample(name, device)
-    for place in floating(args):
-        args[place].requires_grad_()
+    leaves = tree_leaves(args)
+    for place in floating(leaves):
+        leaves[place].requires_grad_()
     outputs = getattr(reference, name.partition(".")[0])(*args)
     sum(output.square().sum() for output in tree_leaves(outputs)).backward()
-    for place in floating(args):
-        assert args[place].grad.any()
+    for place in floating(leaves):
+        assert leaves[place].grad.any()

@@ -6,14 +6,22 @@ import pytest
 import torch
 
 from clusca_ext import ops
-from op_samples import assert_equal, by_op, sample, tensors_after, wrapper
+from op_samples import (
+    assert_equal,
+    by_op,
+    on_tensors,
+    sample,
+    tensors_after,
+    tensors_in,
+    wrapper,
+)
 
 
 @by_op
 @pytest.mark.sanitize
 def test_the_cpu_agrees(name, cuda):
     args = sample(name, "cpu")
-    on_gpu = [arg.to(cuda) if torch.is_tensor(arg) else arg for arg in args]
+    on_gpu = on_tensors(lambda tensor: tensor.to(cuda), args)
     for ours, theirs in zip(
         tensors_after(wrapper(name), on_gpu), tensors_after(wrapper(name), args), strict=True
     ):
@@ -25,18 +33,16 @@ def test_a_graph_replays_what_was_captured(name, cuda):
     """No host sync, no allocation outside the pool: capture would refuse both."""
     args = sample(name, cuda)
     expected = tensors_after(wrapper(name), args)
-    static = [arg.clone() if torch.is_tensor(arg) else arg for arg in args]
+    static = on_tensors(torch.clone, args)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         out = wrapper(name)(*static)
     for _ in range(3):
-        for place, arg in zip(static, args, strict=True):
-            if torch.is_tensor(arg):
-                place.copy_(arg)
+        for place, tensor in zip(tensors_in(static), tensors_in(args), strict=True):
+            place.copy_(tensor)
         graph.replay()
         torch.cuda.synchronize()
-        outputs = [] if out is None else [out] if torch.is_tensor(out) else list(out)
-        assert_equal([*outputs, *[arg for arg in static if torch.is_tensor(arg)]], expected)
+        assert_equal(tensors_in((out, static)), expected)
 
 
 @by_op
@@ -56,7 +62,7 @@ def test_the_callers_stream_is_used(name, cuda):
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         torch.cuda._sleep(20_000_000)
-        late = [arg.clone() if torch.is_tensor(arg) else arg for arg in args]
+        late = on_tensors(torch.clone, args)
         got = tensors_after(wrapper(name), late)
     stream.synchronize()
     assert_equal(got, expected)
@@ -110,7 +116,7 @@ def test_arguments_on_different_devices_are_refused(cuda):
 @by_op
 def test_a_second_device(name):
     args = sample(name, "cuda:1")
-    on_first = [arg.to("cuda:0") if torch.is_tensor(arg) else arg for arg in args]
+    on_first = on_tensors(lambda tensor: tensor.to("cuda:0"), args)
     got = tensors_after(wrapper(name), args)
     assert all(tensor.device == torch.device("cuda:1") for tensor in got)
     expected = tensors_after(wrapper(name), on_first)

@@ -25,7 +25,7 @@ FLAGS = [
     *(f"-I{HERE / 'include'}", f"-I{CSRC}"),
 ]
 ENVIRONMENT = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
-FAMILIES = ["kmeans", "tokens", "gather", "select", "formats"]  # the longest first
+FAMILIES = ["kmeans", "tokens", "collapse", "gather", "select", "formats"]  # the longest first
 SHARED_MEMORY = 48 * 1024  # bytes a block may have without asking for more
 
 pytestmark = pytest.mark.skipif(

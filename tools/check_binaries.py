@@ -23,7 +23,8 @@ ALLOWED = re.compile(
 # Kernels whose packet path reads and writes 16 bytes at a time.
 VECTORISED = re.compile(
     r"(taylor_forecast|taylor_update|forecast_residual|propagate_residual|cluster_propagate|"
-    r"propagate_factors|gather_representatives)_kernel.*Li[48]E"
+    r"propagate_factors|gather_representatives|carry_representatives|collapsed_residual)"
+    r"_kernel.*Li[48]E"
 )
 
 

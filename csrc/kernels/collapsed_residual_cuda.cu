@@ -18,11 +18,18 @@ __global__ __launch_bounds__(kTokenThreads, kTokenBlocks) void collapsed_residua
   }
   const x_t* x = p.x.row(token.b, token.n);
   x_t* out = p.out.row(token.b, token.n);
+  const int64_t like = token.b * p.like.batch_stride + token.n * p.like.token_stride;
   for (int64_t d = threadIdx.x * kVec; d < p.D; d += blockDim.x * kVec) {
     float sum[kVec], predicted[kVec];
     load<kVec>(x + d, sum);
     for (int m = 0; m < p.count; ++m) {
-      forecast<kVec>(p.factors(m), token.b, token.n, d, predicted);
+      // Where they lie: a copy of values that are indexed would be local memory.
+      const CollapsedModule& module = p.modules[m];
+      const float* own = module.weights;
+      if (own) own += token.b * module.weights_batch_stride;
+      const auto weight_of = [&](int i) { return own ? own[i] : p.like.weights.values[i]; };
+      const f_t* packet = static_cast<const f_t*>(module.factors) + like + d;
+      weighted_sum<kVec>(packet, p.like.order_stride, p.like.count, weight_of, predicted);
       gated_sum<kVec>(sum, p.gate(m), token, d, predicted);
     }
     if (k >= 0) {

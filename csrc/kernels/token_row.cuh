@@ -39,18 +39,26 @@ struct Token {
   }
 };
 
-template <int kVec, typename f_t>
-__device__ inline void forecast(const Factors<f_t>& factors, int64_t b, int64_t n, int64_t d,
-                                float (&out)[kVec]) {
+// sum_i weight_of(i) * packet i, packets order_stride apart.
+template <int kVec, typename f_t, typename WeightOf>
+__device__ inline void weighted_sum(const f_t* packet, int64_t order_stride, int count,
+                                    const WeightOf& weight_of, float (&out)[kVec]) {
 #pragma unroll
   for (int v = 0; v < kVec; ++v) out[v] = 0.f;
-  for (int i = 0; i < factors.count; ++i) {
-    const float weight = factors.weights.at(b, i);
+  for (int i = 0; i < count; ++i) {
+    const float weight = weight_of(i);
     float factor[kVec];
-    load<kVec>(factors.row(i, b, n) + d, factor);
+    load<kVec>(packet + i * order_stride, factor);
 #pragma unroll
     for (int v = 0; v < kVec; ++v) out[v] += weight * factor[v];
   }
+}
+
+template <int kVec, typename f_t>
+__device__ inline void forecast(const Factors<f_t>& factors, int64_t b, int64_t n, int64_t d,
+                                float (&out)[kVec]) {
+  const auto weight_of = [&](int i) { return factors.weights.at(b, i); };
+  weighted_sum<kVec>(factors.row(0, b, n) + d, factors.order_stride, factors.count, weight_of, out);
 }
 
 // What clusters.h says of one token, looked up once.

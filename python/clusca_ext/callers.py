@@ -154,7 +154,8 @@ class ByConditions:
 
     def _tell(self, given: Conditions, change: float) -> str:
         """The branch of a call under new conditions."""
-        if change == 0 and self._in_first_step:
+        self._in_first_step &= change == 0
+        if self._in_first_step:
             if len(self._known) == MAX_BRANCHES:  # no branches, but runs of one step
                 self._known.clear()
             return f"call {len(self._known) + 1}"

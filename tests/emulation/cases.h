@@ -10,6 +10,7 @@
 void test_formats();
 void test_tokens();
 void test_gather();
+void test_collapse();
 void test_select();
 void test_kmeans();
 

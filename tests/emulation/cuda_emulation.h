@@ -27,6 +27,7 @@
 #define __device__
 #define __host__
 #define __launch_bounds__(...)
+#define __grid_constant__
 // Static, because one block runs at a time; in a section of its own, to be found and refilled.
 #define __shared__ static __attribute__((section("cuda_shared")))
 

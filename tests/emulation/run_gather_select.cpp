@@ -16,20 +16,22 @@ namespace SIDE {
 void gather_representatives(GatherArguments& a) {
   dispatch(a.tokens.format, [&](auto zero) {
     using T = decltype(zero);
-    const clusca::GatherRepresentativesParams<T> p{tokens<const T>(a.tokens),
-                                                   indices(a.representatives),
-                                                   rows(a.shift),
-                                                   rows(a.scale),
-                                                   rows(a.weight),
-                                                   rows(a.bias),
-                                                   a.eps,
-                                                   static_cast<clusca::Norm>(a.norm),
-                                                   static_cast<T*>(a.rows.data()),
-                                                   static_cast<T*>(a.modulated.data()),
-                                                   a.B,
-                                                   a.N,
-                                                   a.K,
-                                                   a.D};
+    const clusca::GatherRepresentativesParams<T> p{
+        tokens<const T>(a.tokens),
+        indices(a.representatives),
+        rows(a.shift),
+        rows(a.scale),
+        rows(a.weight),
+        rows(a.bias),
+        a.offset ? tokens<const float>(*a.offset) : clusca::Tokens<const float>{},
+        a.eps,
+        static_cast<clusca::Norm>(a.norm),
+        static_cast<T*>(a.rows.data()),
+        static_cast<T*>(a.modulated.data()),
+        a.B,
+        a.N,
+        a.K,
+        a.D};
     clusca::launch_gather_representatives(p, kQueue);
   });
 }

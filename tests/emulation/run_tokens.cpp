@@ -20,25 +20,9 @@
 namespace SIDE {
 namespace {
 
-clusca::Weights weights(std::optional<Array>& on_device, const float (&values)[8]) {
-  clusca::Weights weights{};
-  if (on_device) {
-    weights.data = static_cast<float*>(on_device->data());
-    weights.batch_stride = on_device->sizes.size() == 2 ? on_device->stride(0) : 0;
-  } else {
-    std::copy(values, values + 8, weights.values);
-  }
-  return weights;
-}
-
 template <typename T>
 clusca::Factors<T> factors(TokenArguments& a) {
-  return {static_cast<T*>(a.factors.data()),
-          a.factors.stride(0),
-          a.factors.stride(1),
-          a.factors.stride(2),
-          static_cast<int>(a.factors.size(0)),
-          weights(a.weights, a.weight_values)};
+  return SIDE::factors<T>(a.factors, weights(a.weights, a.weight_values));
 }
 
 // The first factor alone, with weight 1.

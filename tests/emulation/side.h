@@ -2,6 +2,8 @@
 // arrays as kernels see them.
 #pragma once
 
+#include <algorithm>
+
 #include "sides.h"
 
 #ifdef CLUSCA_CUDA
@@ -66,6 +68,23 @@ inline clusca::Rows rows(Array& a) {
 }
 
 inline clusca::Rows rows(std::optional<Array>& a) { return a ? rows(*a) : clusca::Rows{}; }
+
+inline clusca::Weights weights(std::optional<Array>& on_device, const float (&values)[8]) {
+  clusca::Weights weights{};
+  if (on_device) {
+    weights.data = static_cast<float*>(on_device->data());
+    weights.batch_stride = on_device->sizes.size() == 2 ? on_device->stride(0) : 0;
+  } else {
+    std::copy(values, values + 8, weights.values);
+  }
+  return weights;
+}
+
+template <typename T>
+clusca::Factors<T> factors(Array& a, const clusca::Weights& weights) {
+  return {static_cast<T*>(a.data()),   a.stride(0), a.stride(1), a.stride(2),
+          static_cast<int>(a.size(0)), weights};
+}
 
 inline clusca::Indices indices(Array& a) { return {static_cast<int32_t*>(a.data()), a.stride(0)}; }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <vector>
 
 #include "array.h"
 
@@ -30,8 +31,38 @@ struct GatherArguments {
   std::optional<Array> shift, scale;  // [B, D], [B, 1, D] or [B, N, D]
   std::optional<Array> weight, bias;  // [D]
   int norm;                           // as clusca::Norm
+  std::optional<Array> offset;        // [B, K, D]
   float eps;
   Array rows, modulated;  // [B, K, D]
+};
+
+struct CarryArguments {
+  int64_t B, N, K, D;
+  Array offset, correction;       // [B, K, D]
+  Array factors;                  // [O + 1, B, N, D]
+  Array representatives;          // [B, K]
+  std::optional<Array> gate;      // [B, D], [B, 1, D] or [B, N, D]
+  std::optional<Array> computed;  // [B, K, D]
+  std::optional<Array> weights;   // [O + 1] or [B, O + 1]; else the values below
+  float weight_values[8];
+};
+
+// What a module brings to collapsed_residual.
+struct ModuleArguments {
+  Array factors;                 // [O + 1, B, N, D]
+  std::optional<Array> gate;     // [B, D], [B, 1, D] or [B, N, D]
+  std::optional<Array> weights;  // [O + 1] or [B, O + 1]; else the values of all modules
+};
+
+struct CollapseArguments {
+  int64_t B, N, K, D;
+  Array x, out;  // [B, N, D]
+  std::vector<ModuleArguments> modules;
+  float weight_values[8];
+  std::optional<Array> correction;     // [B, K, D]; without it, nothing below is read
+  Array representatives, cluster_ids;  // [B, K], [B, N]
+  std::optional<Array> gamma;          // [1]; else the value below
+  float gamma_value;
 };
 
 struct SelectArguments {
@@ -64,6 +95,8 @@ struct KmeansArguments {
   void gather_representatives(GatherArguments& a); \
   void select_representatives(SelectArguments& a); \
   void select_nearest(SelectArguments& a);         \
+  void carry_representatives(CarryArguments& a);   \
+  void collapsed_residual(CollapseArguments& a);   \
   void kmeans_assign(KmeansArguments& a);          \
   void kmeans_step(KmeansArguments& a);            \
   void kmeans_fit(KmeansArguments& a);             \

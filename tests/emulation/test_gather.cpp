@@ -1,7 +1,7 @@
 // gather_representatives, emulated against the CPU kernel. A token's row is a constant plus values
-// that cancel in pairs, all multiples of 1/8, so that its mean, and the sums both sides take for
-// its variance, are exact in whatever order. What follows is one division, one root and six
-// operations an element.
+// that cancel in pairs, all multiples of 1/8, and so is its offset, so that its mean, and the sums
+// both sides take for its variance, are exact in whatever order. What follows is one division, one
+// root and six operations an element.
 #include "cases.h"
 #include "compare.h"
 #include "sides.h"
@@ -43,7 +43,7 @@ std::optional<Array> affine(Random& random, int64_t D, Layout layout) {
 
 GatherArguments draw(Random& random, const Shape& s, Format format, Layout layout) {
   // In half of the cases one array alone forbids packets: they are right only if all allow them.
-  const int64_t odd_one = random.below(10);
+  const int64_t odd_one = random.below(12);
   const auto of = [&](int i) { return i == odd_one ? without_packets(random) : layout; };
   GatherArguments a{s.B,
                     s.N,
@@ -56,20 +56,25 @@ GatherArguments draw(Random& random, const Shape& s, Format format, Layout layou
                     affine(random, s.D, of(3)),
                     affine(random, s.D, of(4)),
                     static_cast<int>(random.below(3)),
+                    {},
                     random.of({1e-6f, 0.5f}),
                     Array(format, {s.B, s.K, s.D}),
                     Array(format, {s.B, s.K, s.D})};
   fill_tokens(random, a.tokens);
   if (random.one_in(6)) spoil(random, a.tokens);
   fill_indices(random, a.representatives, s.N);
+  if (random.one_in(2)) {
+    a.offset = Array(Format::kFloat, {s.B, s.K, s.D}, of(5));
+    fill_tokens(random, *a.offset);
+  }
   return a;
 }
 
-// |y| <= sqrt(D) after a norm and <= 2 without, weight, bias, scale and shift <= 2: no value on the
+// |y| <= sqrt(D) after a norm and <= 4 without, weight, bias, scale and shift <= 2: no value on the
 // way exceeds `largest`, each of at most ten operations is off by 2^-24 of it, on both sides. One
 // unit in the last place of the output where that moves a value across a rounding boundary.
 Tolerance tolerance_of(const GatherArguments& a) {
-  const double largest = (2 * std::max(2.0, std::sqrt(a.D)) + 2) * 3 + 2;
+  const double largest = (2 * std::max(4.0, std::sqrt(a.D)) + 2) * 3 + 2;
   const double last_place = a.tokens.format == Format::kFloat  ? 0x1p-23
                             : a.tokens.format == Format::kHalf ? 0x1p-10
                                                                : 0x1p-7;

@@ -83,10 +83,10 @@ def collapsed_residual(
             some but not all of the last four are given.
     """
     ops = torch.ops.clusca.collapsed_residual
-    by_tensor = not isinstance(distance, (int, float))
-    if gamma is not None:
-        both_or_neither(gamma=gamma, distance=distance[0] if by_tensor and distance else distance)
-    op = ops.tensor if by_tensor else ops.default
+    first = distance if isinstance(distance, (float, int)) else next(iter(distance), None)
+    if gamma is not None and first is not None:  # of no modules the operator says so
+        both_or_neither(gamma=gamma, distance=first)
+    op = ops.default if isinstance(distance, (float, int)) else ops.tensor
     clusters = correction, representatives, cluster_ids, gamma
     result: Tensor = call(op, x, list(factors), list(gates), distance, *clusters)
     return result
