@@ -163,7 +163,7 @@ class ByConditions:
             self._in_first_step = change > 0
             return next(iter(self._known))
         alike = self._alike(given)
-        if change != 0 and len(alike) == 1:
+        if len(alike) == 1:
             return alike[0]
         if change > 0 and not alike:  # a new run
             self.restart()
