@@ -119,3 +119,15 @@ def test_more_modules_than_one_launch_takes(by_tensor, dtype, device):
         # A sum of some hundred values is off by a few 2^-24 of the largest partial sum, some 100.
         expected = reference.collapsed_residual(*args)
         torch.testing.assert_close(ops.collapsed_residual(*args), expected, atol=5e-5, rtol=1e-5)
+
+
+@by_dtype
+def test_strides_of_dimensions_of_one_do_not_matter(dtype, device):
+    """Of one order and one batch row: views of other memory are as good."""
+    x = torch.randn(1, N, D, dtype=dtype, device=device)
+    factors, gates = make_modules(3, 1, N, D, dtype, device, 1, "[B,D]", dtype)
+    expected = ops.collapsed_residual(x, factors, gates, DISTANCE)
+    larger = factors[1].new_empty(2, 3, N, D)[:1, :1]
+    assert larger.stride() != factors[0].stride()
+    factors[1] = larger.copy_(factors[1])
+    assert torch.equal(ops.collapsed_residual(x, factors, gates, DISTANCE), expected)

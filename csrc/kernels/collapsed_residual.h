@@ -9,7 +9,8 @@
 // By the delta rule a module corrects the tokens of a cluster by the same row, so that the rows of
 // all modules are summed first (carry_representatives_): M modules cost one read of their factors,
 // one of x and one write, where module by module x would be read and written M times. Memory bound;
-// float32 inside, rounded once. Deterministic: one writer per element.
+// float32 inside, rounded once a launch (of up to kMaxModules). Deterministic: one writer per
+// element.
 #pragma once
 
 #include "kernels/clusters.h"

@@ -39,9 +39,11 @@ void check_modules(const Check& check, const Arguments& a) {
                   " orders, got shape ", shape_of(factors));
     check.feature(factors, name.c_str(), {first.size(0), B, N, D});
     const auto strides = factors.strides(), expected = first.strides();
-    check.require(factors.scalar_type() == first.scalar_type() &&
-                      std::equal(strides.begin(), strides.end(), expected.begin()),
-                  name, " must be of the dtype and strides of factors[0], ",
+    bool alike = factors.scalar_type() == first.scalar_type();
+    for (int64_t i = 0; i < factors.dim(); ++i) {
+      alike = alike && (factors.size(i) <= 1 || strides[i] == expected[i]);
+    }
+    check.require(alike, name, " must be of the dtype and strides of factors[0], ",
                   dtype_name(first.scalar_type()), " ", Shape{expected.data(), expected.size()},
                   ", got ", dtype_name(factors.scalar_type()), " ",
                   Shape{strides.data(), strides.size()});
