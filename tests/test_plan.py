@@ -116,3 +116,63 @@ def test_a_new_run_is_planned_anew():
         first = sample(model, STEPS, samples=2)
         sample(model, STEPS, samples=3)
         torch.testing.assert_close(sample(model, STEPS, samples=2), first, rtol=0, atol=0)
+
+
+@pytest.fixture
+def device_like(monkeypatch):
+    """Values are not read, as of tensors on a device."""
+    monkeypatch.setattr(plan, "is_free", lambda tensor: False)
+
+
+def planned_steps(model, given, labels):
+    """How many steps were planned, and what came out."""
+    used, blocks = [], model.transformer_blocks
+
+    def watch(*_):
+        used.append(Cache.of(model).blocks[0].planned is not None)
+
+    handle = blocks[0].register_forward_pre_hook(watch)
+    out = steps_of(model, given, labels, TIMES)
+    handle.remove()
+    return used, out
+
+
+def test_on_a_device_a_step_that_was_seen_is_trusted(device_like):
+    model, given, labels = make_dit(), [torch.tensor([t, t]) for t in TIMES], [ONE] * 5
+    used, got = planned_steps(model, given, labels)
+    assert used == [False, True, True, True, True]
+    for a, b in zip(got, steps_of(model, given, labels), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_on_a_device_other_timesteps_are_not_planned(device_like):
+    """As where a pipeline begins in the middle of its scheduler's timesteps."""
+    model, given = make_dit(), [torch.tensor([t - 50, t - 50]) for t in TIMES]
+    used, got = planned_steps(model, given, [ONE] * 5)
+    assert not any(used)
+    for a, b in zip(got, steps_of(model, given, [ONE] * 5), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_on_a_device_a_timestep_that_was_wrong_after_all_is_an_error(device_like):
+    model = make_dit()
+    given = [torch.tensor([t, t - 20 * (t == 700)]) for t in TIMES]
+    with pytest.raises(ValueError, match="timestep must be the one announced for its step"):
+        steps_of(model, given, [ONE] * 5, TIMES)
+    assert steps_of(model, given[:2], [ONE] * 2, TIMES)  # the cache goes on
+
+
+def test_on_a_device_conditions_written_to_are_seen(device_like):
+    model, labels = make_dit(), ONE.clone()
+    given = [torch.tensor([t, t]) for t in TIMES]
+
+    def changing():
+        for step in range(5):
+            if step == 3:
+                labels.zero_()
+            yield labels
+
+    got = steps_of(model, given, changing(), TIMES)
+    expected = steps_of(model, given, [ONE, ONE, ONE, ZERO, ZERO])
+    for a, b in zip(got, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)

@@ -161,7 +161,9 @@ class Cache:
         for block in self.blocks:
             block.substituted = kind != "full"
         self._keeps_source = kind == "full"
-        if kind != "full":
+        if kind == "full":
+            branch.plan.look(step, args, kwargs)
+        else:
             branch.plan.use(step, args, kwargs)
             self._installed.begin_step(step, self.clusters, self.description.by_token(args, kwargs))
         branch.kinds.append(kind)

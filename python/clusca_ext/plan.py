@@ -2,7 +2,9 @@
 
 A cached step has little to compute, so that embedding its timestep block by block would be a good
 part of it. A plan is only used where it is known to be what the block would compute itself: the
-step's timestep and conditions are those it was made from.
+step's timestep and conditions are those it was made from. On a device values are not waited for:
+there a run's timesteps are trusted once one of its steps was seen to be given its own, and a step
+that was not, after all, is an error as soon as that is known.
 """
 
 from collections.abc import Sequence
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription, Modulation
+from clusca_ext.device_check import DeviceCheck
 from clusca_ext.executor import BlockExecutor
 
 MAX_BYTES = 128 * 2**20  # of a plan; longer runs are planned piece by piece
@@ -36,7 +39,16 @@ class ModulationPlan:
         self._step_bytes = 0
         self._steps = range(0)  # the S steps of the run that are planned
         self._conditions: tuple[Tensor, ...] = ()
+        self._versions: tuple[int, ...] = ()
+        self._check: DeviceCheck | None = None
+        self._trusted = False  # a step has been given what the check has not seen yet
         self._give(None)
+
+    def look(self, step: int, args: Args, kwargs: Kwargs) -> None:
+        """A full step: whether it is given its timestep says whether others are."""
+        given = self._timestep(step, args, kwargs)
+        if given is not None and not is_free(given):
+            self._agrees(given, step)
 
     def use(self, step: int, args: Args, kwargs: Kwargs) -> None:
         """Give every block its modulation of a step, or None where it must compute it itself."""
@@ -46,7 +58,7 @@ class ModulationPlan:
             return
         assert self._description.conditions is not None
         conditions = self._description.conditions(args, kwargs)
-        same = _are_same(conditions, self._conditions)
+        same = _are_same(conditions, self._conditions, self._versions)
         if step not in self._steps or not same:
             dtype = self._description.latents(args, kwargs).dtype
             self._make(step, self._piece() if same else 1, at, conditions, dtype)
@@ -57,19 +69,40 @@ class ModulationPlan:
 
     def _given_timestep(self, step: int, args: Args, kwargs: Kwargs) -> Tensor | None:
         """The timestep the model was given, where it is the run's, seen without a host sync."""
+        given = self._timestep(step, args, kwargs)
+        if given is None or self._is_offloaded(args, kwargs):
+            return None
+        return given if self._agrees(given, step) else None
+
+    def _timestep(self, step: int, args: Args, kwargs: Kwargs) -> Tensor | None:
         if self._timesteps is None or step >= len(self._timesteps):
             return None
         assert self._description.timestep is not None
         given = self._description.timestep(args, kwargs)
-        if not isinstance(given, Tensor) or self._is_offloaded(args, kwargs):
-            return None
+        return given if isinstance(given, Tensor) else None
+
+    def _agrees(self, given: Tensor, step: int) -> bool:
+        """Whether a step was given its timestep, as far as that is known."""
+        assert self._timesteps is not None
         expected = self._description.given_timestep(self._timesteps[step], given.dtype)
-        if given.is_cuda:
-            one = given.numel() == 1 or not any(given.stride())
-            same = one and given.data_ptr() == expected.data_ptr()
-        else:
-            same = bool((given == expected.to(given)).all())
-        return given if same else None
+        if is_free(given):
+            return bool((given == expected.to(given)).all())
+        one = given.numel() == 1 or not any(given.stride())
+        if one and given.data_ptr() == expected.data_ptr():
+            return True
+        if expected.device != given.device:
+            return False  # moving it would wait
+        if self._check is None:
+            self._check = DeviceCheck(given.device)
+        held = self._check.held
+        if held is False and self._trusted:
+            raise ValueError(
+                "timestep must be the one announced for its step, by the scheduler or as "
+                "timesteps=, got another in this run: what came out since is wrong"
+            )
+        self._trusted = held is True
+        self._check.look((given == expected).all())
+        return self._trusted
 
     def _is_offloaded(self, args: Args, kwargs: Kwargs) -> bool:
         """Whether weights come to the device with their block's forward only."""
@@ -93,7 +126,8 @@ class ModulationPlan:
         self._steps = range(step, min(step + count, len(self._timesteps)))
         timesteps = self._timesteps[self._steps.start : self._steps.stop]
         timesteps = self._description.given_timestep(timesteps, at.dtype).to(at.device)
-        self._conditions = tuple(t.clone() if t.device.type == "cpu" else t for t in conditions)
+        self._conditions = tuple(t.clone() if is_free(t) else t for t in conditions)
+        self._versions = tuple(map(_version, conditions))
         embedded = self._description.embed(timesteps, conditions, dtype)
         blocks = []
         for block in self._blocks:
@@ -111,17 +145,27 @@ class ModulationPlan:
             block.planned = None if row is None else self._planned[row][index]
 
 
+def is_free(tensor: Tensor) -> bool:
+    """Whether its values can be read without waiting for a device."""
+    return not tensor.is_cuda
+
+
 def _by_step(modulation: Modulation, count: int) -> list[Modulation]:
     """Of tensors [S, B, D], one modulation for each of S = ``count`` steps."""
     columns = [[None] * count if t is None else t.unbind(0) for t in modulation]
     return [Modulation(*row) for row in zip(*columns, strict=True)]
 
 
-def _are_same(given: Sequence[Tensor], before: Sequence[Tensor]) -> bool:
-    """By value where that can be seen; on a device, the same tensors."""
+def _are_same(given: Sequence[Tensor], before: Sequence[Tensor], versions: Sequence[int]) -> bool:
+    """By value where that can be seen; on a device, the same tensors, and not written to since."""
     if len(given) != len(before):
         return False
     return all(
-        now is then if now.device.type != "cpu" else torch.equal(now, then)
-        for now, then in zip(given, before, strict=True)
+        torch.equal(now, then) if is_free(now) else now is then and _version(now) == version
+        for now, then, version in zip(given, before, versions, strict=True)
     )
+
+
+def _version(tensor: Tensor) -> int:
+    """How often it was written to; inference tensors do not count."""
+    return 0 if tensor.is_inference() else tensor._version
