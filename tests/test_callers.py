@@ -82,6 +82,18 @@ def test_another_prompt_begins_a_run(sampler, kept):
     assert all(torch.equal(out[0], e) for out, e in zip(got, expected, strict=True))
 
 
+def test_another_negative_prompt(sampler):
+    """The same prompt begins a run, which nobody could see; who has not called yet comes next."""
+    enable_cache(sampler.model, BARE)
+    sampler.run(COND, UNCOND)
+    got = sampler.run(COND, [4, 5])
+    assert (summary(sampler.model).branches, summary(sampler.model).steps) == (2, 4)
+    with cache(make_dit(), BARE) as fresh:
+        expected = Sampler(fresh, fresh=True).run(COND, [4, 5])
+    for one, two in zip(got, expected, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+
+
 def test_known_timesteps_may_ascend(sampler):
     times = (100, 300, 500, 700)
     enable_cache(sampler.model, BARE, timesteps=times)

@@ -128,6 +128,7 @@ class ByConditions:
         self._known: dict[str, Conditions] = {}
         self._timestep: Tensor | float | None = None
         self._in_first_step = True  # each known branch has been called once
+        self._turn: set[str] = set()  # of the branches, those that have called in this one
 
     def name(self, args: Args, kwargs: Kwargs) -> str:
         find, latents = self._description.timestep, self._description.latents(args, kwargs)
@@ -139,12 +140,13 @@ class ByConditions:
             for name, tensors in tensors_of(args, kwargs)
             if not any(tensor is latents or tensor is timestep for tensor in tensors)
         }
-        found = self._same(given, _is) or self._same(given, torch.equal)
+        found = self._same(given, _is) or self._same(given, _equal)
         if found is not None:
             self._in_first_step = False
         else:
             found = self._tell(given, self._change(timestep))
         self._known[found] = given
+        self._turn = {found} if found in self._turn else self._turn | {found}
         # Its owner may write the next one into it.
         self._timestep = timestep.clone() if isinstance(timestep, Tensor) else timestep
         return found
@@ -165,6 +167,9 @@ class ByConditions:
         alike = self._alike(given)
         if len(alike) == 1:
             return alike[0]
+        waiting = [name for name in self._known if name not in self._turn]
+        if change == 0 and len(waiting) == 1:  # the others have called
+            return waiting[0]
         if change > 0 and not alike:  # a new run
             self.restart()
             return "call 1"
@@ -184,14 +189,12 @@ class ByConditions:
         telling = [
             name
             for name in branches[0]
-            if not all(
-                _agree(one, two, torch.equal, name) for one, two in combinations(branches, 2)
-            )
+            if not all(_agree(one, two, _equal, name) for one, two in combinations(branches, 2))
         ]
         return [
             branch
             for branch, known in self._known.items()
-            if any(_agree(known, given, torch.equal, name) for name in telling)
+            if any(_agree(known, given, _equal, name) for name in telling)
         ]
 
     def _change(self, timestep: Tensor | float | None) -> float:
@@ -205,6 +208,11 @@ class ByConditions:
 def _highest(timestep: Tensor | float) -> float:
     # Tokens that are given have a timestep of 0 of their own.
     return float(timestep.max()) if isinstance(timestep, Tensor) else float(timestep)
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    alike = (a.shape, a.dtype, a.device) == (b.shape, b.dtype, b.device)
+    return alike and torch.equal(a, b)
 
 
 def _is(a: Tensor, b: Tensor) -> bool:
