@@ -77,7 +77,7 @@ def test_z_image_of_other_shapes_is_another_run():
 
 
 @torch.no_grad()
-def test_z_image_of_branches_called_apart_is_refused():
+def test_z_image_of_another_caption_within_a_run_is_refused():
     model = Z_IMAGE.make()
     enable_cache(model, BARE)
     model(**z_image_inputs(900)), model(**z_image_inputs(800))
@@ -86,7 +86,7 @@ def test_z_image_of_branches_called_apart_is_refused():
     model(**again)  # a second-order step
     assert counts(model) == (1, 2)
     model(**z_image_inputs(700))
-    with pytest.raises(ValueError, match="input 'cap_feats' must be the same in both calls"):
+    with pytest.raises(ValueError, match="conditions of a call must be those of a branch"):
         model(**z_image_inputs(700, caption=8))
 
 
