@@ -174,3 +174,14 @@ def test_a_pipeline_whose_scheduler_does_not_count():
     sampler = Sampler(pipe.transformer, fresh=False)
     sampler.run([1, 2], [1000, 1000], times=pipe.scheduler.timesteps.tolist())
     assert (summary(pipe).branches, summary(pipe).steps, summary(pipe).cached) == (2, 4, 2)
+
+
+@pytest.mark.parametrize("timesteps", [None, TIMES], ids=["bare", "known"])
+def test_two_branches_of_one_name(model, timesteps):
+    """A second-order step repeats its timestep, but not under other conditions."""
+    enable_cache(model, BARE, timesteps=timesteps, branch=lambda *args, **kwargs: "cond")
+    sampler = Sampler(model, fresh=False)
+    sampler(900, COND), sampler(700, COND)
+    with pytest.raises(ValueError, match="'class_labels' must be the same in both calls at"):
+        sampler(700, UNCOND)
+    sampler.run(COND)  # the cache goes on
