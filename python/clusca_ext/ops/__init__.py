@@ -3,7 +3,8 @@
 Sizes: ``B`` batch rows, ``N`` tokens, ``K`` clusters, ``D`` channels, ``O`` forecast order. All run
 on CPU and CUDA for float32, float16 and bfloat16, compute in float32 and round once, are
 deterministic, and read no index value out of bounds. The last dimension of every tensor is dense,
-every other stride is free. Wrappers raise ``ValueError``, the operators ``RuntimeError``.
+every other stride is free. What is written in place must share no memory with other arguments: that
+is not checked. Wrappers raise ``ValueError``, the operators ``RuntimeError``.
 """
 
 from clusca_ext.ops.collapse import carry_representatives_, collapsed_residual
