@@ -71,7 +71,11 @@ class Loop:
         with profile(activities=[ProfilerActivity.CUDA]) as profiler:
             yield
             self.now()
-        kernels = [each for each in profiler.events() if each.device_type == DeviceType.CUDA]
+        kernels = [
+            each
+            for each in profiler.events()
+            if each.device_type == DeviceType.CUDA and not each.is_user_annotation
+        ]
         self.kernels = len(kernels)
         self.kernels_ms = sum(each.time_range.elapsed_us() for each in kernels) / 1e3
 
