@@ -29,6 +29,7 @@ lint: $(VENV)/ready
 
 bench: $(VENV)/ready
 	$(BIN)/python -m pytest bench
+	$(BIN)/python bench/report.py --write
 	$(BIN)/python bench/report.py
 
 wheel: $(VENV)/ready

@@ -1,106 +1,64 @@
 """Denoising loops of real models with random weights: python bench/end_to_end.py [--models tiny]
 
-The same loop without a cache, with fewer steps, with every cache of ours and with those of
-diffusers, in one run. Rows go to bench/results/<machine>-end-to-end.json: the median of the loop,
-of its full and of its cached steps, and peak memory on a GPU. Only the transformer runs.
+The same loop with every method of methods.py, in one run: without a cache, with fewer steps, with
+ours, with the paper's step in plain torch, with those of diffusers and of cache-dit where it is
+installed. Rows go to bench/results/<machine>-end-to-end.json: the median of the loop, of its full
+and of its cached steps; on a GPU also peak memory, and how many kernels one cached step has and how
+long they run. A row without numbers says why. Only the transformer runs.
 """
 
 import argparse
-import contextlib
 import pathlib
 import statistics
-import time
-from collections.abc import Iterator
+import sys
+import traceback
 
 import torch
-from diffusers import FirstBlockCacheConfig, TaylorSeerCacheConfig
 
-from clusca_ext import ClusCaConfig, EvenSchedule, NoCorrection, cache, summary
-from models import MODELS, Model, make
+from loop import Loop
+from methods import NotMeasured, Row, baseline, rows_of
+from models import MODELS
 from results import FOLDER, Recorder, machine
 from timing import DEVICE
 
-Row = tuple[str, int, object]  # what it is called, steps of the loop, its cache
-
-
-def rows_of(model: torch.nn.Module, interval: int, steps: int) -> Iterator[Row]:
-    schedule = EvenSchedule(interval=interval)
-    yield "fewer steps", len(schedule.full_steps(steps)), None
-    yield "clusca, forecast only", steps, ClusCaConfig(schedule=schedule, corrector=NoCorrection())
-    yield "clusca", steps, ClusCaConfig(schedule=schedule)
-    if hasattr(model, "cache_context"):
-        modules = [r".*\.attn", r".*\.ff", r".*\.proj_out"]
-        yield (
-            "diffusers, TaylorSeer",
-            steps,
-            TaylorSeerCacheConfig(cache_interval=interval, cache_identifiers=modules),
-        )
-        yield "diffusers, FirstBlockCache", steps, FirstBlockCacheConfig(threshold=0.1)
-
-
-@contextlib.contextmanager
-def enabled(model: torch.nn.Module, settings: object, times: list[float]) -> Iterator[None]:
-    if settings is None:
-        yield
-    elif isinstance(settings, ClusCaConfig):
-        with cache(model, settings, timesteps=times):
-            yield
-    else:
-        model.enable_cache(settings)
-        yield
-        model.disable_cache()
-
-
-class Loop:
-    """A denoising loop without a pipeline: Euler steps from noise, on one set of inputs."""
-
-    def __init__(self, described: Model, device: str, dtype: torch.dtype) -> None:
-        self.scale, self.device, self.dtype = described.scale, device, dtype
-        self.model = make(described, device, dtype)
-        generator = torch.Generator(device).manual_seed(0)
-
-        def random(*shape: int) -> torch.Tensor:
-            return torch.randn(shape, generator=generator, device=device, dtype=dtype)
-
-        self.latents, self.inputs = random(*described.latents), described.inputs(random)
-
-    def times(self, steps: int) -> list[float]:
-        return [1000.0 * (1 - step / steps) * self.scale for step in range(steps)]
-
-    @torch.inference_mode()
-    def run(self, steps: int) -> float:
-        """Seconds."""
-        named = getattr(self.model, "cache_context", lambda name: contextlib.nullcontext())
-        latents, start = self.latents, self.now()
-        for value in self.times(steps):
-            timestep = torch.full((len(latents),), value, device=self.device, dtype=self.dtype)
-            with named("cond"):
-                out = self.model(latents, timestep=timestep, return_dict=False, **self.inputs)[0]
-            latents = latents - out[:, : latents.shape[1]] / steps
-        return self.now() - start
-
-    def now(self) -> float:
-        if self.device == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter()
-
 
 def measure(loop: Loop, row: Row, repeats: int) -> dict[str, object]:
-    _, steps, settings = row
     if loop.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    measured: dict[str, object] = {}
-    with enabled(loop.model, settings, loop.times(steps)):
-        loop.run(steps)  # warm up
-        seconds = [loop.run(steps) for _ in range(repeats)]
-        if isinstance(settings, ClusCaConfig):
-            done = summary(loop.model)
-            measured |= {f"{kind}_ms": round(s * 1e3, 3) for kind, s in done.seconds.items()}
-            measured |= {"full": done.full, "cached": done.cached}
-            measured["cache_gib"] = round(done.cache_bytes / 2**30, 3)
-    if loop.device == "cuda":
-        measured["peak_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
-    return {"seconds": round(statistics.median(seconds), 4), "steps": steps, **measured}
+    measured: dict[str, object] = {"steps": row.steps}
+    with row.method(loop, row.steps) as said:
+        loop.run(row.steps, row.full)  # warm up
+        seconds = [loop.run(row.steps, row.full) for _ in range(repeats)]
+        measured["seconds"] = round(statistics.median(seconds), 4)
+        cached = sorted(set(range(row.steps)) - row.full)
+        if row.full:
+            measured |= {"full": len(row.full), "cached": len(cached)}
+            for kind, each in loop.times.seconds().items():
+                measured[f"{kind}_ms"] = round(statistics.median(each) * 1e3, 3)
+        if loop.device == "cuda":
+            measured["peak_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
+            if row.full and cached:
+                measured |= kernels(loop, row, cached[len(cached) // 2])
+    return measured | said
+
+
+def kernels(loop: Loop, row: Row, step: int) -> dict[str, object]:
+    try:
+        loop.run(row.steps, row.full, profiled=step)
+    except (RuntimeError, AssertionError) as error:  # it may not be able to: times stand
+        return {"note": f"kernels not measured: {error}"}
+    return {"cached_kernels": loop.kernels, "cached_kernels_ms": round(loop.kernels_ms, 3)}
+
+
+def outcome(loop: Loop, row: Row, repeats: int) -> dict[str, object]:
+    """What was measured or, that the rows after it may be, why it was not."""
+    try:
+        return measure(loop, row, repeats)
+    except (NotMeasured, torch.OutOfMemoryError) as reason:
+        return {"note": f"not measured: {reason}"}
+    except Exception as error:
+        traceback.print_exc()
+        return {"note": f"not measured: {type(error).__name__}: {error}", "failed": True}
 
 
 def main() -> None:
@@ -113,28 +71,32 @@ def main() -> None:
     options = parser.parse_args()
     dtype = torch.bfloat16 if DEVICE == "cuda" else torch.float32
     recorder = Recorder(options.results or FOLDER / f"{machine()}-end-to-end.json")
+    failed = False
     for name in options.models:
         described = MODELS[name]
         loop = Loop(described, DEVICE, dtype)
-        size = f"B{described.latents[0]} N{described.tokens}, {options.steps} steps"
-        every: list[tuple[str, Row]] = [("", ("no cache", options.steps, None))]
+        every = [("", baseline(options.steps))]
         for interval in options.intervals:
-            rows = rows_of(loop.model, interval, options.steps)
+            rows = rows_of(described.paper, interval, options.steps, compiles=DEVICE == "cuda")
             every += [(f", interval {interval}", row) for row in rows]
+        every.sort(key=lambda each: each[1].is_last)
         base = 0.0
         for where, row in every:
-            measured = measure(loop, row, options.repeats)
-            seconds = float(str(measured["seconds"]))
+            measured = outcome(loop, row, options.repeats)
+            seconds = float(str(measured.get("seconds", 0.0)))
             base = base or seconds
-            measured["speedup"] = round(base / seconds, 3)
+            if seconds:
+                measured["speedup"] = round(base / seconds, 3)
+            failed |= "failed" in measured
             recorder.record(
                 bench="end_to_end",
-                shape=f"{name} {size}{where}",
+                shape=f"{name} {described.size}, {options.steps} steps{where}",
                 dtype=str(dtype).removeprefix("torch."),
-                impl=row[0],
+                impl=row.name,
                 **measured,
             )
-            print(f"{name}{where}, {row[0]}: {measured}", flush=True)
+            print(f"{name}{where}, {row.name}: {measured}", flush=True)
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":

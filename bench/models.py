@@ -23,6 +23,7 @@ class Model:
         inputs: Its other inputs, given a factory of random tensors of a shape.
         scale: What a timestep of 0 to 1000 is multiplied by.
         config: Where it differs from the class's defaults, which are those of the checkpoint.
+        paper: What ``ClusCaConfig.paper`` calls its family.
     """
 
     cls: str
@@ -31,6 +32,11 @@ class Model:
     inputs: Callable[[Callable[..., Tensor]], dict[str, Any]]
     scale: float = 1.0
     config: dict[str, Any] = field(default_factory=dict)
+    paper: str = ""
+
+    @property
+    def size(self) -> str:
+        return f"B{self.latents[0]} N{self.tokens}"
 
 
 def flux(side: int, text: int, joint: int = 4096, pooled: int = 768, **config: Any) -> Model:
@@ -49,52 +55,74 @@ def flux(side: int, text: int, joint: int = 4096, pooled: int = 768, **config: A
     channels = config.get("in_channels", 64)
     config = {"guidance_embeds": True, **config}
     shape = (1, side * side, channels)
-    return Model("FluxTransformer2DModel", shape, side * side, inputs, 1e-3, config)
+    return Model("FluxTransformer2DModel", shape, side * side, inputs, 1e-3, config, "flux")
 
 
-def hunyuan_video(frames: int, height: int, width: int, text: int = 256) -> Model:
+def hunyuan_video(
+    frames: int,
+    height: int,
+    width: int,
+    text: int = 256,
+    joint: int = 4096,
+    pooled: int = 768,
+    **config: Any,
+) -> Model:
     """Of a video's frames, height and width in pixels."""
     size = ((frames - 1) // 4 + 1, height // 8, width // 8)
 
     def inputs(random: Callable[..., Tensor]) -> dict[str, Any]:
-        like = random(1, text, 4096)
+        like = random(1, text, joint)
         return {
             "encoder_hidden_states": like,
             "encoder_attention_mask": torch.ones(1, text, device=like.device),
-            "pooled_projections": random(1, 768),
+            "pooled_projections": random(1, pooled),
             "guidance": torch.full((1,), 6000.0, device=like.device, dtype=like.dtype),
         }
 
     tokens = size[0] * (size[1] // 2) * (size[2] // 2)
-    return Model("HunyuanVideoTransformer3DModel", (1, 16, *size), tokens, inputs)
+    shape = (1, config.get("in_channels", 16), *size)
+    return Model(
+        "HunyuanVideoTransformer3DModel", shape, tokens, inputs, 1.0, config, "hunyuan_video"
+    )
 
 
-def dit_xl(size: int, batch: int) -> Model:
+def dit(size: int, batch: int, **config: Any) -> Model:
     """Rows of guidance come in the same batch."""
 
     def inputs(random: Callable[..., Tensor]) -> dict[str, Any]:
         return {"class_labels": torch.arange(batch, device=random(1).device)}
 
-    config = {"num_layers": 28, "sample_size": size // 8, "in_channels": 4, "out_channels": 8}
+    config = {"sample_size": size // 8, "in_channels": 4, "out_channels": 8, **config}
     latents = (batch, 4, size // 8, size // 8)
-    return Model("DiTTransformer2DModel", latents, (size // 16) ** 2, inputs, config=config)
+    return Model("DiTTransformer2DModel", latents, (size // 16) ** 2, inputs, 1.0, config, "dit")
 
 
-TINY = {
+TINY = {"attention_head_dim": 16, "num_attention_heads": 2}
+TINY_FLUX = TINY | {
     "in_channels": 4,
     "num_layers": 2,
     "num_single_layers": 2,
-    "attention_head_dim": 16,
-    "num_attention_heads": 2,
     "joint_attention_dim": 32,
     "pooled_projection_dim": 32,
     "axes_dims_rope": (4, 4, 8),
 }
+TINY_HUNYUAN = TINY | {
+    "in_channels": 4,
+    "out_channels": 4,
+    "num_layers": 2,
+    "num_single_layers": 2,
+    "num_refiner_layers": 1,
+    "text_embed_dim": 16,
+    "pooled_projection_dim": 8,
+    "rope_axes_dim": (4, 6, 6),
+}
 MODELS = {
     "flux-1024": flux(64, 512),
-    "dit-xl-512": dit_xl(512, 2),
+    "dit-xl-512": dit(512, 2, num_layers=28),
     "hunyuan-480p65": hunyuan_video(65, 480, 848),
-    "tiny": flux(8, 12, 32, 32, **TINY),
+    "tiny": flux(8, 12, 32, 32, **TINY_FLUX),
+    "tiny-dit": dit(128, 2, num_layers=3, **TINY),
+    "tiny-hunyuan": hunyuan_video(9, 64, 64, 12, 16, 8, **TINY_HUNYUAN),
 }
 
 

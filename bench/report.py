@@ -1,108 +1,52 @@
-"""Prints the results as markdown: python bench/report.py [RESULTS.json ...]
+"""Prints the results as markdown: python bench/report.py [--write] [RESULTS.json ...]
 
-Ratios are of medians of one run. Of CPUs nothing else is shown: they are shared, their times vary.
-"x at the roof" is the best peer's time over the roofline: that of a copy of the same bytes or of a
-matrix product with the same multiply-adds, whichever takes longer.
+With --write it makes docs/performance.md of the results of this project instead.
 """
 
+import argparse
 import pathlib
-import sys
-from collections import defaultdict
 
-FOLDER = pathlib.Path(__file__).parent / "results"
-PEERS = ("torch", "compile", "graph")
-ROOFS = ("copy", "gemm")
-MISSING = "not measured"
-CPU_GOAL = {"bfloat16": 3.0}  # best peer / ours; other dtypes:
-OTHER_GOAL = 1.5
+import report_operators
+import report_runs
+from results import FOLDER, read
 
+PAGE = pathlib.Path(__file__).parents[1] / "docs" / "performance.md"
+INTRODUCTION = """\
+# Performance
 
-def ratio(value: float | None, ours: float | None) -> str:
-    return f"{value / ours:.2f}x" if value and ours else MISSING
+`make bench`, `python bench/demo.py` and, on a machine with a GPU, `python bench/gpu.py` measure and
+leave rows in `bench/results/`. `python bench/report.py --write` makes this page of them.
 
-
-def microseconds(value: float | None) -> str:
-    return MISSING if value is None else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
-
-
-def verdict(dtype: str, ours: float | None, best: float | None, roof: float | None) -> str:
-    """Whether a CPU row reaches its goal and, if not, whether the machine would let it."""
-    if not (ours and best and roof):
-        return MISSING
-    goal = CPU_GOAL.get(dtype, OTHER_GOAL)
-    if best / ours >= goal:
-        return "met"
-    return f"missed; {best / roof:.2f}x at the roof"
+Ratios are of medians of one run; of CPUs, which are shared, nothing else is given. "Best peer" is
+the faster of plain and compiled torch, on a GPU also in a CUDA graph. "Of copy speed" compares with
+a copy of the same bytes, "of gemm speed" with a matrix product of the same multiply-adds; "x at the
+roof" is what a kernel as fast as the slower of these two would reach. The goals on a CPU are 3x in
+bfloat16, else 1.5x. [bench/README.md](../bench/README.md) says how all of it is measured.
+"""
 
 
-def cpu_cells(times: dict[str, float], dtype: str) -> list[str]:
-    """Ratios: each peer's time over ours, the best one's, the roofs' over ours, the verdict."""
-    ours, peers = times.get("clusca"), PEERS[:2]
-    best = min((times[peer] for peer in peers if peer in times), default=None)
-    roofs = [times[roof] for roof in ROOFS if roof in times]
-    return [
-        *(ratio(times.get(peer), ours) for peer in peers),
-        ratio(best, ours),
-        *(f"{times[roof] / ours:.0%}" if ours and roof in times else "" for roof in ROOFS),
-        verdict(dtype, ours, best, max(roofs, default=None)),
-    ]
+def results() -> list[dict]:
+    return [row for path in sorted(FOLDER.glob("*.json")) for row in read(path)]
 
 
-def gpu_cells(times: dict[str, float], dtype: str) -> list[str]:
-    """Times, the best peer's over ours, a copy's over ours."""
-    ours, copy = times.get("clusca"), times.get("copy")
-    best = min((times[peer] for peer in PEERS if peer in times), default=None)
-    return [
-        *(microseconds(times.get(impl)) for impl in ("clusca", *PEERS, "copy")),
-        ratio(best, ours),
-        f"{copy / ours:.0%}" if copy and ours else MISSING,
-    ]
+def document(rows: list[dict], complete: bool = False) -> str:
+    """The page. ``complete``: also what it leaves out."""
+    rows = [row for row in rows if "bench" in row]  # gpu.py's record of its steps has none
+    lines = report_operators.section(rows, complete)
+    return "\n".join([INTRODUCTION, *lines, *report_runs.demo(rows), *report_runs.loops(rows)])
 
 
-BEST = "best peer / ours"
-CPU_HEADER = [*PEERS[:2], BEST, "of copy speed", "of gemm speed", "goal"]
-GPU_HEADER = [*(f"{impl} us" for impl in ("clusca", *PEERS, "copy")), BEST, "of copy speed"]
-
-
-def table(rows: list[dict]) -> list[str]:
-    """The rows of one op on one device."""
-    on_cpu = rows[0]["device"].endswith("cores")
-    cells, header = (cpu_cells, CPU_HEADER) if on_cpu else (gpu_cells, GPU_HEADER)
-    times: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
-    for row in rows:
-        times[row["shape"], row["dtype"]][row["impl"]] = row["median_us"]
-    names = ["shape", "dtype", *header]
-    lines = [names, ["---"] * len(names)]
-    lines += [[*case, *cells(by_impl, case[1])] for case, by_impl in times.items()]
-    return [f"| {' | '.join(line)} |" for line in lines]
-
-
-def report(rows: list[dict]) -> str:
-    devices: dict[str, dict[str, list[dict]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        devices[row["device"]][row["bench"]].append(row)
-    lines = []
-    for device, benches in devices.items():
-        lines += [f"# {device}", ""]
-        for bench, measured in benches.items():
-            origins = sorted({f"commit {row['commit']}, torch {row['torch']}" for row in measured})
-            lines += [f"## {bench}", "", "; ".join(origins), "", *table(measured), ""]
-    return "\n".join(lines)
-
-
-def main(arguments: list[str]) -> None:
-    # Not at the top: results.py imports torch, which this does not need to print help.
-    from results import read
-
-    paths = [pathlib.Path(name) for name in arguments] or sorted(FOLDER.glob("*.json"))
-    rows = [
-        row
-        for path in paths
-        if not path.stem.endswith(("-run", "-demo", "-placement"))
-        for row in read(path)
-    ]
-    print(report(rows) if rows else f"nothing was measured: no rows in {FOLDER}")
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("results", nargs="*", type=pathlib.Path, help="default: bench/results/*")
+    parser.add_argument("--write", action="store_true", help="write docs/performance.md instead")
+    options = parser.parse_args()
+    if options.write:
+        PAGE.write_text(document(results()))
+        return
+    rows = [row for path in options.results for row in read(path)] or results()
+    print(document(rows, complete=True))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 ROOT = pathlib.Path(__file__).parent.parent
 PYTEST = (sys.executable, "-m", "pytest", "-q")
-KERNELS = {  # and their shares of the time
+KERNELS = {  # and their shares of the time; others come after them
+    "collapsed_residual": 20,
+    "carry_representatives": 8,
     "propagate_residual": 20,
     "kmeans_fit": 20,
     "kmeans_step": 16,
@@ -20,6 +22,7 @@ KERNELS = {  # and their shares of the time
     "select_representatives": 4,
     "select_nearest": 4,
 }
+OTHER = 4  # the share of an operator that is not named
 FIRST = "bfloat16 or int32"
 METRICS = (
     "gpu__time_duration.sum",
@@ -81,16 +84,24 @@ def profiles() -> list[Step]:
     ]
 
 
+def operators() -> list[str]:
+    found = {path.stem.removeprefix("bench_") for path in (ROOT / "bench").glob("bench_*.py")}
+    return [*KERNELS, *sorted(found - set(KERNELS))]
+
+
 def kernels(cpu: bool) -> list[Step]:
-    """bfloat16 for one op after the other, then the other dtypes of all."""
+    """bfloat16 for one op after the other."""
     quick = ("--quick",) if cpu else ()
-    files = {op: f"bench/bench_{op}.py" for op in KERNELS}
-    first = [
-        Step(f"bench_{op}", KERNELS[op], (*PYTEST, file, "-k", FIRST, *quick), file)
+    files = {op: f"bench/bench_{op}.py" for op in operators()}
+    return [
+        Step(f"bench_{op}", KERNELS.get(op, OTHER), (*PYTEST, file, "-k", FIRST, *quick), file)
         for op, file in files.items()
     ]
-    rest = (*PYTEST, *files.values(), "-k", f"not ({FIRST})", *quick)
-    return [*first, Step("bench_other_dtypes", 60, rest)]
+
+
+def other_dtypes(cpu: bool) -> Step:
+    quick = ("--quick",) if cpu else ()
+    return Step("bench_other_dtypes", 60, (*PYTEST, "bench", "-k", f"not ({FIRST})", *quick))
 
 
 def demo(cpu: bool) -> Step:
@@ -100,17 +111,39 @@ def demo(cpu: bool) -> Step:
 
 
 def loops(cpu: bool) -> list[Step]:
-    """Denoising loops of models of real size, with random weights."""
-    file, models = "bench/end_to_end.py", {"flux-1024": 30, "dit-xl-512": 15, "hunyuan-480p65": 40}
+    """Denoising loops of models of real size, with random weights: of each one interval first."""
+    file = "bench/end_to_end.py"
     if cpu:
-        command = (sys.executable, file, "--models", "tiny", "--steps", "8", "--repeats", "1")
-        return [Step("loop_tiny", 10, command, file)]
+        few = ("--models", "tiny", "tiny-dit", "--intervals", "5", "--steps", "8", "--repeats", "1")
+        return [Step("loop_tiny", 10, (sys.executable, file, *few), file)]
+
+    def loop(model: str, share: float, interval: str, repeats: str) -> Step:
+        how = ("--models", model, "--intervals", interval, "--repeats", repeats)
+        return Step(f"loop_{model}_{interval}", share, (sys.executable, file, *how), file)
+
     return [
-        Step(f"loop_{name}", share, (sys.executable, file, "--models", name), file)
-        for name, share in models.items()
+        loop("flux-1024", 90, "5", "2"),
+        loop("dit-xl-512", 30, "5", "3"),
+        loop("hunyuan-480p65", 100, "5", "1"),
+        loop("flux-1024", 60, "7", "1"),
+        loop("dit-xl-512", 20, "7", "3"),
     ]
 
 
 def steps(cpu: bool) -> list[Step]:
-    listed = [*tests(cpu), demo(cpu), *loops(cpu), *sanitizers(cpu), *profiles(), *kernels(cpu)]
+    """That it works, then the two models and the operators that matter most, then the rest.
+
+    Sanitizers come before the operators: what they find would void their numbers.
+    """
+    whole = loops(cpu)
+    listed = [
+        *tests(cpu),
+        *whole[:2],
+        demo(cpu),
+        *sanitizers(cpu),
+        *kernels(cpu),
+        *whole[2:],
+        *profiles(),
+        other_dtypes(cpu),
+    ]
     return [step for step in listed if step.exists]

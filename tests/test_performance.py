@@ -1,0 +1,79 @@
+"""docs/performance.md is what bench/report.py makes of bench/results, and hides nothing."""
+
+import re
+
+import report
+from methods import baseline, rows_of
+from models import MODELS
+from report_operators import MISSING
+from steps import operators
+
+
+def test_the_page_is_made_of_the_results():
+    made = report.document(report.results())
+    assert report.PAGE.read_text() == made, "run: python bench/report.py --write"
+    assert made.count("\n") <= 250
+
+
+def row(**measured):
+    origin = {"device": "NVIDIA H200", "commit": "abc", "torch": "2.13"}
+    return {"dtype": "bfloat16", **origin, **measured}
+
+
+def lines_with(page, *words):
+    return [line for line in page.splitlines() if all(f" {word} |" in line for word in words)]
+
+
+def test_what_has_no_result_says_so():
+    page = report.document([])
+    for operator in operators():
+        assert lines_with(page, f"`{operator}`", MISSING)
+    for name in ("flux-1024", "dit-xl-512", "hunyuan-480p65"):
+        table = page.partition(f"A GPU; {name} ")[2].partition("A GPU; ")[0]
+        expected = [row for n in (5, 7) for row in rows_of(MODELS[name].paper, n, 50, True)]
+        for each in (baseline(50), *expected):
+            assert lines_with(table, each.name, MISSING)
+
+
+def test_what_was_measured_on_a_gpu_is_shown():
+    shape, loop = "flux-1024 B1 N4096 D3072 K16 O1", "flux-1024 B1 N4096, 50 steps"
+    kernel = {"bench": "propagate_residual", "shape": f"{shape} cold"}
+    refused = "not measured: refuses it"
+    page = report.document(
+        [
+            row(**kernel, impl="clusca", median_us=10.0),
+            row(**kernel, impl="graph", median_us=25.0),
+            row(bench="end_to_end", shape=loop, impl="no cache", seconds=8.5, speedup=1.0),
+            row(
+                bench="end_to_end",
+                shape=f"{loop}, interval 5",
+                impl="clusca",
+                seconds=2.5,
+                speedup=3.4,
+                cached_ms=3.25,
+            ),
+            row(bench="end_to_end", shape=f"{loop}, interval 5", impl="fewer steps", note=refused),
+        ]
+    )
+    assert lines_with(page, f"{shape} cold", "10.0", "25.0", "2.50x")
+    assert lines_with(page, "`propagate_residual`", MISSING, "above")
+    assert lines_with(page, "clusca", "12 + 38", "2.5", "3.4", "3.25")
+    assert lines_with(page, "fewer steps", refused)
+    assert "commit abc" in page
+
+
+def test_of_cpus_only_ratios_are_shown():
+    """No table of a CPU has a column of times."""
+    for text in (report.PAGE.read_text(), report.document(report.results(), complete=True)):
+        for table in re.split(r"\n(?=\S.* cores; )", text)[1:]:
+            header = next(line for line in table.splitlines() if line.startswith("| "))
+            assert not re.search(r"\b(us|ms|s|seconds)\b", header)
+
+
+def test_every_table_names_its_command():
+    blocks = report.PAGE.read_text().split("\n\n")
+    tables = [i for i, block in enumerate(blocks) if block.startswith("| ")]
+    assert tables
+    for i in tables:
+        assert re.search(r"`python .*`", blocks[i - 1]), blocks[i - 1]
+        assert re.search(rf"commit |{MISSING}|Every shape", blocks[i - 1])
