@@ -91,6 +91,7 @@ FLUX2 = Family(
         *named("single_transformer_blocks", 2, "attn"),
     ),
     mlps=named("transformer_blocks", 2, "ff"),
+    planned=False,
 )
 
 
@@ -150,6 +151,7 @@ PIXART = Family(
     tokens=64,
     modules=named("transformer_blocks", 2, "attn1", "attn2", "ff"),
     mlps=named("transformer_blocks", 2, "ff"),
+    planned=False,
 )
 
 
@@ -196,7 +198,7 @@ Z_IMAGE = Family(
     ),
     inputs=lambda noise, t: {
         "x": list(noise),
-        "t": 1 - times(noise, t) / 1000,
+        "t": (1000 - times(noise, t)) / 1000,
         "cap_feats": list(fixed(len(noise), 32, 16)),
     },
     noise=(2, 4, 1, 16, 16),

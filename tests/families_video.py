@@ -43,6 +43,7 @@ def wan(per_token: bool) -> Family:
         tokens=48,
         modules=named("blocks", 2, "attn1", "attn2", "ffn"),
         mlps=named("blocks", 2, "ffn"),
+        planned=False,
     )
 
 
@@ -81,6 +82,7 @@ def hunyuan_video(condition: str | None) -> Family:
             *named("single_transformer_blocks", 2, "proj_out"),
         ),
         mlps=named("transformer_blocks", 2, "ff"),
+        planned=condition is None,
     )
 
 
@@ -138,6 +140,7 @@ LTX = Family(
     tokens=48,
     modules=named("transformer_blocks", 2, "attn1", "attn2", "ff"),
     mlps=named("transformer_blocks", 2, "ff"),
+    planned=False,
 )
 
 MOCHI = Family(

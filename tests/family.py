@@ -22,6 +22,7 @@ class Family:
         mlps: Those of them that representatives go through.
         gated: The modules are norms, called with a gate that multiplies what is cached.
         low_times: The model takes times in the precision of its weights only.
+        planned: Modulation of steps whose timesteps are known is computed beforehand.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Family:
     mlps: tuple[str, ...]
     gated: bool = False
     low_times: bool = False
+    planned: bool = True
 
     def __str__(self) -> str:
         return self.name

@@ -15,6 +15,7 @@ from clusca_ext import (
     cache,
     summary,
 )
+from clusca_ext.cache import Cache
 from families_image import IMAGES
 from families_video import VIDEOS
 from family import Family
@@ -100,13 +101,23 @@ def test_interval_1_is_the_untouched_model(family):
         assert torch.equal(a, b)
 
 
+def is_planned(block):
+    return block.substituted and block.planned is not None
+
+
 @pytest.mark.parametrize("order", [0, 1])
 @pytest.mark.parametrize("known", [True, False], ids=["planned", "unplanned"])
 def test_forecasts(family, order, known):
-    model = family.make()
+    model, planned = family.make(), []
     with cache(model, config(NoCorrection(), order), timesteps=TIMES if known else None):
+        held = Cache.of(model)
+        held.blocks[0].block.register_forward_pre_hook(
+            lambda *_: planned.append(all(map(is_planned, held.blocks)))
+        )
         got = run(family, model)
         assert (summary(model).full, summary(model).cached) == (3, 5)
+        assert (held.branch.plan.bytes() > 0) == (known and family.planned)
+    assert planned == [known and family.planned and step not in FULL for step in range(8)]
     oracle = Oracle(family, model, order)
     assert_close(got, run(family, model, oracle.at))
 

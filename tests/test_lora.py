@@ -1,13 +1,15 @@
 """LoRAs: loaded, switched and unloaded while a cache is on, they act as without it."""
 
+import dataclasses
+
 import pytest
 import torch
 from peft import LoraConfig
 
-from clusca_ext import ClusCaConfig, ClusterCorrector, ExplicitSchedule, cache
+from clusca_ext import ClusCaConfig, ClusterCorrector, ExplicitSchedule, NoCorrection, cache
 from families_image import FLUX
 from families_video import wan
-from test_families import TIMES, run
+from test_families import TIMES, Oracle, run
 
 CONFIG = ClusCaConfig(
     schedule=ExplicitSchedule(steps=(0, 2, 5)), corrector=ClusterCorrector(num_clusters=8)
@@ -84,3 +86,18 @@ def test_fused(family):
         model.unfuse_lora()
         for a, b in zip(run(family, model), expected, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_scaled_in_the_call():
+    """Its modulation is scaled during the model's call only, which plans are made before."""
+    model = FLUX.make()
+    torch.manual_seed(1)
+    lora = LoraConfig(r=4, target_modules=["norm1.linear"], init_lora_weights=False)
+    model.add_adapter(lora)
+    scaled = {"joint_attention_kwargs": {"scale": 0.3}}
+    family = dataclasses.replace(FLUX, inputs=lambda noise, t: FLUX.inputs(noise, t) | scaled)
+    config = dataclasses.replace(CONFIG, corrector=NoCorrection())
+    with cache(model, config, timesteps=TIMES):
+        got = run(family, model)
+    for a, b in zip(got, run(family, model, Oracle(family, model, 1).at), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)

@@ -15,6 +15,7 @@ from torch import Tensor
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription, Modulation
 from clusca_ext.device_check import DeviceCheck
 from clusca_ext.executor import BlockExecutor
+from clusca_ext.storage import autocast_dtype
 
 MAX_BYTES = 128 * 2**20  # of a plan; longer runs are planned piece by piece
 
@@ -58,10 +59,13 @@ class ModulationPlan:
             return
         assert self._description.conditions is not None
         conditions = self._description.conditions(args, kwargs)
+        if conditions is None:
+            self._give(None)
+            return
         same = _are_same(conditions, self._conditions, self._versions)
         if step not in self._steps or not same:
-            dtype = self._description.latents(args, kwargs).dtype
-            self._make(step, self._piece() if same else 1, at, conditions, dtype)
+            count = self._piece() if same else 1
+            self._make(step, count, at, conditions, args, kwargs)
         self._give(step - self._steps.start)
 
     def bytes(self) -> int:
@@ -112,7 +116,7 @@ class ModulationPlan:
 
     def _piece(self) -> int:
         """Steps that fit into the plan's memory, by what the last ones took."""
-        return max(1, MAX_BYTES // max(1, self._step_bytes))
+        return max(1, MAX_BYTES // self._step_bytes) if self._step_bytes else 1
 
     def _make(
         self,
@@ -120,25 +124,31 @@ class ModulationPlan:
         count: int,
         at: Tensor,
         conditions: tuple[Tensor, ...],
-        dtype: torch.dtype,
+        args: Args,
+        kwargs: Kwargs,
     ) -> None:
-        assert self._timesteps is not None
+        assert self._timesteps is not None and self._description.stream_shape is not None
         self._steps = range(step, min(step + count, len(self._timesteps)))
         timesteps = self._timesteps[self._steps.start : self._steps.stop]
         timesteps = self._description.given_timestep(timesteps, at.dtype).to(at.device)
         self._conditions = tuple(t.clone() if is_free(t) else t for t in conditions)
         self._versions = tuple(map(_version, conditions))
+        latents = self._description.latents(args, kwargs)
+        dtype = autocast_dtype(latents.device) or latents.dtype
         embedded = self._description.embed(timesteps, conditions, dtype)
+        B = self._description.stream_shape(args, kwargs)[0]
         blocks = []
         for block in self._blocks:
             assert block.description.plan is not None
             planned = block.description.plan(embedded)
-            blocks.append([_by_step(each, len(self._steps)) for each in planned])
+            blocks.append([_by_step(each, len(self._steps), B) for each in planned])
         self._planned = [
             [[steps[row] for steps in block] for block in blocks] for row in range(len(self._steps))
         ]
-        step_tensors = [t for block in self._planned[0] for each in block for t in each]
-        self._step_bytes = sum(t.numel() * t.element_size() for t in step_tensors if t is not None)
+        # Of what they are views of: rows may share memory, and what a block leaves unused is held.
+        tensors = [t for block in self._planned[0] for each in block for t in each if t is not None]
+        held = {s.data_ptr(): s.nbytes() for s in (t.untyped_storage() for t in tensors)}
+        self._step_bytes = sum(held.values()) // len(self._steps)
 
     def _give(self, row: int | None) -> None:
         for index, block in enumerate(self._blocks):
@@ -150,9 +160,9 @@ def is_free(tensor: Tensor) -> bool:
     return not tensor.is_cuda
 
 
-def _by_step(modulation: Modulation, count: int) -> list[Modulation]:
-    """Of tensors [S, B, D], one modulation for each of S = ``count`` steps."""
-    columns = [[None] * count if t is None else t.unbind(0) for t in modulation]
+def _by_step(modulation: Modulation, count: int, B: int) -> list[Modulation]:
+    """Of tensors [S, 1 or B, D], one modulation for each of S = ``count`` steps."""
+    columns = [[None] * count if t is None else t.expand(-1, B, -1).unbind(0) for t in modulation]
     return [Modulation(*row) for row in zip(*columns, strict=True)]
 
 

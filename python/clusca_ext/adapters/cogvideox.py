@@ -6,7 +6,8 @@ One MLP runs on text, then video; every norm has a modulation of its own, and we
 from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from clusca_ext.adapters.description import (
     Args,
@@ -16,7 +17,15 @@ from clusca_ext.adapters.description import (
     Modulation,
     named_input,
 )
-from clusca_ext.adapters.parts import attention, blocks_of, describe_block, guided, last_tokens, mlp
+from clusca_ext.adapters.parts import (
+    adaptive_block,
+    attention,
+    blocks_of,
+    conditions,
+    guided,
+    last_tokens,
+    mlp,
+)
 
 MODEL = "CogVideoXTransformer3DModel"
 
@@ -30,6 +39,12 @@ def describe(model: Any) -> ModelDescription:
         p, p_t = config.patch_size, config.patch_size_t or 1
         return B, -(-frames // p_t) * (height // p) * (width // p), channels
 
+    def embed(timesteps: Tensor, given: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
+        embedded: Tensor = model.time_embedding(model.time_proj(timesteps).to(dtype))[:, None]
+        for ofs in given:
+            embedded = embedded + model.ofs_embedding(model.ofs_proj(ofs).to(dtype))
+        return embedded
+
     return ModelDescription(
         model=model,
         blocks=tuple(_block(block) for block in blocks_of(model.transformer_blocks)),
@@ -37,17 +52,17 @@ def describe(model: Any) -> ModelDescription:
         timestep=named_input(model, "timestep"),
         stream_shape=stream_shape,
         pairs=guided(latents),
+        conditions=conditions(model, *["ofs"] * (model.ofs_embedding is not None)),
+        embed=embed,
     )
 
 
 def _block(block: Any) -> BlockDescription:
-    temb = named_input(block, "temb")
-
-    def modulation(args: Args, kwargs: Kwargs) -> Sequence[Modulation]:
-        activated = nn.functional.silu(temb(args, kwargs))
+    def modulation(temb: Tensor) -> Sequence[Modulation]:
+        activated = nn.functional.silu(temb)
         # shift, scale, gate of the video, then of the text
         return tuple(
-            Modulation(*norm.linear(activated).chunk(6, dim=1)[:3])
+            Modulation(*norm.linear(activated).chunk(6, dim=-1)[:3])
             for norm in (block.norm1, block.norm2)
         )
 
@@ -55,4 +70,4 @@ def _block(block: Any) -> BlockDescription:
         attention(block.attn1),
         mlp(block.ff, block.norm2.norm, feature=last_tokens),
     )
-    return describe_block(block, modules, modulation, "x, text")
+    return adaptive_block(block, modules, modulation, "x, text")

@@ -71,8 +71,8 @@ class BlockDescription:
         stream: Finds the stream [B, N, D] among the block's inputs.
         returned: Finds it in what the block returns.
         returns: What the block returns, from the new stream and its inputs.
-        plan: The same for many steps at once, each tensor [S, B, D], from what the model's
-            ``embed`` returns; None: it cannot be known beforehand.
+        plan: The same for many steps at once, each tensor [S, B, D] or, where rows do not differ,
+            [S, 1, D], from what the model's ``embed`` returns; None: it cannot be known beforehand.
         keeps_stream: The model reads this block's input again later (long skips): it is copied.
         hands_on: The model gives the stream this block returns to the next block, as it is or with
             something added, and to nothing else: what the block adds to it may be added later.
@@ -111,7 +111,8 @@ class ModelDescription:
             under guidance: the names of equal, contiguous groups, one of them ``"cond"``. Only
             asked for where a pipeline makes the calls.
         conditions: Finds the inputs that modulation depends on beside the timestep; None: it
-            depends on what is only known at its step, and is not planned.
+            depends on what is only known at its step, and is not planned. Where it returns None,
+            that step is not. Plans need ``stream_shape``.
         embed: What the blocks' ``plan`` begins with, from timesteps [S] as the model is given them,
             the conditions and the dtype of the stream.
         given_timestep: What the model is given for a timestep of the scheduler, in the dtype given.
@@ -125,7 +126,7 @@ class ModelDescription:
     by_token: Callable[[Args, Kwargs], bool] = lambda args, kwargs: False
     sources: Mapping[str, int] = field(default_factory=dict)
     pairs: Callable[[Any, Args, Kwargs], tuple[str, ...]] | None = None
-    conditions: Callable[[Args, Kwargs], tuple[Tensor, ...]] | None = None
+    conditions: Callable[[Args, Kwargs], tuple[Tensor, ...] | None] | None = None
     embed: Callable[[Tensor, tuple[Tensor, ...], torch.dtype], Any] = lambda *inputs: inputs
     given_timestep: Callable[[Tensor, torch.dtype], Tensor] = torch.Tensor.to
 

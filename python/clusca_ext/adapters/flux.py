@@ -12,17 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from clusca_ext.adapters.description import (
-    Args,
     BlockDescription,
-    Kwargs,
     ModelDescription,
     Modulation,
     named_input,
 )
 from clusca_ext.adapters.parts import (
+    adaptive_block,
     attention,
     blocks_of,
-    describe_block,
+    conditions,
+    embed_rows,
     last_tokens,
     mlp,
     six,
@@ -36,11 +36,14 @@ def describe(model: Any) -> ModelDescription:
     double = [_double(block) for block in blocks_of(model.transformer_blocks)]
     single = [_single(block) for block in blocks_of(model.single_transformer_blocks)]
     latents = named_input(model, "hidden_states")
-    pooled, guidance = named_input(model, "pooled_projections"), named_input(model, "guidance")
 
-    def conditions(args: Args, kwargs: Kwargs) -> tuple[Tensor, ...]:
-        given = pooled(args, kwargs), guidance(args, kwargs)
-        return tuple(tensor for tensor in given if tensor is not None)
+    def embed(timesteps: Tensor, given: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
+        def rows(timestep: Tensor, pooled: Tensor, *guidance: Tensor) -> Tensor:
+            scaled = [each.to(dtype) * 1000 for each in (timestep, *guidance)]
+            embedded: Tensor = model.time_text_embed(*scaled, pooled)
+            return embedded
+
+        return embed_rows(rows, timesteps, given)
 
     return ModelDescription(
         model=model,
@@ -49,22 +52,10 @@ def describe(model: Any) -> ModelDescription:
         timestep=named_input(model, "timestep"),
         stream_shape=tokens(latents, model.inner_dim),
         sources={"last_double": len(double) - 1},
-        conditions=conditions,
-        embed=lambda timesteps, given, dtype: _embed(model, timesteps, given, dtype),
+        conditions=conditions(model, "pooled_projections", "guidance"),
+        embed=embed,
         given_timestep=lambda timestep, dtype: timestep.to(dtype) / 1000,
     )
-
-
-def _embed(
-    model: Any, timesteps: Tensor, conditions: tuple[Tensor, ...], dtype: torch.dtype
-) -> Tensor:
-    """As the model embeds them, for S timesteps. [S, B, D]"""
-    pooled, guidance = conditions[0], conditions[1:]
-    S, B = len(timesteps), len(pooled)
-    rows = [timesteps.repeat_interleave(B), *(each.expand(B).repeat(S) for each in guidance)]
-    scaled = [row.to(dtype) * 1000 for row in rows]
-    embedded: Tensor = model.time_text_embed(*scaled, pooled.repeat(S, 1))
-    return embedded.view(S, B, -1)
 
 
 def _double(block: Any) -> BlockDescription:
@@ -86,7 +77,7 @@ def _double(block: Any) -> BlockDescription:
     modules = [attention(block.attn, feature=of_image), mlp(block.ff, block.norm2)]
     if with_ip:  # what image prompts add, after the MLP and without a gate
         modules.append(attention(block.attn, "ip", lambda output, N: output[2]))
-    return _describe(block, tuple(modules), modulation)
+    return adaptive_block(block, tuple(modules), modulation, "text, x")
 
 
 def _single(block: Any) -> BlockDescription:
@@ -94,11 +85,5 @@ def _single(block: Any) -> BlockDescription:
         gate = block.norm.linear(nn.functional.silu(temb)).chunk(3, dim=-1)[2]
         return (Modulation(gate=gate),)
 
-    return _describe(block, (attention(block.proj_out, "out", last_tokens),), modulation)
-
-
-def _describe(block: Any, modules: Any, modulation: Any) -> BlockDescription:
-    temb = named_input(block, "temb")
-    return describe_block(
-        block, modules, lambda args, kwargs: modulation(temb(args, kwargs)), "text, x", modulation
-    )
+    modules = (attention(block.proj_out, "out", last_tokens),)
+    return adaptive_block(block, modules, modulation, "text, x")

@@ -4,7 +4,7 @@ As FLUX.1, with the video in front of the text. Where the first frame is given (
 its tokens have modulations of their own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -19,9 +19,12 @@ from clusca_ext.adapters.description import (
     named_input,
 )
 from clusca_ext.adapters.parts import (
+    adaptive_block,
     attention,
     blocks_of,
+    conditions,
     describe_block,
+    embed_rows,
     first_tokens,
     mlp,
     patches,
@@ -37,35 +40,47 @@ def describe(model: Any) -> ModelDescription:
     latents, config = named_input(model, "hidden_states"), model.config
     size = (config.patch_size_t, config.patch_size, config.patch_size)
     channels = config.num_attention_heads * config.attention_head_dim
+    replaces_first = any(_replaces_first(block.block) for block in double)
+
+    def embed(timesteps: Tensor, given: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
+        return embed_rows(lambda *rows: model.time_text_embed(*rows)[0], timesteps, given)
+
     return ModelDescription(
         model=model,
         blocks=(*double, *single),
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=patches(latents, size, channels),
-        by_token=lambda args, kwargs: any(_replaces_first(block.block) for block in double),
+        by_token=lambda args, kwargs: replaces_first,
         sources={"last_double": len(double) - 1},
+        conditions=None if replaces_first else conditions(model, "pooled_projections", "guidance"),
+        embed=embed,
     )
 
 
 def _double(block: Any) -> BlockDescription:
-    values = _values(block, block.norm1.linear)
-    return describe_block(
-        block,
-        (attention(block.attn), mlp(block.ff, block.norm2)),
-        lambda args, kwargs: six(values(args, kwargs).chunk(6, dim=-1)),
-        "x, text",
-    )
+    modules = (attention(block.attn), mlp(block.ff, block.norm2))
+    return _describe(block, modules, block.norm1, lambda values: six(values.chunk(6, dim=-1)))
 
 
 def _single(block: Any) -> BlockDescription:
-    values = _values(block, block.norm.linear)
+    def gate(values: Tensor) -> Sequence[Modulation]:
+        return (Modulation(gate=values.chunk(3, dim=-1)[2]),)
 
-    def modulation(args: Args, kwargs: Kwargs) -> Sequence[Modulation]:
-        return (Modulation(gate=values(args, kwargs).chunk(3, dim=-1)[2]),)
+    return _describe(block, (attention(block.proj_out, "out", first_tokens),), block.norm, gate)
 
+
+def _describe(
+    block: Any, modules: Any, norm: Any, split: Callable[[Tensor], Sequence[Modulation]]
+) -> BlockDescription:
+    if not _replaces_first(block):
+        silu = nn.functional.silu
+        return adaptive_block(
+            block, modules, lambda temb: split(norm.linear(silu(temb))), "x, text"
+        )
+    values = _by_token(block, norm)
     return describe_block(
-        block, (attention(block.proj_out, "out", first_tokens),), modulation, "x, text"
+        block, modules, lambda args, kwargs: split(values(args, kwargs)), "x, text"
     )
 
 
@@ -73,17 +88,15 @@ def _replaces_first(block: Any) -> bool:
     return "TokenReplace" in type(block).__name__
 
 
-def _values(block: Any, linear: nn.Module) -> Any:
-    """All modulations of a block, [B, M D]; where the first frame has its own, [B, N, M D]."""
+def _by_token(block: Any, norm: Any) -> Callable[[Args, Kwargs], Tensor]:
+    """All modulations of a block whose first frame has its own, [B, N, M D]."""
     temb, x = named_input(block, "temb"), named_input(block, "hidden_states")
     of_first = named_input(block, "token_replace_emb")
     tokens_of_first = named_input(block, "num_tokens")
 
     def values(args: Args, kwargs: Kwargs) -> Tensor:
-        others: Tensor = linear(nn.functional.silu(temb(args, kwargs)))
-        if not _replaces_first(block):
-            return others
-        first = linear(nn.functional.silu(of_first(args, kwargs)))
+        others = norm.linear(nn.functional.silu(temb(args, kwargs)))
+        first = norm.linear(nn.functional.silu(of_first(args, kwargs)))
         N, count = x(args, kwargs).shape[1], tokens_of_first(args, kwargs)
         return torch.cat(
             [

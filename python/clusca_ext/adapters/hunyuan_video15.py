@@ -7,17 +7,24 @@ it, which cached steps skip.
 from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from clusca_ext.adapters.description import (
-    Args,
     BlockDescription,
-    Kwargs,
     ModelDescription,
     Modulation,
     named_input,
 )
-from clusca_ext.adapters.parts import attention, blocks_of, describe_block, mlp, patches, six
+from clusca_ext.adapters.parts import (
+    adaptive_block,
+    attention,
+    blocks_of,
+    conditions,
+    embed_rows,
+    mlp,
+    patches,
+    six,
+)
 
 MODEL = "HunyuanVideo15Transformer3DModel"
 
@@ -32,15 +39,15 @@ def describe(model: Any) -> ModelDescription:
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=patches(latents, size, channels),
+        # MeanFlow models are given the next step's timestep too.
+        conditions=None if config.use_meanflow else conditions(model),
+        embed=lambda timesteps, given, dtype: embed_rows(model.time_embed, timesteps, given),
     )
 
 
 def _block(block: Any) -> BlockDescription:
-    temb = named_input(block, "temb")
-
-    def modulation(args: Args, kwargs: Kwargs) -> Sequence[Modulation]:
-        activated = nn.functional.silu(temb(args, kwargs))
-        return six(block.norm1.linear(activated).chunk(6, dim=1))
+    def modulation(temb: Tensor) -> Sequence[Modulation]:
+        return six(block.norm1.linear(nn.functional.silu(temb)).chunk(6, dim=-1))
 
     modules = (attention(block.attn), mlp(block.ff, block.norm2))
-    return describe_block(block, modules, modulation, "x, text")
+    return adaptive_block(block, modules, modulation, "x, text")

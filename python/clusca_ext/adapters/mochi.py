@@ -6,21 +6,21 @@ What attention and the MLP return is normalised before its gate: the normalised 
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from clusca_ext.adapters.description import (
-    Args,
     BlockDescription,
-    Kwargs,
     ModelDescription,
     Modulation,
     ModuleDescription,
     named_input,
 )
 from clusca_ext.adapters.parts import (
+    adaptive_block,
     attention,
     blocks_of,
-    describe_block,
+    conditions,
     patches,
 )
 
@@ -31,21 +31,28 @@ def describe(model: Any) -> ModelDescription:
     latents, config = named_input(model, "hidden_states"), model.config
     channels = config.num_attention_heads * config.attention_head_dim
     size = (1, config.patch_size, config.patch_size)
+
+    def embed(timesteps: Tensor, given: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
+        embedder = model.time_embed
+        of_time = embedder.timestep_embedder(embedder.time_proj(timesteps).to(dtype))
+        embedded: Tensor = of_time[:, None] + embedder.pooler(*given)
+        return embedded
+
     return ModelDescription(
         model=model,
         blocks=tuple(_block(block, channels) for block in blocks_of(model.transformer_blocks)),
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=patches(latents, size, channels),
+        conditions=conditions(model, "encoder_hidden_states", "encoder_attention_mask"),
+        embed=embed,
     )
 
 
 def _block(block: Any, channels: int) -> BlockDescription:
-    temb = named_input(block, "temb")
-
-    def modulation(args: Args, kwargs: Kwargs) -> Sequence[Modulation]:
-        activated = nn.functional.silu(temb(args, kwargs))
-        _, gate, mlp_scale, mlp_gate = block.norm1.linear(activated).chunk(4, dim=1)
+    def modulation(temb: Tensor) -> Sequence[Modulation]:
+        activated = nn.functional.silu(temb)
+        _, gate, mlp_scale, mlp_gate = block.norm1.linear(activated).chunk(4, dim=-1)
         return Modulation(gate=gate.tanh()), Modulation(scale=mlp_scale, gate=mlp_gate.tanh())
 
     def of_attention(output: tuple[Tensor, Tensor], N: int) -> Tensor:
@@ -53,7 +60,7 @@ def _block(block: Any, channels: int) -> BlockDescription:
         return normalised
 
     modules = (attention(block.attn1, feature=of_attention), _mlp(block, channels))
-    return describe_block(block, modules, modulation, "x, text")
+    return adaptive_block(block, modules, modulation, "x, text")
 
 
 def _mlp(block: Any, channels: int) -> ModuleDescription:

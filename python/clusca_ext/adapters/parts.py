@@ -117,6 +117,49 @@ def describe_block(
     )
 
 
+def adaptive_block(
+    block: Any,
+    modules: tuple[ModuleDescription, ...],
+    modulation: Callable[[Tensor], Sequence[Modulation]],
+    returns: str,
+) -> BlockDescription:
+    """A block whose modulation is its own layer's, of an embedding ``temb``: it can be planned.
+
+    Args:
+        block: The block.
+        modules: Its cached modules.
+        modulation: One for each of them, from embeddings of a step [B, D], or of many [S, B, D].
+        returns: As in ``describe_block``.
+    """
+    temb = named_input(block, "temb")
+    return describe_block(
+        block, modules, lambda args, kwargs: modulation(temb(args, kwargs)), returns, modulation
+    )
+
+
+def conditions(model: Any, *names: str) -> Callable[[Args, Kwargs], tuple[Tensor, ...] | None]:
+    """Inputs a model is given; None where LoRAs are scaled, which is so during its call only."""
+    inputs = [named_input(model, name) for name in names]
+
+    def find(args: Args, kwargs: Kwargs) -> tuple[Tensor, ...] | None:
+        for name in ("attention_kwargs", "joint_attention_kwargs"):
+            if (kwargs.get(name) or {}).get("scale", 1) != 1:
+                return None
+        found = (each(args, kwargs) for each in inputs)
+        return tuple(tensor for tensor in found if tensor is not None)
+
+    return find
+
+
+def embed_rows(
+    embed: Callable[..., Tensor], timesteps: Tensor, conditions: Sequence[Tensor]
+) -> Tensor:
+    """What a model embeds row by row, of S timesteps under conditions [B, ...]. [S, B, D]"""
+    S, B = len(timesteps), len(conditions[0]) if conditions else 1
+    repeated = (t.expand(B, *t.shape[1:]).repeat(S, *[1] * (t.dim() - 1)) for t in conditions)
+    return embed(timesteps.repeat_interleave(B), *repeated).view(S, B, -1)
+
+
 def table_block(
     block: Any, feed_forward: nn.Module, norm: nn.Module, rows: Rows
 ) -> BlockDescription:

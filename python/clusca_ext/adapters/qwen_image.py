@@ -17,13 +17,32 @@ from clusca_ext.adapters.description import (
     Modulation,
     named_input,
 )
-from clusca_ext.adapters.parts import attention, blocks_of, describe_block, mlp, six, tokens
+from clusca_ext.adapters.parts import (
+    attention,
+    blocks_of,
+    conditions,
+    describe_block,
+    embed_rows,
+    mlp,
+    six,
+    tokens,
+)
 
 MODEL = "QwenImageTransformer2DModel"
 
 
 def describe(model: Any) -> ModelDescription:
     latents = named_input(model, "hidden_states")
+    given_beside = conditions(model, "additional_t_cond")
+
+    def embed(timesteps: Tensor, given: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
+        like = timesteps.new_empty(0, dtype=dtype)  # the stream, whose dtype is all that is asked
+
+        def rows(timestep: Tensor, *beside: Tensor) -> Tensor:
+            embedded: Tensor = model.time_text_embed(timestep.to(dtype), like, *beside)
+            return embedded
+
+        return embed_rows(rows, timesteps, given)
 
     return ModelDescription(
         model=model,
@@ -32,11 +51,17 @@ def describe(model: Any) -> ModelDescription:
         timestep=named_input(model, "timestep"),
         stream_shape=tokens(latents, model.inner_dim),
         by_token=lambda args, kwargs: model.zero_cond_t,
+        conditions=None if model.zero_cond_t else given_beside,
+        embed=embed,
+        given_timestep=lambda timestep, dtype: timestep.to(dtype) / 1000,
     )
 
 
 def _block(block: Any) -> BlockDescription:
     temb, index = named_input(block, "temb"), named_input(block, "modulate_index")
+
+    def plan(embedded: Tensor) -> Sequence[Modulation]:
+        return six(block.img_mod(embedded).chunk(6, dim=-1))
 
     def modulation(args: Args, kwargs: Kwargs) -> Sequence[Modulation]:
         values: Tensor = block.img_mod(temb(args, kwargs))
@@ -47,4 +72,4 @@ def _block(block: Any) -> BlockDescription:
         return six(values.chunk(6, dim=-1))
 
     modules = (attention(block.attn), mlp(block.img_mlp, block.img_norm2))
-    return describe_block(block, modules, modulation, "text, x")
+    return describe_block(block, modules, modulation, "text, x", plan)

@@ -9,19 +9,19 @@ from typing import Any
 from torch import Tensor, nn
 
 from clusca_ext.adapters.description import (
-    Args,
     BlockDescription,
-    Kwargs,
     ModelDescription,
     Modulation,
     named_input,
     whole,
 )
 from clusca_ext.adapters.parts import (
+    adaptive_block,
     attention,
     blocks_of,
     check_not_chunked,
-    describe_block,
+    conditions,
+    embed_rows,
     guided,
     mlp,
     patches,
@@ -40,21 +40,22 @@ def describe(model: Any) -> ModelDescription:
         timestep=named_input(model, "timestep"),
         stream_shape=patches(latents, (model.config.patch_size,) * 2, model.inner_dim),
         pairs=guided(latents),
+        conditions=conditions(model, "pooled_projections"),
+        embed=lambda timesteps, given, dtype: embed_rows(model.time_text_embed, timesteps, given),
     )
 
 
 def _block(block: Any) -> BlockDescription:
     check_not_chunked(block)
-    temb = named_input(block, "temb")
 
-    def modulation(args: Args, kwargs: Kwargs) -> Sequence[Modulation]:
-        values: tuple[Tensor, ...] = block.norm1.linear(
-            nn.functional.silu(temb(args, kwargs))
-        ).chunk(9 if block.use_dual_attention else 6, dim=1)
+    def modulation(temb: Tensor) -> Sequence[Modulation]:
+        values: tuple[Tensor, ...] = block.norm1.linear(nn.functional.silu(temb)).chunk(
+            9 if block.use_dual_attention else 6, dim=-1
+        )
         joint, of_mlp = six(values[:6])
         return (joint, Modulation(*values[6:]), of_mlp) if values[6:] else (joint, of_mlp)
 
     modules = [attention(block.attn), mlp(block.ff, block.norm2)]
     if block.use_dual_attention:
         modules.insert(1, attention(block.attn2, "attn2", whole))
-    return describe_block(block, tuple(modules), modulation, "text, x")
+    return adaptive_block(block, tuple(modules), modulation, "text, x")

@@ -2,12 +2,13 @@
 
 The stream is image and text; what attention and the MLP return is normalised before its gate, and
 that is cached. Refiners, in front of it, run at every step. The model is given lists of samples and
-a time that rises: to the cache it is 1 - t, which descends as the scheduler's timesteps do.
+a time that rises: to the cache it is -t, which descends as the scheduler's timesteps do.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from clusca_ext.adapters.description import (
@@ -20,7 +21,7 @@ from clusca_ext.adapters.description import (
     named_input,
     whole,
 )
-from clusca_ext.adapters.parts import attention, blocks_of
+from clusca_ext.adapters.parts import attention, blocks_of, conditions
 
 MODEL = "ZImageTransformer2DModel"
 MULTIPLE = 32  # image and text are padded to it
@@ -49,12 +50,19 @@ def describe(model: Any) -> ModelDescription:
         ]
         return len(images), max(lengths), model.config.dim
 
+    def embed(timesteps: Tensor, given: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
+        embedded: Tensor = model.t_embedder(-timesteps * model.t_scale)[:, None]
+        return embedded.to(dtype)
+
     return ModelDescription(
         model=model,
         blocks=tuple(_block(block) for block in blocks_of(model.layers)),
         latents=latents,
-        timestep=lambda args, kwargs: 1 - time(args, kwargs),
+        timestep=lambda args, kwargs: -time(args, kwargs),
         stream_shape=stream_shape,
+        conditions=conditions(model),
+        embed=embed,
+        given_timestep=lambda timestep, dtype: -((1000 - timestep.to(dtype)) / 1000),
     )
 
 
@@ -66,8 +74,10 @@ def _block(block: Any) -> BlockDescription:
     stream, embedding = named_input(block, "x"), named_input(block, "adaln_input")
 
     def modulation(x: Tensor, args: Args, kwargs: Kwargs) -> Sequence[Modulation]:
-        rows = block.adaLN_modulation(embedding(args, kwargs)).expand(len(x), -1)
-        _, gate, mlp_scale, mlp_gate = rows.chunk(4, dim=1)
+        return plan(embedding(args, kwargs).expand(len(x), -1))
+
+    def plan(embedded: Tensor) -> Sequence[Modulation]:
+        _, gate, mlp_scale, mlp_gate = block.adaLN_modulation(embedded).chunk(4, dim=-1)
         return Modulation(gate=gate.tanh()), Modulation(scale=mlp_scale, gate=mlp_gate.tanh())
 
     def compute(rows: Tensor) -> Tensor:
@@ -87,4 +97,5 @@ def _block(block: Any) -> BlockDescription:
         modules=(attention(block.attention_norm2, "attn", whole), mlp),
         modulation=modulation,
         stream=stream,
+        plan=plan,
     )
