@@ -12,6 +12,7 @@ from torch import Tensor
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription, Modulation
 from clusca_ext.executor import BlockExecutor
+from clusca_ext.offload import is_offloaded
 
 MAX_BYTES = 128 * 2**20  # of a plan; longer runs are planned piece by piece
 
@@ -74,8 +75,7 @@ class ModulationPlan:
     def _is_offloaded(self, args: Args, kwargs: Kwargs) -> bool:
         """Whether weights come to the device with their block's forward only."""
         device = self._description.latents(args, kwargs).device
-        first = [next(block.block.parameters(), None) for block in self._blocks]
-        return any(weight is not None and weight.device != device for weight in first)
+        return any(is_offloaded(block.block, device) for block in self._blocks)
 
     def _piece(self) -> int:
         """Steps that fit into the plan's memory, by what the last ones took."""
