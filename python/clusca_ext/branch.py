@@ -4,7 +4,6 @@ A pipeline may call a model once a step for the prompt and once more without it.
 branches has features of its own; clusters belong to the sample (``Cache.leader``).
 """
 
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -16,6 +15,7 @@ from clusca_ext.correction import Clusters
 from clusca_ext.executor import ModuleExecutor
 from clusca_ext.forecast import Forecaster
 from clusca_ext.installation import Key
+from clusca_ext.pipelines import Pipelines
 from clusca_ext.plan import ModulationPlan
 from clusca_ext.runs import Runs
 from clusca_ext.schedule import Decision, Schedule, Step
@@ -128,11 +128,11 @@ class Caller:
 
     Args:
         model: The model.
-        pipeline: The pipeline that calls it, if any.
+        pipelines: Those that call it, if any.
     """
 
-    def __init__(self, model: nn.Module, pipeline: "weakref.ref[Any] | None" = None) -> None:
-        self._model, self._pipeline = model, pipeline
+    def __init__(self, model: nn.Module, pipelines: Pipelines | None = None) -> None:
+        self._model, self.pipelines = model, pipelines
         self._context: str | None = None
         self._step: tuple[object, object] = (None, None)
         self._calls = 0
@@ -162,16 +162,33 @@ class Caller:
     def restart(self) -> None:
         self._step = (None, None)
 
+    def begins_run(self) -> bool:
+        """Whether a pipeline's call begins with this one, as far as its scheduler says."""
+        return self.pipelines is not None and self.pipelines.begins_run()
+
     def name(self) -> str:
         """The branch of the call that begins now; asked once a call."""
         if self._context is not None:
             return self._context
-        pipeline = None if self._pipeline is None else self._pipeline()
+        pipeline = None if self.pipelines is None else self.pipelines.caller()[0]
         scheduler: Any = getattr(pipeline, "scheduler", None)
         if not hasattr(scheduler, "step_index"):
             return "call 1"
+        _require_a_step_of(scheduler)
         timesteps, index = self._step
         if timesteps is not scheduler.timesteps or index != scheduler.step_index:
             self._step, self._calls = (scheduler.timesteps, scheduler.step_index), 0
         self._calls += 1
         return f"call {self._calls}"
+
+
+def _require_a_step_of(scheduler: Any) -> None:
+    """Or else all calls of somebody else would be branches of one step."""
+    index = scheduler.step_index
+    begun = getattr(scheduler, "num_inference_steps", None) is not None
+    if not begun or (index is not None and index >= len(scheduler.timesteps)):
+        raise ValueError(
+            "the scheduler of the pipeline that calls must be at a step, got one that "
+            f"{'has ended its run' if begun else 'has begun no run'}: call enable_cache, with the "
+            "same config, on every pipeline that uses the model"
+        )
