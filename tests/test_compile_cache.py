@@ -68,7 +68,11 @@ def test_fifty_steps_compile_two_graphs(name):
 @pytest.mark.parametrize("before", [False, True], ids=["cached-first", "compiled-first"])
 @pytest.mark.parametrize(
     "compile_it, graphs",
-    [(compile_whole, 2), (compile_in_place, 2), (compile_blocks, 5)],  # first and last of a segment differ
+    [
+        (compile_whole, 2),
+        (compile_in_place, 2),
+        (compile_blocks, 5),
+    ],  # first and last of a segment differ
     ids=["whole", "in-place", "blocks"],
 )
 def test_whichever_came_first(compile_it, graphs, before):
