@@ -84,3 +84,31 @@ def test_int8_weights(family):
     for step in FULL:
         assert torch.equal(got[step], plain[step])
     assert_near(got, expected)
+
+
+LAYERS = {
+    "Linear8bitLt": {"has_fp16_weights": False},
+    "Linear4bit": {"compute_dtype": torch.float32, "quant_type": "nf4"},
+}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_bitsandbytes(family, layer):
+    of = pytest.importorskip("bitsandbytes").nn
+    model = family.make()
+    expected = cached(family, model)
+    kept = getattr(model, "_keep_in_fp32_modules", None) or ()  # as diffusers' quantizer does
+    for name, linear in list(model.named_modules()):
+        if type(linear) is torch.nn.Linear and not any(part in name for part in kept):
+            quantised = getattr(of, layer)(
+                linear.in_features, linear.out_features, linear.bias is not None, **LAYERS[layer]
+            )
+            quantised.load_state_dict(linear.state_dict())
+            model.set_submodule(name, quantised)
+    model.to("cpu")  # where the weights are quantised
+    layers = [module for module in model.modules() if isinstance(module, getattr(of, layer))]
+    assert len(layers) > 10 and not any(each.weight.is_floating_point() for each in layers)
+    plain, got = run(family, model), cached(family, model)
+    for step in FULL:
+        assert torch.equal(got[step], plain[step])
+    assert_near(got, expected)

@@ -20,6 +20,7 @@ from clusca_ext.correction import ClusterCorrector, Clusters
 from clusca_ext.executor import BlockExecutor, Correction, ModuleExecutor
 from clusca_ext.inputs import latents_of, signature_of
 from clusca_ext.installation import Installation, Key
+from clusca_ext.pipelines import Pipelines
 from clusca_ext.plan import ModulationPlan
 from clusca_ext.runs import Runs
 from clusca_ext.storage import DeviceConstants
@@ -79,6 +80,11 @@ class Cache:
     @property
     def modules(self) -> dict[Key, ModuleExecutor]:
         return self._installed.modules
+
+    @property
+    def pipelines(self) -> Pipelines | None:
+        """Those that share this cache; None: it is a bare model's."""
+        return self._caller.pipelines
 
     @property
     def leader(self) -> Branch:
@@ -201,6 +207,8 @@ class Cache:
         self.times.stop(kind)
 
     def _branch_of_call(self, args: Args, kwargs: Kwargs) -> Branch:
+        if self._caller.begins_run():
+            self.branches.clear()  # another pipeline may name them otherwise
         name = self._caller.name(args, kwargs)
         if name not in self.branches:
             self.branches[name] = self._make_branch() if self.branches else self.branch

@@ -1,6 +1,5 @@
 """One line on, one line off."""
 
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -12,8 +11,10 @@ from clusca_ext import mixin
 from clusca_ext.adapters import BlockAdapter, describe
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.cache import Cache, Rows
-from clusca_ext.callers import ByConditions, ByFunction, ByScheduler, Caller, Teller
+from clusca_ext.callers import ByFunction, ByScheduler, Caller, Teller
+from clusca_ext.conditions import ByConditions
 from clusca_ext.config import ClusCaConfig
+from clusca_ext.pipelines import Part, Pipelines
 from clusca_ext.runs import KnownTimesteps, PipelineRuns, RisingTimestep, Runs
 from clusca_ext.summary import Summary, combine, summarize
 
@@ -39,6 +40,9 @@ def enable_cache(
     named "cond", the first to call is taken for the conditional one. A bare model's run begins
     where its timestep does not descend, save that it may repeat once for a second-order step.
 
+    Pipelines that share a transformer share its cache: enable it on each, with the same config.
+    ``disable_cache`` on any of them removes it.
+
     Args:
         model: A model (compiled or not) or a diffusers pipeline, of which all transformers are
             cached: each counts the steps it is called for.
@@ -57,7 +61,8 @@ def enable_cache(
         ``model``.
 
     Raises:
-        ValueError: The model is not supported, has a cache already, or an argument does not fit.
+        ValueError: The model is not supported, has a cache already that cannot be shared, or an
+            argument does not fit.
     """
     config = ClusCaConfig() if config is None else config
     if not isinstance(config, ClusCaConfig):
@@ -67,12 +72,14 @@ def enable_cache(
         raise ValueError(f'cfg_rows must name a group "cond", got {list(cfg_rows)}')
     if timesteps is not None and not isinstance(model, nn.Module):
         raise ValueError("timesteps are a pipeline's own, got some beside a pipeline")
-    caches = []
+    caches, joined = [], []
+    options = bool(adapter or rows or seeds or branch)
     for transformer in _transformers(model):
-        if Cache.of(transformer) is not None:
-            raise ValueError(
-                f"{type(transformer).__name__} has a cache already: call disable_cache first"
-            )
+        present = Cache.of(transformer)
+        if present is not None:
+            _require_the_same(present, model, transformer, config, options)
+            joined.append((present, transformer))
+            continue
         if getattr(transformer, "is_cache_enabled", False):
             raise ValueError(
                 f"{type(transformer).__name__} has a cache of diffusers: call its disable_cache "
@@ -80,40 +87,57 @@ def enable_cache(
             )
         if isinstance(model, nn.Module):
             runs, teller = _of_bare(describe(transformer, adapter), timesteps)
-            pairs = None
+            pipelines = pairs = None
         else:
-            runs, teller, pairs = _of_pipeline(model, transformer, adapter)
+            pipelines = Pipelines()
+            pipelines.join(model, _part_of(model, transformer))
+            runs, teller, pairs = _of_pipelines(pipelines, describe(transformer, adapter))
         caches.append(
             Cache(
                 partial(describe, transformer, adapter),
                 config,
                 runs,
-                Caller(transformer, ByFunction(branch) if branch else teller),
+                Caller(transformer, ByFunction(branch) if branch else teller, pipelines),
                 pairs if pairs and not rows else lambda args, kwargs: rows,
                 seeds,
             )
         )
     for each in caches:  # all of them or none
         each.install()
+    for present, transformer in joined:
+        assert present.pipelines is not None
+        present.pipelines.join(model, _part_of(model, transformer))
     return model
 
 
-def _of_pipeline(
-    pipeline: object, transformer: nn.Module, adapter: BlockAdapter | None
+def _require_the_same(
+    present: Cache, model: object, transformer: nn.Module, config: ClusCaConfig, options: bool
+) -> None:
+    """A second pipeline may join a cache, as it is."""
+    name, pipelines = type(transformer).__name__, present.pipelines
+    if isinstance(model, nn.Module) or pipelines is None or model in pipelines:
+        raise ValueError(f"{name} has a cache already: call disable_cache first")
+    if config != present.config or options:
+        raise ValueError(
+            f"{name} has a cache already, another pipeline's: give the same config and no other "
+            "arguments to share it, or call disable_cache first"
+        )
+
+
+def _of_pipelines(
+    pipelines: Pipelines, description: ModelDescription
 ) -> tuple[Callable[[], Runs], Teller, Rows]:
-    """What a pipeline knows of one of its transformers. It is not kept alive."""
-    held, description = weakref.ref(pipeline), describe(transformer, adapter)
-    part = _part_of(pipeline, transformer)
+    """How the runs, branches and paired rows of pipelines that share a model are told."""
 
     def pairs(args: Args, kwargs: Kwargs) -> tuple[str, ...]:
         found = description.pairs
-        return () if found is None else found(held(), args, kwargs)
+        return () if found is None else found(pipelines.only(), args, kwargs)
 
-    teller = ByScheduler(held, otherwise=ByConditions(description))
-    return lambda: PipelineRuns(held, description, part), teller, pairs
+    teller = ByScheduler(pipelines, otherwise=ByConditions(description))
+    return lambda: PipelineRuns(pipelines, description), teller, pairs
 
 
-def _part_of(pipeline: Any, transformer: nn.Module) -> Callable[[Tensor], Tensor]:
+def _part_of(pipeline: Any, transformer: nn.Module) -> Part:
     """Which timesteps are a transformer's: of Wan 2.2's two, each has one side of a boundary."""
     ratio = getattr(getattr(pipeline, "config", None), "boundary_ratio", None)
     if ratio is None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription, Modulation
 from clusca_ext.device_check import DeviceCheck
 from clusca_ext.executor import BlockExecutor
+from clusca_ext.offload import is_offloaded
 from clusca_ext.storage import autocast_dtype
 
 MAX_BYTES = 128 * 2**20  # of a plan; longer runs are planned piece by piece
@@ -111,8 +112,7 @@ class ModulationPlan:
     def _is_offloaded(self, args: Args, kwargs: Kwargs) -> bool:
         """Whether weights come to the device with their block's forward only."""
         device = self._description.latents(args, kwargs).device
-        first = [next(block.block.parameters(), None) for block in self._blocks]
-        return any(weight is not None and weight.device != device for weight in first)
+        return any(is_offloaded(block.block, device) for block in self._blocks)
 
     def _piece(self) -> int:
         """Steps that fit into the plan's memory, by what the last ones took."""

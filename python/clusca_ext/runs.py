@@ -1,14 +1,14 @@
 """Where a run begins and which of its steps this is: three ways to know, best first."""
 
-import weakref
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.inputs import tensors_of
+from clusca_ext.pipelines import Pipelines
 
 
 class Runs(Protocol):
@@ -35,18 +35,13 @@ class PipelineRuns:
     """A pipeline's scheduler makes new timesteps for every run: nothing is read from the device.
 
     Somebody else may call the same model, with another scheduler: then a run begins again where
-    ``Course`` sees it. ``part`` says which of the timesteps are this model's; default: all.
+    ``Course`` sees it.
     """
 
     known_by = "the pipeline's scheduler"
 
-    def __init__(
-        self,
-        pipeline: "weakref.ref[Any]",
-        description: ModelDescription,
-        part: Callable[[Tensor], Tensor] = lambda timesteps: timesteps,
-    ) -> None:
-        self._pipeline, self._description, self._part = pipeline, description, part
+    def __init__(self, pipelines: Pipelines, description: ModelDescription) -> None:
+        self._pipelines, self._description = pipelines, description
         self._seen: Tensor | None = None
         self.timesteps: Tensor | None = None
         self._course: Course
@@ -54,16 +49,14 @@ class PipelineRuns:
         self.num_steps: int | None = None
 
     def is_new(self, args: Args, kwargs: Kwargs) -> bool:
-        pipeline = self._pipeline()
-        if pipeline is None:
-            raise RuntimeError(
-                "the pipeline this cache was enabled on is gone: call disable_cache, then "
-                "enable_cache on the model itself"
-            )
-        new = pipeline.scheduler.timesteps is not self._seen
+        pipeline, part = self._pipelines.caller()
+        scheduler = pipeline.scheduler
+        new = scheduler.timesteps is not self._seen
         if new:
-            self._seen = pipeline.scheduler.timesteps
-            self.timesteps = self._part(self._seen)
+            self._seen = scheduler.timesteps
+            # Pipelines that begin with an image leave the first timesteps out.
+            begin = getattr(scheduler, "begin_index", None) or 0
+            self.timesteps = part(scheduler.timesteps[begin:])
             self.num_steps = len(self.timesteps)
             self._course = Course(self.timesteps, self._description)
         if self._course.begins_again(args, kwargs, self._calls) or new:

@@ -13,6 +13,7 @@ from clusca_ext.adapters.description import (
     norm_arguments,
 )
 from clusca_ext.executor.modulation import at_tokens, of_stream, per_token
+from clusca_ext.offload import is_offloaded
 from clusca_ext.storage import Feature
 
 
@@ -146,7 +147,7 @@ class ModuleExecutor:
         rows: Tensor
         tokens = self.representatives
         eps, weight, bias, norm = norm_arguments(self.norm)
-        if self.norm is None or weight is None or weight.device == x.device:
+        if self.norm is None or weight is None or not is_offloaded(self.norm, x.device):
             how = eps, weight, bias, norm, offset
             _, rows = ops.gather_representatives(x, tokens, shift, scale, *how)
             return rows
