@@ -40,6 +40,8 @@ ids = torch.randint(3, (2, 9), dtype=torch.int32)
 chosen = ops.select_representatives(ids, 3, torch.tensor([0, 1]))
 torch.library.opcheck(torch.ops.clusca.cluster_propagate.default, (*args, chosen, ids, 0.3))
 torch.library.opcheck(torch.ops.clusca.kmeans_fit.default, args)
+lists = [torch.randn(2, 2, 9, 8) for _ in range(3)], [None, torch.randn(2, 8), None]
+torch.library.opcheck(torch.ops.clusca.collapsed_residual.default, (args[0], *lists, 1.5))
 print(clusca_ext.build_info())
 major, built = torch.version.cuda.split(".")[0], sys.argv[1]
 if major == built:
