@@ -3,14 +3,12 @@
 from collections.abc import Callable
 from itertools import combinations
 
-import torch
 from torch import Tensor
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
-from clusca_ext.inputs import tensors_of
+from clusca_ext.inputs import Conditions, conditions_of, highest, is_equal
 
 MAX_BRANCHES = 3  # as editing pipelines have: prompt, image, neither
-Conditions = dict[int | str, list[Tensor]]  # of a call, by position or name
 Same = Callable[[Tensor, Tensor], bool]
 
 
@@ -33,16 +31,11 @@ class ByConditions:
         self._turn: set[str] = set()  # of the branches, those that have called in this one
 
     def name(self, args: Args, kwargs: Kwargs) -> str:
-        find, latents = self._description.timestep, self._description.latents(args, kwargs)
+        find = self._description.timestep
         if find is None:
             return "call 1"
-        timestep = find(args, kwargs)
-        given = {
-            name: tensors
-            for name, tensors in tensors_of(args, kwargs)
-            if not any(tensor is latents or tensor is timestep for tensor in tensors)
-        }
-        found = self._same(given, _is) or self._same(given, _equal)
+        timestep, given = find(args, kwargs), conditions_of(self._description, args, kwargs)
+        found = self._same(given, _is) or self._same(given, is_equal)
         if found is not None:
             self._in_first_step = False
         else:
@@ -91,30 +84,20 @@ class ByConditions:
         telling = [
             name
             for name in branches[0]
-            if not all(_agree(one, two, _equal, name) for one, two in combinations(branches, 2))
+            if not all(_agree(one, two, is_equal, name) for one, two in combinations(branches, 2))
         ]
         return [
             branch
             for branch, known in self._known.items()
-            if any(_agree(known, given, _equal, name) for name in telling)
+            if any(_agree(known, given, is_equal, name) for name in telling)
         ]
 
     def _change(self, timestep: Tensor | float | None) -> float:
         """How far the timestep went since the call before, in the direction of new runs."""
         if timestep is None or self._timestep is None:
             return 0.0
-        change = _highest(timestep) - _highest(self._timestep)
+        change = highest(timestep) - highest(self._timestep)
         return -change if self._ascending else change
-
-
-def _highest(timestep: Tensor | float) -> float:
-    # Tokens that are given have a timestep of 0 of their own.
-    return float(timestep.max()) if isinstance(timestep, Tensor) else float(timestep)
-
-
-def _equal(a: Tensor, b: Tensor) -> bool:
-    alike = (a.shape, a.dtype, a.device) == (b.shape, b.dtype, b.device)
-    return alike and torch.equal(a, b)
 
 
 def _is(a: Tensor, b: Tensor) -> bool:

@@ -5,7 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clusca_ext.adapters.description import Args, Kwargs
+from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
+
+Conditions = dict[int | str, list[Tensor]]  # of a call, by position or name
 
 
 def tensors_of(args: Args, kwargs: Kwargs) -> list[tuple[int | str, list[Tensor]]]:
@@ -16,6 +18,28 @@ def tensors_of(args: Args, kwargs: Kwargs) -> list[tuple[int | str, list[Tensor]
         (name, [each for each in values if isinstance(each, Tensor)]) for name, values in lists
     ]
     return [(name, tensors) for name, tensors in found if tensors]
+
+
+def conditions_of(description: ModelDescription, args: Args, kwargs: Kwargs) -> Conditions:
+    """What a model is given beside latents and timestep."""
+    latents = description.latents(args, kwargs)
+    timestep = None if description.timestep is None else description.timestep(args, kwargs)
+    return {
+        name: tensors
+        for name, tensors in tensors_of(args, kwargs)
+        if not any(tensor is latents or tensor is timestep for tensor in tensors)
+    }
+
+
+def highest(timestep: Tensor | float) -> float:
+    """A call's timestep, read on the host: tokens that are given have one of 0 of their own."""
+    return float(timestep.max()) if isinstance(timestep, Tensor) else float(timestep)
+
+
+def is_equal(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are the same, or alike and of the same values, read on the host."""
+    alike = (a.shape, a.dtype, a.device) == (b.shape, b.dtype, b.device)
+    return a is b or (alike and torch.equal(a, b))
 
 
 def signature_of(args: Args, kwargs: Kwargs) -> object:

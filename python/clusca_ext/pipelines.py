@@ -61,13 +61,13 @@ class Pipelines:
 class _Member:
     def __init__(self, pipeline: Any, part: Part) -> None:
         self.pipeline, self.part = weakref.ref(pipeline), part
-        self.has_new_timesteps()
+        self._timesteps: Tensor | None = getattr(self.scheduler(), "timesteps", None)
 
     def scheduler(self) -> Any:
         return getattr(self.pipeline(), "scheduler", None)
 
     def has_new_timesteps(self) -> bool:
         """Since this was asked last."""
-        before = getattr(self, "_timesteps", None)
+        before = self._timesteps
         self._timesteps = getattr(self.scheduler(), "timesteps", None)
         return self._timesteps is not None and self._timesteps is not before

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
-from clusca_ext.inputs import tensors_of
+from clusca_ext.inputs import Conditions, conditions_of, highest, is_equal
 from clusca_ext.pipelines import Pipelines
 
 
@@ -182,8 +182,8 @@ class Watch:
 
     def restart(self) -> None:
         self._timestep: float | None = None
-        self._conditions: dict[int | str, list[Tensor]] = {}
-        self._before: dict[int | str, list[Tensor]] = {}
+        self._conditions: Conditions = {}
+        self._before: Conditions = {}
 
     def _find(self, args: Args, kwargs: Kwargs) -> Tensor | float | None:
         find = self._description.timestep
@@ -199,16 +199,10 @@ class Watch:
         given = self._find(args, kwargs)
         if given is None:
             raise ValueError("timestep must be among the model's inputs, got none")
-        # tokens that are given have a timestep of 0 of their own
-        now = float(given.max()) if isinstance(given, Tensor) else float(given)
+        now = highest(given)
         change = None if self._timestep is None else now - self._timestep
-        latents = self._description.latents(args, kwargs)
         self._before = self._conditions if change == 0 else {}
-        self._conditions = {
-            name: tensors
-            for name, tensors in tensors_of(args, kwargs)
-            if not any(tensor is latents or tensor is given for tensor in tensors)
-        }
+        self._conditions = conditions_of(self._description, args, kwargs)
         self._timestep = now
         return change
 
@@ -216,14 +210,10 @@ class Watch:
         """For a second call at one timestep: it may be a second-order step, but no other branch."""
         for name, tensors in self._conditions.items():
             before = self._before.get(name, [])
-            if len(before) != len(tensors) or not all(map(_is_same, before, tensors)):
+            if len(before) != len(tensors) or not all(map(is_equal, before, tensors)):
                 raise ValueError(
                     f"input {name!r} must be the same in both calls at timestep {self._timestep}, "
                     "got another: name the branch of guidance of separate calls, with "
                     'model.cache_context("cond") around each, or batch the branches together and '
                     'name their rows, cfg_rows=("cond", "uncond")'
                 )
-
-
-def _is_same(a: Tensor, b: Tensor) -> bool:
-    return a is b or torch.equal(a, b)

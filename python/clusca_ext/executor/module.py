@@ -56,8 +56,7 @@ class ModuleExecutor:
         self.feature = feature
         self.correction = correction
         self.corrected = correction is not None and description.represents
-        self.carried = self.corrected
-        self.computed = False
+        self.carried = self.computed = False
         self.captures = 0
         self.gate: Tensor | None = None
         self.representatives: Tensor
