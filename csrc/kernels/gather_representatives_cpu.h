@@ -89,9 +89,15 @@ void gather_row(const GatherRepresentativesParams<scalar_t>& p, int64_t b, int64
 template <typename scalar_t, typename Pool>
 void launch_gather_representatives(const GatherRepresentativesParams<scalar_t>& p,
                                    const Pool& pool) {
+  constexpr int64_t kAhead = 4;
   pool(p.B * p.K, grain_rows(p.D), [&](int64_t begin, int64_t end) {
     std::vector<float> scratch(3 * p.D);
-    for (int64_t row = begin; row < end; ++row) gather_row(p, row / p.K, row % p.K, scratch.data());
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t ahead = std::min(row + kAhead, end - 1), b = ahead / p.K;
+      const int64_t token = p.representatives.row(b)[ahead % p.K];
+      if (token >= 0 && token < p.N) prefetch_row(p.tokens.row(b, token), p.D);
+      gather_row(p, row / p.K, row % p.K, scratch.data());
+    }
   });
 }
 

@@ -141,15 +141,19 @@ inline int64_t grain_rows(int64_t D) { return 1 + 32768 / D; }
 // more than their elements.
 inline int64_t rows_together(int64_t D) { return D < 2048 ? 2048 / D : 1; }
 
-// Asks for a token's rows of the factors; token -1: there is none. Representatives lie anywhere, so
-// nothing else would fetch them before they are waited for.
+// Asks for a row that lies anywhere, as representatives do: nothing else would fetch it before it
+// is waited for.
+template <typename T>
+void prefetch_row(const T* row, int64_t D) {
+  const char* bytes = reinterpret_cast<const char*>(row);
+  for (size_t at = 0; at < D * sizeof(T); at += 64) __builtin_prefetch(bytes + at);
+}
+
+// A token's rows of the factors; token -1: there is none.
 template <typename f_t>
 void prefetch_token(const Factors<f_t>& factors, int64_t b, int64_t token, int64_t D) {
   if (token < 0) return;
-  for (int i = 0; i < factors.count; ++i) {
-    const char* row = reinterpret_cast<const char*>(factors.row(i, b, token));
-    for (size_t at = 0; at < D * sizeof(f_t); at += 64) __builtin_prefetch(row + at);
-  }
+  for (int i = 0; i < factors.count; ++i) prefetch_row(factors.row(i, b, token), D);
 }
 
 // sum <- scale * row, or sum + scale * row. Asks for nothing that follows, unlike write_row: rows

@@ -37,10 +37,15 @@ class Branch:
     decide: Callable[[Step], Decision]
 
     def __init__(
-        self, runs: Runs, plan: ModulationPlan, modules: Mapping[Key, ModuleExecutor], order: int
+        self,
+        runs: Runs,
+        plan: ModulationPlan,
+        modules: Mapping[Key, ModuleExecutor],
+        feature: Callable[[], Feature],
     ) -> None:
-        self.runs, self.plan, self._modules = runs, plan, modules
-        self.features = {key: Feature(order) for key in modules}
+        self.runs = runs
+        self._make_feature = feature
+        self.exchange(plan, modules)
         self.signature: object = None
         self.kinds: list[str] = []
         self.last_full: int | None = None
@@ -49,9 +54,8 @@ class Branch:
 
     def exchange(self, plan: ModulationPlan, modules: Mapping[Key, ModuleExecutor]) -> None:
         """Go on with other modules, of which nothing is cached."""
-        order = next(iter(self.features.values())).order
         self.plan, self._modules = plan, modules
-        self.features = {key: Feature(order) for key in modules}
+        self.features = {key: self._make_feature() for key in modules}
 
     def activate(self) -> None:
         for key, module in self._modules.items():
@@ -103,15 +107,24 @@ class Branch:
                 )
         return decision | unseen
 
+    def is_last(self, step: int) -> bool:
+        """Whether the run ends with this step; False where that is not known."""
+        return self.runs.num_steps == step + 1
+
+    def cluster(self, step: int, tokens: Tensor, clusters: Clusters | None) -> None:
+        """Fit clusters, where they are this branch's, to the tokens [B, N, D] of a full step."""
+        self.tokens = tokens.shape[1]
+        if clusters is not None and clusters is self.clusters and not self.is_last(step):
+            clusters.fit(tokens)
+
     def prepare(
         self, step: int, computed: frozenset[Key], forecaster: Forecaster, on: DeviceConstants
     ) -> None:
         """Give every module what this step needs: the rates of its update, or its weights."""
         for key, module in self._modules.items():
             module.computed, module.captures = key in computed, 0
-            feature, clock = module.feature, module.feature.clock
+            module.is_last = self.is_last(step)
             if module.computed:
-                feature.rates = on.of(feature.known_rates(step))
+                module.feature.expect(step, on)
             else:
-                assert clock.last is not None
-                feature.weights = on.of(forecaster.weights(step - clock.last, clock.spacing))
+                module.feature.forecast(step, forecaster, on)

@@ -7,6 +7,7 @@ code, and all that is counted is counted there.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from clusca_ext.installation import Installation, Key
 from clusca_ext.pipelines import Pipelines
 from clusca_ext.plan import ModulationPlan
 from clusca_ext.runs import Runs
-from clusca_ext.storage import DeviceConstants
+from clusca_ext.storage import DeviceConstants, EditableFeature, Feature
 from clusca_ext.timing import StepTimes
 
 _KEY = "_clusca_cache"  # of a model's __dict__: no submodule, nothing of its state
@@ -58,15 +59,16 @@ class Cache:
     ) -> None:
         self._describe, self.config = describe, config
         self.description = description = describe()
-        self._make_runs, self._caller = runs, caller
-        self._rows, self._seeds = rows, seeds
-        corrector = config.corrector
+        self._make_runs, self._caller, self._rows, self._seeds = runs, caller, rows, seeds
+        corrector, feature = config.corrector, Feature
         self.correction: Correction | None = None
         self._source: int | None = None
         if isinstance(corrector, ClusterCorrector):
             self.correction = Correction(corrector.rule, corrector.persistent)
             self._source = description.source(corrector.source)
-        self._installed = Installation(description, config.forecaster.order, self.correction)
+            feature = EditableFeature if corrector.persistent else Feature
+        self._feature = partial(feature, config.forecaster.order)
+        self._installed = Installation(description, self._feature, self.correction)
         self.branches: dict[str, Branch] = {}
         self.branch = self._make_branch()  # the one that called last
         self._source_tokens: Tensor | None = None
@@ -141,7 +143,7 @@ class Cache:
 
     def _make_branch(self) -> Branch:
         plan = ModulationPlan(self.description, self.blocks)
-        return Branch(self._make_runs(), plan, self.modules, self.config.forecaster.order)
+        return Branch(self._make_runs(), plan, self.modules, self._feature)
 
     # ---- a step
 
@@ -201,9 +203,7 @@ class Cache:
             branch.last_full = step
             tokens, self._source_tokens = self._source_tokens, None
             if tokens is not None:
-                branch.tokens = tokens.shape[1]
-                if branch.clusters is not None and branch.clusters is self.clusters:
-                    branch.clusters.fit(tokens)
+                branch.cluster(step, tokens, self.clusters)
         self.times.stop(kind)
 
     def _branch_of_call(self, args: Args, kwargs: Kwargs) -> Branch:
@@ -223,7 +223,7 @@ class Cache:
             return
         self._installed.remove()
         self.description = description
-        self._installed = Installation(description, self.config.forecaster.order, self.correction)
+        self._installed = Installation(description, self._feature, self.correction)
         self._installed.install(self._source, self._keep_source)
         for branch in self.branches.values():
             branch.exchange(ModulationPlan(description, self.blocks), self.modules)

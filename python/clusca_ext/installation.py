@@ -18,7 +18,7 @@ class Installation:
 
     Args:
         description: The model's.
-        order: Highest order of the factors that are kept.
+        feature: Makes what is cached of a module.
         correction: What the corrector gives the modules; None: nothing.
 
     Attributes:
@@ -28,16 +28,17 @@ class Installation:
     """
 
     def __init__(
-        self, description: ModelDescription, order: int, correction: Correction | None
+        self,
+        description: ModelDescription,
+        feature: Callable[[], Feature],
+        correction: Correction | None,
     ) -> None:
         self.description, self.correction = description, correction
         self.blocks: list[BlockExecutor] = []
         self.modules: dict[Key, ModuleExecutor] = {}
         self._handles: list[Any] = []
         for index, block in enumerate(description.blocks):
-            executors = [
-                ModuleExecutor(module, Feature(order), correction) for module in block.modules
-            ]
+            executors = [ModuleExecutor(each, feature(), correction) for each in block.modules]
             for executor in executors:
                 self.modules[index, executor.description.name] = executor
             copies = index == 0 or block.keeps_stream

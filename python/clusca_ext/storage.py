@@ -1,9 +1,13 @@
 """WHERE: the cached features of every module, and when they were taken."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+
+from clusca_ext import ops
+from clusca_ext.forecast import Forecaster
 
 
 @dataclass
@@ -11,74 +15,164 @@ class Clock:
     """When a module was computed. Modules have clocks of their own: masks refresh them apart.
 
     Attributes:
-        last: Step of its last computation; None before the first.
-        spacing: Steps between the last two; None before the second.
-        count: Computations so far.
+        steps: Of its computations in this run, the last one first.
     """
 
-    last: int | None = None
-    spacing: int | None = None
-    count: int = 0
+    steps: list[int] = field(default_factory=list)
 
     def tick(self, step: int) -> None:
-        self.spacing = None if self.last is None else step - self.last
-        self.last = step
-        self.count += 1
+        self.steps.insert(0, step)
+
+    @property
+    def count(self) -> int:
+        """Computations so far."""
+        return len(self.steps)
+
+    @property
+    def last(self) -> int:
+        """Step of the last computation."""
+        return self.steps[0]
+
+    @property
+    def spacings(self) -> list[int]:
+        """Steps between one computation and the next, the last ones first."""
+        return [later - earlier for later, earlier in zip(self.steps, self.steps[1:], strict=False)]
 
 
 class Feature:
-    """The Taylor factors of one module of one block, per block storage's unit.
+    """What is cached of one module of one block, per block storage's unit: its last O + 1 outputs.
 
-    What compiled code touches of it are tensors only: numbers that change from step to step lie in
-    ``rates`` and ``weights``, so that no step needs a graph of its own.
+    A forecast is a weighted sum of finite differences, and these of outputs, so that outputs are
+    all that must be kept: a full step writes one of them, where Taylor factors would be read and
+    written order by order, and no difference is rounded.
+
+    What compiled code touches are tensors only: numbers that change from step to step lie in
+    ``weights``, the place of the next output in a view, so that no step needs a graph of its own.
+
+    Args:
+        order: Highest order O of the differences.
 
     Attributes:
-        factors: Finite differences of order 0 to O, in the module's dtype; None until it has been
-            computed for the first time. [O+1, B, N, D]
-        rates: ``1 / spacing`` for every order that has a past, else 0; what the next computation
-            differs by. float32 [O]
-        weights: The forecast's weights at this step. float32 [O+1]
+        factors: The outputs, in the module's dtype, in no order; None until it has been computed
+            for the first time. [O+1, B, N, D]
+        weights: What the forecast at this step takes of each. float32 [O+1]
         dtype: Of the factors; None: the module's. Autocast's own where that is on: the stream may
             be of no higher precision.
         clock: When the module was computed.
     """
 
+    weights: Tensor
+
     def __init__(self, order: int) -> None:
         self.order = order
         self.dtype: torch.dtype | None = None
         self.factors: Tensor | None = None
-        self.rates: Tensor
-        self.weights: Tensor
         self.clock = Clock()
+        self._next: Tensor | None = None  # where the next output goes [1, B, N, D]
+        self._no_rates = torch.empty(0)
 
     @property
     def tokens(self) -> int:
         """Tokens N; 0 before there is memory for them."""
         return 0 if self.factors is None else self.factors.shape[2]
 
-    def known_rates(self, step: int) -> tuple[float, ...]:
-        """The rates of a computation at ``step``."""
-        spacing = 0 if self.clock.last is None else step - self.clock.last
-        return tuple(1 / spacing if i < self.clock.count else 0.0 for i in range(self.order))
-
-    def allocate(self, like: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """Memory for the factors of a module that returns ``shape`` [B, N, D]."""
+    def allocate(self, like: Tensor, shape: tuple[int, ...]) -> None:
+        """Memory for the outputs of a module that returns ``shape`` [B, N, D]."""
         if len(shape) != 3:
             raise ValueError(f"a cached module must return [B, N, D], got {list(shape)}")
-        self.factors = like.new_empty((self.order + 1, *shape), dtype=self.dtype or like.dtype)
-        return self.factors
+        self.factors = like.new_zeros((self.order + 1, *shape), dtype=self.dtype or like.dtype)
+
+    def expect(self, step: int, on: "DeviceConstants") -> None:
+        """The module is computed at this step."""
+        self._next, self._no_rates = self._place(self.clock.count), on.of(())
+
+    def keep(self, output: Tensor) -> None:
+        """What it returned. [B, N, D]"""
+        if self.factors is None:
+            self.allocate(output, output.shape)
+            self._next = self._place(0)
+        assert self._next is not None
+        ops.taylor_update_(self._next, output, self._no_rates)
+
+    def forecast(self, step: int, forecaster: Forecaster, on: "DeviceConstants") -> None:
+        """The module is forecast at this step."""
+        spacings = self.clock.spacings[: self.order]
+        of_differences = self._of_differences(step, forecaster)
+        weights = [0.0] * (self.order + 1)
+        for weight, row in zip(of_differences, differences(spacings), strict=False):
+            for age, share in enumerate(row):
+                weights[(self.clock.count - 1 - age) % len(weights)] += weight * share
+        self.weights = on.of(tuple(weights))
 
     def restart(self) -> None:
         """Forget the past; the memory stays for a run of the same shape."""
         self.clock = Clock()
+        if self.factors is not None:
+            self.factors[
+                1:
+            ].zero_()  # until they are written they have weight 0: NaN times 0 is NaN
+
+    def release(self) -> None:
+        self.factors = self._next = None
+        self.clock = Clock()
 
     def __deepcopy__(self, memo: object) -> "Feature":
         """A copy of a cached model is not cached: it needs no memory."""
-        return Feature(self.order)
+        return type(self)(self.order)
 
-    def release(self) -> None:
-        self.factors = None
-        self.clock = Clock()
+    def _of_differences(self, step: int, forecaster: Forecaster) -> tuple[float, ...]:
+        spacing = next(iter(self.clock.spacings), None)
+        return forecaster.weights(step - self.clock.last, spacing)
+
+    def _place(self, count: int) -> Tensor | None:
+        place = count % (self.order + 1)
+        return None if self.factors is None else self.factors[place : place + 1]
+
+
+class EditableFeature(Feature):
+    """Where persistent corrections edit the cache: Taylor factors, of which they touch the first.
+
+    Attributes:
+        factors: Finite differences of order 0 to O. [O+1, B, N, D]
+        rates: ``1 / spacing`` for every order that has a past, else 0; what the next computation
+            differs by. float32 [O]
+    """
+
+    rates: Tensor
+
+    def expect(self, step: int, on: "DeviceConstants") -> None:
+        count = self.clock.count
+        rate = 1 / (step - self.clock.last) if count else 0.0
+        self.rates = on.of(tuple(rate if i < count else 0.0 for i in range(self.order)))
+
+    def keep(self, output: Tensor) -> None:
+        if self.factors is None:
+            self.allocate(output, output.shape)
+        assert self.factors is not None
+        ops.taylor_update_(self.factors, output, self.rates)
+
+    def forecast(self, step: int, forecaster: Forecaster, on: "DeviceConstants") -> None:
+        self.weights = on.of(self._of_differences(step, forecaster))
+
+
+def differences(spacings: Sequence[float]) -> list[list[float]]:
+    """Finite differences as sums of outputs: row i holds what F_i takes of each, the last first.
+
+    ``F_i(t_0) = (F_i-1(t_0) - F_i-1(t_1)) / (t_0 - t_1)``, as ``ops.taylor_update_`` takes them.
+
+    Args:
+        spacings: ``t_0 - t_1, t_1 - t_2, ...``
+    """
+    count = len(spacings) + 1
+    each = [[float(i == j) for j in range(count)] for i in range(count)]  # of one order, at all t
+    rows = [each[0]]
+    while len(each) > 1:
+        each = [
+            [(a - b) / spacing for a, b in zip(now, before, strict=True)]
+            for now, before, spacing in zip(each, each[1:], spacings, strict=False)
+        ]
+        rows.append(each[0])
+    return rows
 
 
 class DeviceConstants:

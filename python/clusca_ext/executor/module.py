@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from clusca_ext import ops
@@ -40,6 +41,7 @@ class ModuleExecutor:
     Attributes:
         computed: This step computes the module on all tokens, and keeps what it returns.
         captures: How often it did; the cache demands once.
+        is_last: This is a run's last step: nothing is forecast from what it computes.
         corrected: On a cached step, representatives are computed and propagated.
         carried: In a segment, representatives must be carried over it: one that is corrected
             follows, or it is one.
@@ -57,7 +59,7 @@ class ModuleExecutor:
         self.correction = correction
         self.corrected = correction is not None and description.represents
         self.carried = self.computed = False
-        self.captures = 0
+        self.captures, self.is_last = 0, False
         self.gate: Tensor | None = None
         self.representatives: Tensor
 
@@ -65,11 +67,9 @@ class ModuleExecutor:
         """Forward hook of the module: on a step that computes it, update its factors."""
         if self.computed:
             self.captures += 1
-            output = self.description.feature(output, self.feature.tokens)
-            factors = self.feature.factors
-            if factors is None:
-                factors = self.feature.allocate(output, output.shape)
-            ops.taylor_update_(factors, output, self.feature.rates)
+            # Compiled code keeps what nobody reads, too: to leave it out would be one more graph.
+            if torch.compiler.is_compiling() or not self.is_last:
+                self.feature.keep(self.description.feature(output, self.feature.tokens))
 
     @property
     def factors(self) -> Tensor:
