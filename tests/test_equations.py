@@ -23,6 +23,8 @@ from small_dit import make_dit, options, sample, scheduler_of
 class PickedByRule:
     """The same representatives on both sides."""
 
+    of_members = True
+
     def select(self, clusters, seed, layers):
         step = int(seed.reshape(-1, 2)[0, 1])
         return [

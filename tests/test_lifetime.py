@@ -125,6 +125,21 @@ def test_inference_mode_may_change_within_a_run(model, first):
     assert summary(model).steps == 5
 
 
+@pytest.mark.parametrize("first", [torch.inference_mode, torch.no_grad])
+def test_inference_mode_may_change_between_runs(model, first):
+    second = torch.no_grad if first is torch.inference_mode else torch.inference_mode
+    enable_cache(model, BARE)
+    outputs = []
+    for mode in (first, second, first):
+        with mode():
+            for t in (900, 800, 700):
+                rows = torch.ones(2, 1, 16, 16)
+                out = model(rows, timestep=torch.full((2,), t), class_labels=torch.arange(2))
+        outputs.append(out.sample)
+    assert torch.equal(outputs[0], outputs[1]) and torch.equal(outputs[0], outputs[2])
+    assert summary(model).steps == 3
+
+
 def test_a_with_block_may_disable_its_cache(model):
     with cache(model, BARE):
         disable_cache(model)

@@ -43,10 +43,10 @@ def test_a_plan_is_what_the_blocks_compute(model):
         got = sample(model, STEPS)
         assert summary(model).cached == 9
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+    # 3 full steps, a first piece of one step, then the rest; on a device the first cached steps
+    # may come before it is known there that the first timestep was the one announced
     on_host = next(model.parameters()).device.type == "cpu"
-    # 3 full steps, a first piece of one step, then the rest; a timestep that was moved to a device
-    # is not seen to be the one announced
-    assert calls.count == (5 if on_host else STEPS) * 3
+    assert calls.count == 5 * 3 if on_host else 5 * 3 <= calls.count < STEPS * 3
 
 
 def test_what_the_plan_holds_is_bounded(monkeypatch):

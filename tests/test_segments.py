@@ -10,8 +10,10 @@ from clusca_ext import (
     BlockAdapter,
     ClusCaConfig,
     ClusterCorrector,
+    GivenTokens,
     HermiteForecaster,
     IntervalSchedule,
+    Nearest,
     NoCorrection,
     RandomPerLayer,
     cache,
@@ -98,6 +100,33 @@ def test_stages_of_one_model(passes):
     staged = sampled(make(layers=6), Staged(**vars(DIT_LIKE)), config)
     assert_alike(staged, apart, cached=(2, 3, 5))
     assert passes == [4, 6] * 3  # blocks 0 and 1; 3, 4 and 5; block 2 by itself
+
+
+class Tokens:
+    """Token 6 k of every cluster k's sample, a member or not."""
+
+    def select(self, clusters, seed, layers):
+        return [
+            6 * torch.arange(6, dtype=torch.int32).expand(len(clusters.cluster_ids), -1)
+        ] * layers
+
+
+@pytest.mark.parametrize(
+    "selection, one_pass",
+    [(GivenTokens(tokens=(0, 7, 14, -1, 28, 35)), False), (Tokens(), False), (Nearest(), True)],
+    ids=["given", "own", "nearest"],
+)
+def test_tokens_that_may_be_of_other_clusters_are_done_module_by_module(
+    selection, one_pass, passes
+):
+    """One of another cluster is computed for that one, and corrected as a member of its own."""
+    corrector = ClusterCorrector(num_clusters=6, gamma=0.5, selection=selection)
+    config = ClusCaConfig(schedule=SCHEDULE, corrector=corrector)
+    apart = sampled(make(), APART, config)
+    assert_alike(sampled(make(), JOINED, config), apart, cached=(2, 3, 5))
+    assert bool(passes) == one_pass
+    uncorrected = dataclasses.replace(config, corrector=NoCorrection())
+    assert not torch.allclose(sampled(make(), JOINED, uncorrected)[3], apart[3], rtol=1e-4)
 
 
 class MaskedLater:

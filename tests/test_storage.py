@@ -31,15 +31,21 @@ def outputs(dtype):
 def keep(feature, count, dtype=torch.float64):
     """Compute a module ``count`` times."""
     for step, output in zip(STEPS[:count], outputs(dtype), strict=False):
-        feature.expect(step, CPU)
-        feature.keep(output)
-        feature.clock.tick(step)
+        compute(feature, step, output)
     return feature
 
 
+def compute(feature, step, output):
+    feature.expect(step, CPU)
+    if feature.factors is None:
+        feature.allocate(output, output.shape)
+    ops.taylor_update_(feature.target, output, feature.rates)
+    feature.clock.tick(step)
+
+
 def forecast(feature, forecaster, ahead=2):
-    feature.forecast(feature.clock.last + ahead, forecaster, CPU)
-    return ops.taylor_forecast(feature.factors, feature.weights)
+    weights = feature.of_factors(forecaster.weights(ahead, feature.clock.spacing))
+    return ops.taylor_forecast(feature.factors, torch.tensor(weights))
 
 
 @pytest.mark.parametrize("order", range(6))
@@ -84,11 +90,8 @@ def test_no_difference_is_rounded():
 
 def test_a_run_begins_with_nothing_of_the_one_before():
     feature = Feature(1)
-    feature.expect(0, CPU)
-    feature.keep(torch.full(SHAPE, torch.nan))
-    feature.clock.tick(0)
-    feature.expect(1, CPU)
-    feature.keep(torch.full(SHAPE, torch.inf))
+    compute(feature, 0, torch.full(SHAPE, torch.nan))
+    compute(feature, 1, torch.full(SHAPE, torch.inf))
     feature.restart()
     assert forecast(keep(feature, 1, torch.float32), TaylorForecaster()).isfinite().all()
 

@@ -120,11 +120,17 @@ class Branch:
     def prepare(
         self, step: int, computed: frozenset[Key], forecaster: Forecaster, on: DeviceConstants
     ) -> None:
-        """Give every module what this step needs: the rates of its update, or its weights."""
+        """Give every module what this step needs: a place for its output, or its weights."""
+        made: dict[tuple[int, ...], Tensor] = {}  # by when modules were computed: mostly together
         for key, module in self._modules.items():
             module.computed, module.captures = key in computed, 0
             module.is_last = self.is_last(step)
+            feature, clock = module.feature, module.feature.clock
             if module.computed:
-                module.feature.expect(step, on)
-            else:
-                module.feature.forecast(step, forecaster, on)
+                feature.expect(step, on)
+                continue
+            past = tuple(clock.steps)
+            if past not in made:
+                weights = forecaster.weights(step - clock.last, clock.spacing)
+                made[past] = on.of(feature.of_factors(weights))
+            feature.weights = made[past]

@@ -1,7 +1,7 @@
 """The cache: the one stateful composition of schedule, forecaster, corrector and storage.
 
 Two hooks on the model frame every step. The first asks the schedule; a full step then runs the
-untouched model while hooks on its modules update their factors, and at its end the tokens are
+untouched model while hooks on its modules keep what these return, and at its end the tokens are
 clustered; on a cached step the executors stand in for the blocks. The hooks run outside compiled
 code, and all that is counted is counted there.
 """

@@ -124,6 +124,11 @@ class Clusters:
         assert self.centroids is not None
         return self.centroids.shape[1]
 
+    @property
+    def of_members(self) -> bool:
+        """Whether every representative is known to be a member of its cluster."""
+        return bool(getattr(self.corrector.selection, "of_members", False))
+
     def fit(self, tokens: Tensor) -> None:
         """Cluster the tokens of a full step, from the centroids of the one before. [B, N, D]"""
         samples = len(tokens) // self.groups

@@ -79,7 +79,7 @@ class Installation:
                 module.representatives = tokens
             for module in modules if one and chosen else ():
                 module.representatives = chosen[0]
-            alike = alike and one and self.correction.rule == "delta"
+            alike = alike and one and clusters.of_members and self.correction.rule == "delta"
         for segment in self.segments:
             segment.begin(collapses=alike)
 

@@ -16,7 +16,7 @@ from clusca_ext.adapters.description import Args, Kwargs, ModelDescription, Modu
 from clusca_ext.device_check import DeviceCheck
 from clusca_ext.executor import BlockExecutor
 from clusca_ext.offload import is_offloaded
-from clusca_ext.storage import autocast_dtype
+from clusca_ext.storage import autocast_dtype, moved
 
 MAX_BYTES = 128 * 2**20  # of a plan; longer runs are planned piece by piece
 
@@ -84,19 +84,20 @@ class ModulationPlan:
             return None
         assert self._description.timestep is not None
         given = self._description.timestep(args, kwargs)
-        return given if isinstance(given, Tensor) else None
+        if not isinstance(given, Tensor):
+            return None
+        self._timesteps = moved(self._timesteps, given.device)
+        return given
 
     def _agrees(self, given: Tensor, step: int) -> bool:
         """Whether a step was given its timestep, as far as that is known."""
         assert self._timesteps is not None
         expected = self._description.given_timestep(self._timesteps[step], given.dtype)
         if is_free(given):
-            return bool((given == expected.to(given)).all())
+            return bool((given == expected).all())
         one = given.numel() == 1 or not any(given.stride())
         if one and given.data_ptr() == expected.data_ptr():
             return True
-        if expected.device != given.device:
-            return False  # moving it would wait
         if self._check is None:
             self._check = DeviceCheck(given.device)
         held = self._check.held
@@ -130,7 +131,7 @@ class ModulationPlan:
         assert self._timesteps is not None and self._description.stream_shape is not None
         self._steps = range(step, min(step + count, len(self._timesteps)))
         timesteps = self._timesteps[self._steps.start : self._steps.stop]
-        timesteps = self._description.given_timestep(timesteps, at.dtype).to(at.device)
+        timesteps = self._description.given_timestep(timesteps, at.dtype)
         self._conditions = tuple(t.clone() if is_free(t) else t for t in conditions)
         self._versions = tuple(map(_version, conditions))
         latents = self._description.latents(args, kwargs)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from torch import Tensor
 
@@ -29,7 +29,11 @@ class Clusters(Protocol):
 
 
 class Selection(Protocol):
-    """How the representatives of a cached step are chosen."""
+    """How the representatives of a cached step are chosen.
+
+    One that only ever chooses a member of each cluster may say so by an attribute ``of_members``
+    that is True: cached steps can then leave all other tokens to one pass at the end of a segment.
+    """
 
     def select(self, clusters: Clusters, seed: Tensor, layers: int) -> Sequence[Tensor]:
         """One ``[S, K]`` int32 tensor of tokens for each of ``layers`` layers.
@@ -46,6 +50,8 @@ class Selection(Protocol):
 class RandomPerStep:
     """A random member of every cluster, the same for all layers of a step."""
 
+    of_members: ClassVar[bool] = True
+
     def select(self, clusters: Clusters, seed: Tensor, layers: int) -> Sequence[Tensor]:
         chosen = ops.select_representatives(clusters.cluster_ids, clusters.num_clusters, seed)
         return [chosen] * layers
@@ -54,6 +60,8 @@ class RandomPerStep:
 @dataclass(frozen=True, kw_only=True)
 class RandomPerLayer:
     """A random member of every cluster, drawn anew in every layer: the paper's choice."""
+
+    of_members: ClassVar[bool] = True
 
     def select(self, clusters: Clusters, seed: Tensor, layers: int) -> Sequence[Tensor]:
         ids, num_clusters = clusters.cluster_ids, clusters.num_clusters
@@ -65,6 +73,8 @@ class RandomPerLayer:
 @dataclass(frozen=True, kw_only=True)
 class Nearest:
     """The member closest to the centroid, the same until the next clustering."""
+
+    of_members: ClassVar[bool] = True
 
     def select(self, clusters: Clusters, seed: Tensor, layers: int) -> Sequence[Tensor]:
         nearest = ops.select_nearest(

@@ -6,9 +6,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from clusca_ext import ops
-from clusca_ext.forecast import Forecaster
-
 
 @dataclass
 class Clock:
@@ -34,6 +31,11 @@ class Clock:
         return self.steps[0]
 
     @property
+    def spacing(self) -> int | None:
+        """Steps between the last two; None before the second."""
+        return next(iter(self.spacings), None)
+
+    @property
     def spacings(self) -> list[int]:
         """Steps between one computation and the next, the last ones first."""
         return [later - earlier for later, earlier in zip(self.steps, self.steps[1:], strict=False)]
@@ -47,7 +49,8 @@ class Feature:
     written order by order, and no difference is rounded.
 
     What compiled code touches are tensors only: numbers that change from step to step lie in
-    ``weights``, the place of the next output in a view, so that no step needs a graph of its own.
+    ``rates`` and ``weights``, the place of the next output in a view, so that no step needs a graph
+    of its own.
 
     Args:
         order: Highest order O of the differences.
@@ -55,12 +58,17 @@ class Feature:
     Attributes:
         factors: The outputs, in the module's dtype, in no order; None until it has been computed
             for the first time. [O+1, B, N, D]
+        target: Those of them that the next computation updates, by ``ops.taylor_update_``: the
+            oldest. [1, B, N, D]
+        rates: The rates of that. float32 [0]
         weights: What the forecast at this step takes of each. float32 [O+1]
         dtype: Of the factors; None: the module's. Autocast's own where that is on: the stream may
             be of no higher precision.
         clock: When the module was computed.
     """
 
+    target: Tensor
+    rates: Tensor
     weights: Tensor
 
     def __init__(self, order: int) -> None:
@@ -68,8 +76,6 @@ class Feature:
         self.dtype: torch.dtype | None = None
         self.factors: Tensor | None = None
         self.clock = Clock()
-        self._next: Tensor | None = None  # where the next output goes [1, B, N, D]
-        self._no_rates = torch.empty(0)
 
     @property
     def tokens(self) -> int:
@@ -77,56 +83,51 @@ class Feature:
         return 0 if self.factors is None else self.factors.shape[2]
 
     def allocate(self, like: Tensor, shape: tuple[int, ...]) -> None:
-        """Memory for the outputs of a module that returns ``shape`` [B, N, D]."""
+        """Memory for the factors of a module that returns ``shape`` [B, N, D]."""
         if len(shape) != 3:
             raise ValueError(f"a cached module must return [B, N, D], got {list(shape)}")
         self.factors = like.new_zeros((self.order + 1, *shape), dtype=self.dtype or like.dtype)
+        self._aim(self.factors)
 
     def expect(self, step: int, on: "DeviceConstants") -> None:
         """The module is computed at this step."""
-        self._next, self._no_rates = self._place(self.clock.count), on.of(())
+        self.rates = on.of(self._rates(step))
+        if self.factors is not None:
+            self._aim(self.factors)
 
-    def keep(self, output: Tensor) -> None:
-        """What it returned. [B, N, D]"""
-        if self.factors is None:
-            self.allocate(output, output.shape)
-            self._next = self._place(0)
-        assert self._next is not None
-        ops.taylor_update_(self._next, output, self._no_rates)
-
-    def forecast(self, step: int, forecaster: Forecaster, on: "DeviceConstants") -> None:
-        """The module is forecast at this step."""
+    def of_factors(self, weights: Sequence[float]) -> tuple[float, ...]:
+        """What a weighted sum of finite differences takes of each factor."""
         spacings = self.clock.spacings[: self.order]
-        of_differences = self._of_differences(step, forecaster)
-        weights = [0.0] * (self.order + 1)
-        for weight, row in zip(of_differences, differences(spacings), strict=False):
+        shares = [0.0] * (self.order + 1)
+        for weight, row in zip(weights, differences(spacings), strict=False):
             for age, share in enumerate(row):
-                weights[(self.clock.count - 1 - age) % len(weights)] += weight * share
-        self.weights = on.of(tuple(weights))
+                shares[(self.clock.count - 1 - age) % len(shares)] += weight * share
+        return tuple(shares)
 
     def restart(self) -> None:
         """Forget the past; the memory stays for a run of the same shape."""
         self.clock = Clock()
-        if self.factors is not None:
-            self.factors[
-                1:
-            ].zero_()  # until they are written they have weight 0: NaN times 0 is NaN
+        if self.factors is None:
+            return
+        if self.factors.is_inference() and not torch.is_inference_mode_enabled():
+            self.factors = None  # memory of inference mode may not be written outside of it
+        else:
+            self.factors[1:].zero_()  # of weight 0 until they are written, which NaN would survive
 
     def release(self) -> None:
-        self.factors = self._next = None
+        self.factors = None
         self.clock = Clock()
 
     def __deepcopy__(self, memo: object) -> "Feature":
         """A copy of a cached model is not cached: it needs no memory."""
         return type(self)(self.order)
 
-    def _of_differences(self, step: int, forecaster: Forecaster) -> tuple[float, ...]:
-        spacing = next(iter(self.clock.spacings), None)
-        return forecaster.weights(step - self.clock.last, spacing)
+    def _rates(self, step: int) -> tuple[float, ...]:
+        return ()
 
-    def _place(self, count: int) -> Tensor | None:
-        place = count % (self.order + 1)
-        return None if self.factors is None else self.factors[place : place + 1]
+    def _aim(self, factors: Tensor) -> None:
+        oldest = self.clock.count % (self.order + 1)
+        self.target = factors[oldest : oldest + 1]
 
 
 class EditableFeature(Feature):
@@ -134,25 +135,20 @@ class EditableFeature(Feature):
 
     Attributes:
         factors: Finite differences of order 0 to O. [O+1, B, N, D]
-        rates: ``1 / spacing`` for every order that has a past, else 0; what the next computation
-            differs by. float32 [O]
+        target: All of them.
+        rates: ``1 / spacing`` for every order that has a past, else 0. float32 [O]
     """
 
-    rates: Tensor
+    def of_factors(self, weights: Sequence[float]) -> tuple[float, ...]:
+        return tuple(weights)
 
-    def expect(self, step: int, on: "DeviceConstants") -> None:
+    def _rates(self, step: int) -> tuple[float, ...]:
         count = self.clock.count
         rate = 1 / (step - self.clock.last) if count else 0.0
-        self.rates = on.of(tuple(rate if i < count else 0.0 for i in range(self.order)))
+        return tuple(rate if i < count else 0.0 for i in range(self.order))
 
-    def keep(self, output: Tensor) -> None:
-        if self.factors is None:
-            self.allocate(output, output.shape)
-        assert self.factors is not None
-        ops.taylor_update_(self.factors, output, self.rates)
-
-    def forecast(self, step: int, forecaster: Forecaster, on: "DeviceConstants") -> None:
-        self.weights = on.of(self._of_differences(step, forecaster))
+    def _aim(self, factors: Tensor) -> None:
+        self.target = factors
 
 
 def differences(spacings: Sequence[float]) -> list[list[float]]:
@@ -184,11 +180,15 @@ class DeviceConstants:
 
     def of(self, values: tuple[float, ...]) -> Tensor:
         if values not in self._made:
-            tensor = torch.tensor(values, dtype=torch.float32)
-            if self.device.type == "cuda":
-                tensor = tensor.pin_memory().to(self.device, non_blocking=True)
-            self._made[values] = tensor
+            self._made[values] = moved(torch.tensor(values, dtype=torch.float32), self.device)
         return self._made[values]
+
+
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on a device. Between host and device only the way up is free of a host sync."""
+    if device.type == "cuda" and not tensor.is_cuda:
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def autocast_dtype(device: torch.device) -> torch.dtype | None:

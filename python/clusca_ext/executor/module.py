@@ -64,12 +64,16 @@ class ModuleExecutor:
         self.representatives: Tensor
 
     def capture(self, module: nn.Module, args: Args, output: Any) -> None:
-        """Forward hook of the module: on a step that computes it, update its factors."""
+        """Forward hook of the module: on a step that computes it, keep its output."""
         if self.computed:
             self.captures += 1
             # Compiled code keeps what nobody reads, too: to leave it out would be one more graph.
             if torch.compiler.is_compiling() or not self.is_last:
-                self.feature.keep(self.description.feature(output, self.feature.tokens))
+                feature = self.feature
+                output = self.description.feature(output, feature.tokens)
+                if feature.factors is None:
+                    feature.allocate(output, output.shape)
+                ops.taylor_update_(feature.target, output, feature.rates)
 
     @property
     def factors(self) -> Tensor:
