@@ -92,8 +92,8 @@ def test_every_row_of_an_interval_takes_the_same_full_steps(interval):
 def test_judging_pairs_samples_with_bounded_taylor():
     rows = rows_of(4, 50)
     images = {row.name: torch.full((3, 1, 32, 32), 0.01 * i) for i, row in enumerate(rows, 1)}
-    full = Sampled(rows[0], torch.zeros(3, 1, 32, 32), 2.0, None)
-    everything = [full, *[Sampled(row, images[row.name], 1.0, None) for row in rows]]
+    full = Sampled(rows[0], [0, 1, 2], torch.zeros(3, 1, 32, 32), 2.0, None)
+    everything = [full, *[Sampled(row, [0, 1, 2], images[row.name], 1.0, None) for row in rows]]
     results = judge(everything, [0, 1, 2])
     assert results[0].psnr is None and results[1].speedup == 2.0
     by_name = {result.sampled.row.name: result for result in results[1:]}

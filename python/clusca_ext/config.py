@@ -48,7 +48,7 @@ class ClusCaConfig:
         schedule: When modules are computed.
         forecaster: How their outputs are predicted in between.
         corrector: What is computed of a cached step.
-        storage: Where cached features lie; ``"per_block"``: the factors of every module.
+        storage: Where cached features lie; ``"per_block"``: the last outputs of every module.
         seed: Sample seed of the random choices, the same for every row.
     """
 

@@ -1,4 +1,4 @@
-"""TIME: from a module's cached factors to a prediction. A forecaster is its weights.
+"""TIME: from a module's past outputs to a prediction. A forecaster is its weights.
 
 The forecast at ``distance`` steps after a full step is ``sum_i w_i * F_i`` over the finite
 differences ``F_0 .. F_O`` (``ops.taylor_update_``). Distances count steps.
@@ -16,7 +16,7 @@ MAX_ORDER = 7  # the operators take eight factors
 class Forecaster(Protocol):
     @property
     def order(self) -> int:
-        """Highest order O of the factors that are kept."""
+        """Highest order O of the differences: O + 1 outputs are kept."""
 
     def weights(self, distance: int, spacing: int | None) -> tuple[float, ...]:
         """The ``O + 1`` weights.

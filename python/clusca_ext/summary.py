@@ -23,6 +23,7 @@ class Summary:
         total_seconds: All steps together.
         speedup: What the same steps would have taken, had all been full, over ``total_seconds``.
         cache_bytes: Memory of the cached features and of the planned modulation.
+        clusterings: How often tokens were clustered.
         kmeans_iterations: Mean number of iterations of a clustering.
         run_known_by: How runs and steps are told apart.
         num_steps: Length of the run; None where it is not known.
@@ -39,6 +40,7 @@ class Summary:
     total_seconds: float
     speedup: float | None
     cache_bytes: int
+    clusterings: int
     kmeans_iterations: float | None
     run_known_by: str
     num_steps: int | None
@@ -87,6 +89,7 @@ def summarize(cache: Cache) -> Summary:
         speedup=None if full is None or not total else full * count / total,
         cache_bytes=sum(one.plan.bytes() for one in branches)
         + sum(f.numel() * f.element_size() for f in factors if f is not None),
+        clusterings=len(fits),
         kmeans_iterations=sum(fits) / len(fits) if fits else None,
         run_known_by=branch.runs.known_by,
         num_steps=branch.runs.num_steps,
@@ -117,6 +120,7 @@ def combine(parts: Sequence[Summary]) -> Summary:
         total_seconds=total,
         speedup=sum(saved) / total if len(saved) == len(parts) and total else None,
         cache_bytes=sum(part.cache_bytes for part in parts),
+        clusterings=sum(part.clusterings for part in parts),
         kmeans_iterations=mean(fits) if fits else None,
         run_known_by=parts[0].run_known_by,
         num_steps=sum(lengths) if len(lengths) == len(parts) else None,

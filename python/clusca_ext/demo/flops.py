@@ -22,10 +22,11 @@ _CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _a
 
 
 def flops_ratio(pipeline: DigitsPipeline, sampled: Sampled) -> float:
-    """Count a cached run of one sample against the full sampler.
+    """Count a cached run against the full sampler.
 
     Matrix products and attention are counted as they are dispatched, on one full and one cached
-    step, the representatives' MLPs and the modulation among them; k-means by the passes it made.
+    step of the same samples, the representatives' MLPs and the modulation among them; k-means by
+    the passes it made.
     Element-wise operations, which are bound by memory, have no share in either count.
 
     Args:
@@ -39,12 +40,12 @@ def flops_ratio(pipeline: DigitsPipeline, sampled: Sampled) -> float:
     two_full = dataclasses.replace(config, schedule=ExplicitSchedule(steps=(0, 1)))
     with cache(pipeline, two_full), counter:
         pipeline(
-            [0],
+            sampled.labels,
             num_inference_steps=3,
             on_step=lambda step, images: totals.append(int(counter.get_total_flops())),
         )
     full, cached = totals[1] - totals[0], totals[2] - totals[1]
-    passes = 0.0 if done.kmeans_iterations is None else done.full * (done.kmeans_iterations + 1)
+    passes = done.clusterings * ((done.kmeans_iterations or 0) + 1) * len(sampled.labels)
     channels = pipeline.transformer.inner_dim
     kmeans = passes * 2 * done.tokens * done.representatives * channels
     return float(done.steps * full / (done.full * full + done.cached * cached + kmeans))

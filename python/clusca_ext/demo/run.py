@@ -20,12 +20,14 @@ class Sampled:
 
     Attributes:
         row: The row.
+        labels: The digits asked for.
         images: On the CPU. [B, 1, 32, 32]
         seconds: Duration of sampling, on the wall clock.
         summary: What its cache did; None for the untouched model.
     """
 
     row: Row
+    labels: Sequence[int]
     images: Tensor
     seconds: float
     summary: Summary | None
@@ -74,10 +76,10 @@ def sample(
 
     if row.config is None:
         images, seconds = timed()
-        return Sampled(row, images, seconds, None)
+        return Sampled(row, labels, images, seconds, None)
     with cache(pipeline, row.config):
         images, seconds = timed()
-        return Sampled(row, images, seconds, summary(pipeline))
+        return Sampled(row, labels, images, seconds, summary(pipeline))
 
 
 def judge(everything: Sequence[Sampled], labels: Sequence[int]) -> list[Result]:

@@ -4,9 +4,10 @@
 adds what the blocks of a segment update to their stream in one pass at its end.
 
 On a cached step a segment allocates one [B, N, D] tensor, its output; blocks outside of segments
-share one, the copy of the first one's input. No norm runs over N rows. Only a description that
-modulates token by token makes more. Compiled code reads two kinds of things here: Python bools that
-say which path a step takes, and tensors. Everything else is decided outside, by the cache.
+share one, the copy of the first one's input. A stream that comes with channels outside is copied
+first. No norm runs over N rows. Only a description that modulates token by token makes more.
+Compiled code reads two kinds of things here: Python bools that say which path a step takes, and
+tensors. Everything else is decided outside, by the cache.
 """
 
 from clusca_ext.executor.block import BlockExecutor

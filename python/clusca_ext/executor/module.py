@@ -36,7 +36,7 @@ class Correction:
 
 
 class ModuleExecutor:
-    """One cached module: its factors, and how a step uses it.
+    """One cached module: what is kept of it, and how a step uses it.
 
     Attributes:
         computed: This step computes the module on all tokens, and keeps what it returns.

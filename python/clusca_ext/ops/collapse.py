@@ -27,7 +27,7 @@ def carry_representatives_(
         offset: What has been added to the representatives so far. [B, K, D] float32
         correction: What their clusters have learnt; written where ``computed`` is given.
             [B, K, D] float32
-        factors: Taylor factors of the module. [O+1, B, N, D]
+        factors: What its forecast is a weighted sum of, such as Taylor factors. [O+1, B, N, D]
         representatives: Token of each cluster; one outside [0, N) leaves its rows alone.
             [B, K] int32
         gate: Of any dtype; None: ones. [B, D], [B, 1, D] or, per token, [B, N, D]
@@ -71,7 +71,7 @@ def collapsed_residual(
         correction: What every cluster has learnt, as ``carry_representatives_`` sums it; None:
             tokens are only forecast. A representative takes it whole, its cluster ``gamma`` of it.
             [B, K, D] float32
-        representatives: As in ``cluster_propagate``. [B, K] int32
+        representatives: As in ``cluster_propagate``, each a member of its cluster. [B, K] int32
         cluster_ids: As in ``cluster_propagate``. [B, N] int32
         gamma: Propagation ratio in [0, 1]; a 0-dim float32 tensor where ``distance`` is tensors.
 
