@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from clusca_ext import mixin
+from clusca_ext import checks, mixin
 from clusca_ext.adapters import BlockAdapter, describe
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.cache import Cache, Rows
@@ -67,9 +67,8 @@ def enable_cache(
     config = ClusCaConfig() if config is None else config
     if not isinstance(config, ClusCaConfig):
         raise ValueError(f"config must be a ClusCaConfig, got {type(config).__name__}")
-    rows = tuple(cfg_rows)
-    if rows and "cond" not in rows:
-        raise ValueError(f'cfg_rows must name a group "cond", got {list(cfg_rows)}')
+    rows, seeds = checks.row_groups(cfg_rows), checks.sample_seeds(seeds)
+    checks.function("branch", branch)
     if timesteps is not None and not isinstance(model, nn.Module):
         raise ValueError("timesteps are a pipeline's own, got some beside a pipeline")
     caches, joined = [], []
