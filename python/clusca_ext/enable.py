@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from clusca_ext import checks, mixin
-from clusca_ext.adapters import BlockAdapter, describe
+from clusca_ext.adapters import BlockAdapter, describe, supported
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.cache import Cache, Rows
 from clusca_ext.callers import ByFunction, ByScheduler, Caller, Teller
@@ -204,7 +204,8 @@ def _transformers(model: object) -> list[nn.Module]:
     if not found:
         raise ValueError(
             "model must be a torch.nn.Module or a pipeline with a transformer, got "
-            f"{type(model).__name__}"
+            f"{type(model).__name__}: clusca_ext knows {', '.join(supported())}, and any model "
+            "whose blocks a BlockAdapter describes"
         )
     return found
 
