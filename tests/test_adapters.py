@@ -1,5 +1,7 @@
 """Adapters: a user's own blocks, and models that are not supported."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -200,8 +202,12 @@ def test_an_unsupported_model_is_an_error_that_lists_what_is():
     with pytest.raises(ValueError, match="Linear is not supported: .*DiTTransformer2DModel.*Block"):
         enable_cache(nn.Linear(3, 3))
     assert {"DiTTransformer2DModel", "FluxTransformer2DModel"} < set(supported())
-    with pytest.raises(ValueError, match="must be a torch.nn.Module or a pipeline .* got str"):
-        enable_cache("facebook/DiT-XL-2-256")
+    unet_pipeline = SimpleNamespace(unet=nn.Linear(3, 3), scheduler=None)
+    for model, name in [("facebook/DiT-XL-2-256", "str"), (unet_pipeline, "SimpleNamespace")]:
+        with pytest.raises(ValueError, match="Module or a pipeline with a transformer") as said:
+            enable_cache(model)
+        assert f"got {name}: clusca_ext knows " in str(said.value)
+        assert all(known in str(said.value) for known in (*supported(), "BlockAdapter"))
 
 
 def test_a_chunked_feed_forward_is_refused():

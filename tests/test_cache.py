@@ -159,9 +159,9 @@ def test_seeds_belong_to_samples(model):
     """A sample's choices follow its seed, not its row."""
     config = ClusCaConfig(corrector=ClusterCorrector(gamma=1.0))
     outputs = {}
-    for seeds in ([5, 7], [7, 5], [5, 5]):
+    for seeds in ((5, 7), [7, 5], torch.tensor([5, 5])):
         with cache(model, config, **options(), seeds=seeds):
-            outputs[tuple(seeds)] = sample(model)
+            outputs[tuple(int(seed) for seed in seeds)] = sample(model)
     assert torch.equal(outputs[5, 7][0], outputs[5, 5][0])
     assert not torch.equal(outputs[7, 5][0], outputs[5, 5][0])
 

@@ -104,14 +104,6 @@ def test_ten_thousand_calls_take_no_more_memory(name, cuda):
     assert torch.cuda.memory_reserved() == before
 
 
-def test_arguments_on_different_devices_are_refused(cuda):
-    name = "cluster_propagate"
-    args = sample(name, cuda)
-    mixed = (args[0], args[1].cpu(), *args[2:])
-    with pytest.raises(ValueError, match="computed must be on cuda:0 as forecast is, got cpu"):
-        ops.cluster_propagate(*mixed)
-
-
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs a second CUDA device")
 @by_op
 def test_a_second_device(name):

@@ -19,7 +19,28 @@ from small_dit import make_dit
     "arguments, message",
     [
         ({"config": 3}, "config must be a ClusCaConfig, got int"),
-        ({"cfg_rows": ("a", "b")}, 'cfg_rows must name a group "cond", got'),
+        *[
+            ({"cfg_rows": rows}, f'cfg_rows must name .* one of them "cond", got {got}')
+            for rows, got in [
+                (("a", "b"), r"\('a', 'b'\)"),
+                (("cond", "cond"), r"\('cond', 'cond'\)"),
+                (("cond", 2), r"\('cond', 2\)"),
+                ("cond", "'cond'"),
+                (2, "2"),
+            ]
+        ],
+        *[
+            ({"seeds": seeds}, f"seeds must be a sequence of integers, one at least, got {got}")
+            for seeds, got in [
+                ([0.9], r"\[0.9\]"),
+                ([], r"\[\]"),
+                (7, "7"),
+                ("78", "'78'"),
+                (torch.tensor([0.5, 1.5]), r"tensor\(\[0.5000, 1.5000\]\)"),
+            ]
+        ],
+        ({"seeds": [0, 2**63]}, "every one of seeds must be an integer in .* got 9223372036854775"),
+        ({"branch": 3}, "branch must be a function, got 3"),
         ({"timesteps": []}, "timesteps must name at least one step, got none"),
         ({"timesteps": 50}, "timesteps must be those of a whole run, got 50"),
         (

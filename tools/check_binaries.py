@@ -5,13 +5,12 @@
 - Undefined symbols are torch's stable C interface, cudart and libc: nothing mangled of torch.
 - libclusca_cuda.so needs libtorch_cuda.so and libcudart.so, and neither library has an RPATH.
 - Every architecture is there, and no kernel uses local memory (spills, dynamic indexing).
-- Every vectorised kernel has 128-bit loads and stores.
+- Every kernel has 128-bit loads and stores where its packets are 16 bytes, or says why it has none.
 
 The last two read machine code with cuobjdump, which must be in PATH.
 """
 
 import argparse
-import collections
 import re
 import subprocess
 import sys
@@ -20,12 +19,20 @@ from pathlib import Path
 ALLOWED = re.compile(
     r"^(aoti_torch_|torch_|cuda|__cuda|_ITM_|__gmon_start__|__cxa_finalize|__cpu_)\w*$"
 )
-# Kernels whose packet path reads and writes 16 bytes at a time.
-VECTORISED = re.compile(
-    r"(taylor_forecast|taylor_update|forecast_residual|propagate_residual|cluster_propagate|"
-    r"propagate_factors|gather_representatives|carry_representatives|collapsed_residual)"
-    r"_kernel.*Li[48]E"
-)
+LOAD, STORE = "load", "store"
+# What a kernel does without, and why. Every other one reads and writes 16 bytes at a time.
+WITHOUT = {
+    "correction_kernel": ({LOAD, STORE}, "K of N rows: little beside the propagation it precedes"),
+    "kmeans_accumulate_kernel": (
+        {LOAD, STORE},
+        "two channels a thread: the sums of all its clusters must fit shared memory",
+    ),
+    "kmeans_assign_kernel": ({STORE}, "it writes a label and a distance a token"),
+    "kmeans_count_kernel": ({LOAD, STORE}, "it reads labels and distances, no features"),
+    "kmeans_reduce_kernel": ({LOAD, STORE}, "one thread a channel of a cluster: K of N rows"),
+    "kmeans_update_kernel": ({LOAD, STORE}, "one thread a channel of a cluster: K of N rows"),
+    "select_kernel": ({LOAD, STORE}, "it reads labels and distances, no features"),
+}
 
 
 def run(*command: str) -> str:
@@ -60,22 +67,42 @@ def local_memory(library: Path) -> list[str]:
     return found
 
 
-def narrow_kernels(library: Path) -> list[str]:
-    """Vectorised kernels without a 128-bit load or store, by chip."""
-    counts: dict[tuple[str, str], collections.Counter[str]] = {}
+def accesses(library: Path) -> dict[tuple[str, str], set[str]]:
+    """The 128-bit accesses of every kernel, by chip and the kernel's name with its arguments."""
+    found: dict[tuple[str, str], set[str]] = {}
     chip = kernel = ""
     for line in run("cuobjdump", "--dump-sass", library).splitlines():
         if match := re.search(r"arch = (sm_\w+)", line):
             chip = match[1]
         elif match := re.search(r"Function : (\S+)", line):
-            kernel = match[1]
-            counts[chip, kernel] = collections.Counter()
+            kernel = run("c++filt", match[1]).strip()
+            found[chip, kernel] = set()
         elif match := re.search(r"\b(LD|ST)G?\.E(\.\w+)*\.128", line):
-            counts[chip, kernel][match[1]] += 1
-    watched = {key: count for key, count in counts.items() if VECTORISED.search(key[1])}
-    if not watched:
-        sys.exit("no vectorised kernel was found: have they been renamed?")
-    return [f"{k} ({c})" for (c, k), n in watched.items() if n["LD"] < 1 or n["ST"] < 1]
+            found[chip, kernel].add(LOAD if match[1] == "LD" else STORE)
+    return found
+
+
+def narrow_kernels(found: dict[tuple[str, str], set[str]]) -> list[str]:
+    """What is wrong with the 128-bit accesses of kernels.
+
+    The last template argument of a kernel that has packets is how many elements they have: 4 or 8
+    of them are 16 bytes.
+    """
+    problems = []
+    packets: dict[str, list[tuple[str, set[str]]]] = {}
+    for (chip, kernel), has in found.items():
+        name = re.search(r"(\w+)([<(]|$)", kernel.replace("(anonymous namespace)::", ""))[1]
+        variants = packets.setdefault(name, [])
+        if re.search(r"[<, ][48]>\(", kernel):
+            variants.append((f"{kernel} ({chip})", has))
+    for name, variants in packets.items():
+        needed = {LOAD, STORE} - (WITHOUT[name][0] if name in WITHOUT else set())
+        if needed and not variants:
+            problems.append(f"{name} has no packets of 16 bytes, and no reason in WITHOUT")
+        for where, has in variants:
+            problems += [f"no 128-bit {access} in {where}" for access in sorted(needed - has)]
+    gone = sorted(WITHOUT.keys() - packets.keys())
+    return problems + [f"{name} of WITHOUT is not in the library" for name in gone]
 
 
 def main() -> None:
@@ -98,7 +125,7 @@ def main() -> None:
     if "sm_80" not in run("cuobjdump", "--list-ptx", cuda):
         problems.append(f"{cuda.name} has no PTX for chips that are not listed")
     problems += [f"local memory in {name}" for name in local_memory(cuda)]
-    problems += [f"no 128-bit access in {name}" for name in narrow_kernels(cuda)]
+    problems += narrow_kernels(accesses(cuda))
     for problem in problems:
         print(problem)
     print(f"{len(problems)} problems; chips: {', '.join(sorted(built))}")

@@ -3,7 +3,8 @@
     python tools/check_registration.py BUILD_FOLDER
 
 The stub that stood in for libtorch_cuda.so at link time stands in for it again; libcudart must be
-where the loader finds it. No kernel runs.
+where the loader finds it. No kernel runs. On a torch with CUDA there is nothing to check: the
+package's tests load the library there.
 """
 
 import ctypes
@@ -21,7 +22,8 @@ def kernels(key: str) -> set[str]:
 def main() -> None:
     build = Path(sys.argv[1])
     if torch.version.cuda is not None:
-        sys.exit("this torch has CUDA: the check is for one without")
+        print(f"left out: torch {torch.__version__} has CUDA, and the check is for one without")
+        return
     torch.ops.load_library(build / "libclusca_ops.so")
     on_cpu, before = kernels("CPU"), kernels("CUDA")
     ctypes.CDLL(str(build / "stub/libtorch_cuda.so"))

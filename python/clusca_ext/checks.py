@@ -1,5 +1,6 @@
 """Checks that several descriptions share; each error names the field, the demand and what came."""
 
+import operator
 from typing import Any
 
 
@@ -35,3 +36,32 @@ def part(name: str, value: object, method: str) -> None:
     """An object of any class with the method; a class itself has it too, but cannot call it."""
     if isinstance(value, type) or not callable(getattr(value, method, None)):
         raise ValueError(f"{name} must be an object with a method {method}, got {value!r}")
+
+
+def sample_seeds(values: Any) -> tuple[int, ...] | None:
+    """The seeds of ``enable_cache``; integers of any kind, of a tensor too."""
+    if values is None:
+        return None
+    try:
+        seeds = tuple(operator.index(value) for value in values)
+    except TypeError:
+        seeds = ()
+    if not seeds:
+        raise ValueError(f"seeds must be a sequence of integers, one at least, got {values!r}")
+    for seed in seeds:
+        integer("every one of seeds", seed, -(2**63), 2**63 - 1)
+    return seeds
+
+
+def row_groups(names: Any) -> tuple[str, ...]:
+    """The ``cfg_rows`` of ``enable_cache``: empty, or different names with "cond" among them."""
+    groups = tuple(names) if isinstance(names, (tuple, list)) else (None,)
+    named = all(isinstance(name, str) for name in groups) and len(set(groups)) == len(groups)
+    if not named or (groups and "cond" not in groups):
+        raise ValueError(f'cfg_rows must name different groups, one of them "cond", got {names!r}')
+    return groups
+
+
+def function(name: str, value: object) -> None:
+    if value is not None and not callable(value):
+        raise ValueError(f"{name} must be a function, got {value!r}")

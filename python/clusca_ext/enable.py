@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from clusca_ext import mixin
-from clusca_ext.adapters import BlockAdapter, describe
+from clusca_ext import checks, mixin
+from clusca_ext.adapters import BlockAdapter, describe, supported
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.cache import Cache, Rows
 from clusca_ext.callers import ByFunction, ByScheduler, Caller, Teller
@@ -67,9 +67,8 @@ def enable_cache(
     config = ClusCaConfig() if config is None else config
     if not isinstance(config, ClusCaConfig):
         raise ValueError(f"config must be a ClusCaConfig, got {type(config).__name__}")
-    rows = tuple(cfg_rows)
-    if rows and "cond" not in rows:
-        raise ValueError(f'cfg_rows must name a group "cond", got {list(cfg_rows)}')
+    rows, seeds = checks.row_groups(cfg_rows), checks.sample_seeds(seeds)
+    checks.function("branch", branch)
     if timesteps is not None and not isinstance(model, nn.Module):
         raise ValueError("timesteps are a pipeline's own, got some beside a pipeline")
     caches, joined = [], []
@@ -205,7 +204,8 @@ def _transformers(model: object) -> list[nn.Module]:
     if not found:
         raise ValueError(
             "model must be a torch.nn.Module or a pipeline with a transformer, got "
-            f"{type(model).__name__}"
+            f"{type(model).__name__}: clusca_ext knows {', '.join(supported())}, and any model "
+            "whose blocks a BlockAdapter describes"
         )
     return found
 

@@ -1,7 +1,8 @@
 """How wrappers reach their operators, and what every operator does where it has no kernel."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -52,14 +53,40 @@ def call(op: Callable[..., Any], *args: object) -> Any:
 
 
 def fake(*names: str) -> Callable[[F], F]:
-    """Register a fake kernel, which allocates what the operator returns and computes nothing."""
+    """Register a fake kernel, which allocates what the operator returns and computes nothing.
+
+    It refuses tensors of several devices as the kernels do, so that compiling says it, not running.
+    """
 
     def register(function: F) -> F:
         for name in names:
-            torch.library.register_fake(name, function)
+            torch.library.register_fake(name, _on_one_device(name.removeprefix(_PREFIX), function))
         return function
 
     return register
+
+
+def _on_one_device(name: str, function: F) -> F:
+    @wraps(function)
+    def checked(*args: object, **kwargs: object) -> Any:
+        arguments = [argument.name for argument in overload(name)._schema.arguments]
+        given = {**dict(zip(arguments, args, strict=False)), **kwargs}
+        tensors = [
+            (f"{argument}[{i}]" if isinstance(value, (list, tuple)) else argument, each)
+            for argument, value in given.items()
+            for i, each in enumerate(value if isinstance(value, (list, tuple)) else [value])
+            if isinstance(each, Tensor)
+        ]
+        first, like = tensors[0]
+        for argument, tensor in tensors:
+            if tensor.device != like.device:
+                raise RuntimeError(
+                    f"{_PREFIX}{name.partition('.')[0]}: {argument} must be on {like.device} as "
+                    f"{first} is, got {tensor.device}"
+                )
+        return function(*args, **kwargs)
+
+    return cast(F, checked)
 
 
 def both_or_neither(**values: float | Tensor) -> bool:

@@ -1,0 +1,61 @@
+"""What the checks of .ci/run say, of kernels and of a torch they are not for."""
+
+import re
+import sys
+
+import pytest
+import torch
+
+import check_binaries
+import check_registration
+from check_binaries import LOAD, STORE, WITHOUT
+
+
+def library(**kernels):
+    """Every kernel that is allowed to be narrow, and those given by template arguments."""
+    found = {
+        ("sm_80", f"void clusca::{name}<float>(clusca::Params<float>)"): [] for name in WITHOUT
+    }
+    for metric in (0, 1):
+        assign = f"kmeans_assign_kernel<__half, (clusca::Metric){metric}, 8>(Params)"
+        found["sm_80", f"void clusca::(anonymous namespace)::{assign}"] = {LOAD}
+    for name, variants in kernels.items():
+        for arguments, has in variants.items():
+            of = f"void clusca::(anonymous namespace)::{name}<{arguments}>(clusca::P<float>)"
+            found["sm_90a", of] = has
+    return {key: set(has) for key, has in found.items()}
+
+
+def test_packets_of_16_bytes_and_kernels_that_say_why_not_are_fine():
+    new = {"__half, 1": [], "__half, 8": [LOAD, STORE], "float, 4": [STORE, LOAD]}
+    assert check_binaries.narrow_kernels(library(new_kernel=new)) == []
+
+
+@pytest.mark.parametrize(
+    "variants, problem",
+    [
+        ({"float, 1": [], "float, 4": [LOAD]}, "no 128-bit store in .*new_kernel<float, 4>.*90a."),
+        ({"__half, 8": [STORE]}, "no 128-bit load in .*new_kernel<__half, 8>.*90a."),
+        ({"float": []}, "new_kernel has no packets of 16 bytes, and no reason in WITHOUT"),
+        ({"float, 2": [LOAD, STORE]}, "new_kernel has no packets of 16 bytes, and .*"),
+    ],
+)
+def test_a_new_kernel_must_have_packets_or_a_reason(variants, problem):
+    (found,) = check_binaries.narrow_kernels(library(new_kernel=variants))
+    assert re.fullmatch(problem, found)
+
+
+def test_a_reason_goes_with_its_kernel():
+    found = {key: has for key, has in library().items() if "select_kernel" not in key[1]}
+    assert check_binaries.narrow_kernels(found) == [
+        "select_kernel of WITHOUT is not in the library"
+    ]
+
+
+def test_registration_is_left_out_on_a_torch_with_cuda(monkeypatch, capsys):
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(sys, "argv", ["check_registration.py", "nowhere"])
+    check_registration.main()
+    assert re.search(
+        "left out: torch .* has CUDA, and the check is for one", capsys.readouterr().out
+    )
