@@ -155,32 +155,41 @@ PIXART = Family(
 )
 
 
-QWEN = Family(
-    name="QwenImageTransformer2DModel",
-    make=model_of(
-        "QwenImageTransformer2DModel",
-        patch_size=2,
-        in_channels=16,
-        out_channels=4,
-        num_layers=2,
-        attention_head_dim=16,
-        num_attention_heads=2,
-        joint_attention_dim=16,
-        guidance_embeds=False,
-        axes_dims_rope=(8, 4, 4),
-    ),
-    inputs=lambda noise, t: {
-        "hidden_states": noise,
-        "timestep": times(noise, t) / 1000,
-        "encoder_hidden_states": fixed(len(noise), 7, 16),
-        "encoder_hidden_states_mask": torch.ones(len(noise), 7, dtype=torch.long),
-        "img_shapes": [(1, 8, 8)] * len(noise),
-    },
-    noise=(2, 64, 16),
-    tokens=64,
-    modules=named("transformer_blocks", 2, "attn", "img_mlp"),
-    mlps=named("transformer_blocks", 2, "img_mlp"),
-)
+def qwen(edit: bool) -> Family:
+    """To be edited: tokens of a given image, modulated by a timestep of 0 of their own."""
+    shapes = [(1, 8, 8), (1, 4, 4)] if edit else [(1, 8, 8)]
+    tokens = sum(height * width for _, height, width in shapes)
+    return Family(
+        name="QwenImageTransformer2DModel" + "-edit" * edit,
+        make=model_of(
+            "QwenImageTransformer2DModel",
+            patch_size=2,
+            in_channels=16,
+            out_channels=4,
+            num_layers=2,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=16,
+            guidance_embeds=False,
+            axes_dims_rope=(8, 4, 4),
+            zero_cond_t=edit,
+        ),
+        inputs=lambda noise, t: {
+            "hidden_states": noise,
+            "timestep": times(noise, t) / 1000,
+            "encoder_hidden_states": fixed(len(noise), 7, 16),
+            "encoder_hidden_states_mask": torch.ones(len(noise), 7, dtype=torch.long),
+            "img_shapes": [shapes] * len(noise),
+        },
+        noise=(2, tokens, 16),
+        tokens=tokens,
+        modules=named("transformer_blocks", 2, "attn", "img_mlp"),
+        mlps=named("transformer_blocks", 2, "img_mlp"),
+        planned=not edit,
+    )
+
+
+QWEN = qwen(edit=False)
 
 Z_IMAGE = Family(
     name="ZImageTransformer2DModel",
@@ -207,4 +216,4 @@ Z_IMAGE = Family(
     mlps=named("layers", 2, "ffn_norm2"),
 )
 
-IMAGES = (PIXART, sd3(()), sd3((0,)), FLUX, FLUX2, QWEN, Z_IMAGE)
+IMAGES = (PIXART, sd3(()), sd3((0,)), FLUX, FLUX2, QWEN, qwen(edit=True), Z_IMAGE)

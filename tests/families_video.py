@@ -9,26 +9,37 @@ from families_video2 import MORE_VIDEOS
 from family import Family, fixed, model_of, named, times
 
 
-def wan(per_token: bool) -> Family:
+def first_given(noise: Tensor, t: float, tokens: int) -> Tensor:
+    """A timestep for every token: 0 for those of the first of three frames."""
+    timesteps = times(noise, t)[:, None].repeat(1, tokens)
+    timesteps[:, : tokens // 3] = 0
+    return timesteps
+
+
+def wan(per_token: bool = False, image: bool = False) -> Family:
+    """With an image: its latents beside the noise, its embedding beside the text."""
+
     def inputs(noise: Tensor, t: float) -> dict[str, Any]:
-        timestep = times(noise, t)
-        if per_token:  # the first frame is given
-            timestep = timestep[:, None].repeat(1, 48)
-            timestep[:, :16] = 0
-        return {
+        given = {
             "hidden_states": noise,
-            "timestep": timestep,
+            "timestep": first_given(noise, t, 48) if per_token else times(noise, t),
             "encoder_hidden_states": fixed(len(noise), 12, 16),
         }
+        if image:
+            beside = fixed(len(noise), 8, *noise.shape[2:], seed=1)
+            given["hidden_states"] = torch.cat([noise, beside], dim=1)
+            given["encoder_hidden_states"] = fixed(len(noise), 512, 16)  # as many as it expects
+            given["encoder_hidden_states_image"] = fixed(len(noise), 5, 8)
+        return given
 
     return Family(
-        name="WanTransformer3DModel" + "-per-token" * per_token,
+        name="WanTransformer3DModel" + "-per-token" * per_token + "-image" * image,
         make=model_of(
             "WanTransformer3DModel",
             patch_size=(1, 2, 2),
             num_attention_heads=2,
             attention_head_dim=12,
-            in_channels=4,
+            in_channels=12 if image else 4,
             out_channels=4,
             text_dim=16,
             freq_dim=32,
@@ -37,6 +48,8 @@ def wan(per_token: bool) -> Family:
             cross_attn_norm=True,
             qk_norm="rms_norm_across_heads",
             rope_max_seq_len=32,
+            image_dim=8 if image else None,
+            added_kv_proj_dim=24 if image else None,
         ),
         inputs=inputs,
         noise=(2, 4, 3, 8, 8),
@@ -48,11 +61,17 @@ def wan(per_token: bool) -> Family:
 
 
 def hunyuan_video(condition: str | None) -> Family:
+    """With an image: as first frame's tokens, or its latents and a mask beside the noise."""
+
+    def stream(noise: Tensor) -> Tensor:
+        beside = fixed(len(noise), 5, *noise.shape[2:], seed=1)
+        return torch.cat([noise, beside], dim=1) if condition == "latent_concat" else noise
+
     return Family(
         name="HunyuanVideoTransformer3DModel" + (f"-{condition}" if condition else ""),
         make=model_of(
             "HunyuanVideoTransformer3DModel",
-            in_channels=4,
+            in_channels=9 if condition == "latent_concat" else 4,
             out_channels=4,
             num_attention_heads=2,
             attention_head_dim=10,
@@ -68,7 +87,7 @@ def hunyuan_video(condition: str | None) -> Family:
             image_condition_type=condition,
         ),
         inputs=lambda noise, t: {
-            "hidden_states": noise,
+            "hidden_states": stream(noise),
             "timestep": times(noise, t),
             "encoder_hidden_states": fixed(len(noise), 12, 16),
             "encoder_attention_mask": torch.ones(len(noise), 12),
@@ -82,7 +101,7 @@ def hunyuan_video(condition: str | None) -> Family:
             *named("single_transformer_blocks", 2, "proj_out"),
         ),
         mlps=named("transformer_blocks", 2, "ff"),
-        planned=condition is None,
+        planned=condition != "token_replace",
     )
 
 
@@ -115,33 +134,41 @@ COGVIDEOX = Family(
     mlps=named("transformer_blocks", 2, "ff"),
 )
 
-LTX = Family(
-    name="LTXVideoTransformer3DModel",
-    make=model_of(
-        "LTXVideoTransformer3DModel",
-        in_channels=4,
-        out_channels=4,
-        num_attention_heads=2,
-        attention_head_dim=16,
-        cross_attention_dim=32,
-        num_layers=2,
-        caption_channels=16,
-    ),
-    inputs=lambda noise, t: {
-        "hidden_states": noise,
-        "timestep": times(noise, t),
-        "encoder_hidden_states": fixed(len(noise), 12, 16),
-        "encoder_attention_mask": torch.ones(len(noise), 12, dtype=torch.bool),
-        "num_frames": 3,
-        "height": 4,
-        "width": 4,
-    },
-    noise=(2, 48, 4),
-    tokens=48,
-    modules=named("transformer_blocks", 2, "attn1", "attn2", "ff"),
-    mlps=named("transformer_blocks", 2, "ff"),
-    planned=False,
-)
+
+def ltx(per_token: bool) -> Family:
+    """Token by token: the first frame is given."""
+
+    def inputs(noise: Tensor, t: float) -> dict[str, Any]:
+        return {
+            "hidden_states": noise,
+            "timestep": first_given(noise, t, 48) if per_token else times(noise, t),
+            "encoder_hidden_states": fixed(len(noise), 12, 16),
+            "encoder_attention_mask": torch.ones(len(noise), 12, dtype=torch.bool),
+            "num_frames": 3,
+            "height": 4,
+            "width": 4,
+        }
+
+    return Family(
+        name="LTXVideoTransformer3DModel" + "-per-token" * per_token,
+        make=model_of(
+            "LTXVideoTransformer3DModel",
+            in_channels=4,
+            out_channels=4,
+            num_attention_heads=2,
+            attention_head_dim=16,
+            cross_attention_dim=32,
+            num_layers=2,
+            caption_channels=16,
+        ),
+        inputs=inputs,
+        noise=(2, 48, 4),
+        tokens=48,
+        modules=named("transformer_blocks", 2, "attn1", "attn2", "ff"),
+        mlps=named("transformer_blocks", 2, "ff"),
+        planned=False,
+    )
+
 
 MOCHI = Family(
     name="MochiTransformer3DModel",
@@ -173,10 +200,13 @@ MOCHI = Family(
 VIDEOS = (
     hunyuan_video(None),
     hunyuan_video("token_replace"),
-    wan(False),
-    wan(True),
+    hunyuan_video("latent_concat"),
+    wan(),
+    wan(per_token=True),
+    wan(image=True),
     COGVIDEOX,
-    LTX,
+    ltx(per_token=False),
+    ltx(per_token=True),
     MOCHI,
     *MORE_VIDEOS,
 )

@@ -28,7 +28,7 @@ def make_vae(**config):
     return AutoencoderKL(**(options | config)).eval()
 
 
-def make_pipeline(cls=FluxPipeline, transformer=None, scheduler=None, vae=None):
+def make_pipeline(cls=FluxPipeline, transformer=None, scheduler=None, vae=None, **more):
     pipe = cls(
         scheduler=scheduler or FlowMatchEulerDiscreteScheduler(),
         vae=make_vae() if vae is None and cls is FluxImg2ImgPipeline else vae,
@@ -37,6 +37,7 @@ def make_pipeline(cls=FluxPipeline, transformer=None, scheduler=None, vae=None):
         text_encoder_2=None,
         tokenizer_2=None,
         transformer=transformer or make_flux(),
+        **more,
     )
     pipe.set_progress_bar_config(disable=True)
     return pipe

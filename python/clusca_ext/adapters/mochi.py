@@ -21,6 +21,7 @@ from clusca_ext.adapters.parts import (
     attention,
     blocks_of,
     conditions,
+    guided,
     patches,
 )
 
@@ -44,6 +45,7 @@ def describe(model: Any) -> ModelDescription:
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=patches(latents, size, channels),
+        pairs=guided(latents),
         conditions=conditions(model, "encoder_hidden_states", "encoder_attention_mask"),
         embed=embed,
     )

@@ -50,6 +50,13 @@ def describe(model: Any) -> ModelDescription:
         ]
         return len(images), max(lengths), model.config.dim
 
+    def pairs(pipeline: Any, args: Args, kwargs: Kwargs) -> tuple[str, ...]:
+        # A pipeline that guides may stop doing so within a call: only the samples themselves tell.
+        images = samples(args, kwargs)
+        half = len(images) // 2
+        guides = getattr(pipeline, "do_classifier_free_guidance", True) and len(images) == 2 * half
+        return ("cond", "uncond") if guides and all(map(torch.equal, images, images[half:])) else ()
+
     def embed(timesteps: Tensor, given: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
         embedded: Tensor = model.t_embedder(-timesteps * model.t_scale)[:, None]
         return embedded.to(dtype)
@@ -60,6 +67,7 @@ def describe(model: Any) -> ModelDescription:
         latents=latents,
         timestep=lambda args, kwargs: -time(args, kwargs),
         stream_shape=stream_shape,
+        pairs=pairs,
         conditions=conditions(model),
         embed=embed,
         given_timestep=lambda timestep, dtype: -((1000 - timestep.to(dtype)) / 1000),
