@@ -1,102 +1,178 @@
 """Denoising loops of real models with random weights: python bench/end_to_end.py [--models tiny]
 
-The same loop with every method of methods.py, in one run: without a cache, with fewer steps, with
-ours, with the paper's step in plain torch, with those of diffusers and of cache-dit where it is
-installed. Rows go to bench/results/<machine>-end-to-end.json: the median of the loop, of its full
-and of its cached steps; on a GPU also peak memory, and how many kernels one cached step has and how
-long they run. A row without numbers says why. Only the transformer runs.
+The same loop with every method of loop_rows.py, in one run: ours, without a cache, with fewer
+steps, with the paper's step in plain torch, with the caches of diffusers and, where it is
+installed, of cache-dit. Rows go to bench/results/<machine>-end-to-end.json: the median of the loop,
+of its full and of its cached steps; on a GPU also peak memory, how many kernels one cached step has
+and how long they run, and how long it takes in a CUDA graph. A row without numbers says why. Only
+the transformer runs.
 """
 
 import argparse
+import contextlib
+import gc
 import pathlib
 import statistics
 import sys
 import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 
+from device_time import counted, graphed, recover
 from loop import Loop
-from methods import NotMeasured, Row, baseline, rows_of
-from models import MODELS
+from loop_rows import BASELINE, COMPOSED_FULL, Row, baseline, composed_rows, rows_of
+from methods import Measured, NotMeasured
+from models import MODELS, Model
 from results import FOLDER, Recorder, machine
 from timing import DEVICE
 
 
-def measure(loop: Loop, row: Row, repeats: int) -> dict[str, object]:
+def measure(loop: Loop, row: Row, repeats: int) -> Measured:
+    described = loop.described
     if loop.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    measured: dict[str, object] = {"steps": row.steps}
     with row.method(loop, row.steps) as said:
-        loop.run(row.steps, row.full)  # warm up
-        seconds = [loop.run(row.steps, row.full) for _ in range(repeats)]
-        measured["seconds"] = round(statistics.median(seconds), 4)
-        cached = sorted(set(range(row.steps)) - row.full)
-        if row.full:
-            measured |= {"full": len(row.full), "cached": len(cached)}
-            for kind, each in loop.times.seconds().items():
-                measured[f"{kind}_ms"] = round(statistics.median(each) * 1e3, 3)
+        if not described.is_composed:  # its medians do without
+            loop.run(row.steps, until=row.steady + 1 if described.is_slow else None)
+        seconds = [loop.run(row.steps) for _ in range(1 if described.is_composed else repeats)]
+        measured = {"steps": row.steps, "seconds": round(statistics.median(seconds), 4), **said()}
+        full = frozenset(loop.full)
+        measured |= {"full": len(full), "cached": row.steps - len(full)}
+        for kind, each in loop.times.seconds().items():
+            measured[f"{kind}_ms"] = round(statistics.median(each) * 1e3, 3)
+        measured |= doubts(row, full, measured)
         if loop.device == "cuda":
             measured["peak_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
-            if row.full and cached:
-                measured |= kernels(loop, row, cached[len(cached) // 2])
-    return measured | said
+            if row.cached and not described.is_composed:
+                measured |= of_device(loop, row)
+    return measured
 
 
-def kernels(loop: Loop, row: Row, step: int) -> dict[str, object]:
-    try:
-        loop.run(row.steps, row.full, profiled=step)
-    except (RuntimeError, AssertionError) as error:  # it may not be able to: times stand
-        return {"note": f"kernels not measured: {error}"}
-    return {"cached_kernels": loop.kernels, "cached_kernels_ms": round(loop.kernels_ms, 3)}
+def doubts(row: Row, full: frozenset[int], measured: Measured) -> Measured:
+    """What forbids to set a row beside the others, though it has numbers."""
+    if full != row.full:
+        found, given = len(full), len(row.full)
+        return {"failed": True, "doubt": f"other full steps than given: {found}, not {given}"}
+    planned = measured.get("planned")
+    if isinstance(planned, int) and 2 * planned < len(row.cached):
+        doubt = f"modulation was planned for {planned} of {len(row.cached)} cached steps"
+        return {"failed": True, "doubt": doubt}
+    return {}
 
 
-def outcome(loop: Loop, row: Row, repeats: int) -> dict[str, object]:
+def of_device(loop: Loop, row: Row) -> Measured:
+    """Of one cached step. The times of the loop stand, whatever happens here."""
+    step = row.steady if loop.described.is_slow else row.cached[len(row.cached) // 2]
+    measured: Measured = {}
+    for name, how in {"kernels": counted, "graph": graphed}.items():
+        if how is graphed and not row.is_graphed:
+            measured["no_graph"] = "it asks the host at every step"
+            continue
+        try:
+            loop.run(row.steps, until=step + 1, at=step, how=how(loop, measured))
+        except (RuntimeError, AssertionError) as error:
+            measured[f"no_{name}"] = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            if how is graphed:
+                with contextlib.suppress(Exception):
+                    recover()
+    return measured
+
+
+def outcome(loop: Loop, row: Row, repeats: int) -> Measured:
     """What was measured or, that the rows after it may be, why it was not."""
     try:
         return measure(loop, row, repeats)
-    except (NotMeasured, torch.OutOfMemoryError) as reason:
+    except NotMeasured as reason:
         return {"note": f"not measured: {reason}"}
+    except torch.OutOfMemoryError as error:
+        return {"note": f"does not fit: {'. '.join(str(error).split('. ')[:2])}"}
     except Exception as error:
         traceback.print_exc()
         return {"note": f"not measured: {type(error).__name__}: {error}", "failed": True}
+    finally:
+        gc.collect()
+        if loop.device == "cuda":
+            torch.cuda.empty_cache()  # what one row leaves in pieces may be what another needs
+
+
+def rows(loop: Loop, intervals: list[int], steps: int) -> Iterator[tuple[int | None, Row]]:
+    """Every row and its interval, in the order of what they are worth."""
+    described, compiles = loop.described, loop.device == "cuda"
+    if described.is_composed:  # the same rows are composed to every interval
+        yield None, baseline(len(COMPOSED_FULL))
+        yield from ((None, row) for row in composed_rows(described.paper))
+        return
+    yield None, baseline(steps)
+    every = [
+        (interval, row)
+        for interval in intervals
+        for row in rows_of(described.paper, interval, steps, compiles)
+    ]
+    yield from sorted(every, key=lambda each: each[1].is_last)
+
+
+def composed(measured: Measured, row: Row) -> Measured:
+    """A loop of the full and cached steps of ``row``, of the medians measured."""
+    counts = {"full": len(row.full), "cached": len(row.cached)}
+    if "seconds" not in measured or any(n and f"{k}_ms" not in measured for k, n in counts.items()):
+        return measured
+    seconds = sum(n * float(str(measured[f"{k}_ms"])) for k, n in counts.items() if n) / 1e3
+    of = f"{measured['full']} full and {measured['cached']} cached steps"
+    made = {"composed_of": of, "steps": row.steps, "seconds": round(seconds, 4)}
+    return measured | made | counts
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--models", nargs="+", choices=MODELS, default=["flux-1024", "dit-xl-512"])
-    parser.add_argument("--intervals", nargs="+", type=int, default=[5, 7])
+    parser.add_argument("--intervals", nargs="+", type=int, default=[6, 5, 7, 4])
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--results", type=pathlib.Path)
     options = parser.parse_args()
-    dtype = torch.bfloat16 if DEVICE == "cuda" else torch.float32
     recorder = Recorder(options.results or FOLDER / f"{machine()}-end-to-end.json")
-    failed = False
-    for name in options.models:
-        described = MODELS[name]
-        loop = Loop(described, DEVICE, dtype)
-        every = [("", baseline(options.steps))]
-        for interval in options.intervals:
-            rows = rows_of(described.paper, interval, options.steps, compiles=DEVICE == "cuda")
-            every += [(f", interval {interval}", row) for row in rows]
-        every.sort(key=lambda each: each[1].is_last)
-        base = 0.0
-        for where, row in every:
-            measured = outcome(loop, row, options.repeats)
-            seconds = float(str(measured.get("seconds", 0.0)))
-            base = base or seconds
-            if seconds:
-                measured["speedup"] = round(base / seconds, 3)
-            failed |= "failed" in measured
-            recorder.record(
+    all_well = [table(name, options, recorder.record) for name in options.models]
+    sys.exit(0 if all(all_well) else 1)
+
+
+def table(name: str, options: argparse.Namespace, record: Callable[..., None]) -> bool:
+    """Every row of a model, recorded as soon as it is measured. Whether none failed."""
+    dtype = torch.bfloat16 if DEVICE == "cuda" else torch.float32
+    loop = Loop(MODELS[name], DEVICE, dtype)
+    base, well = 0.0, True
+    for interval, row in rows(loop, options.intervals, options.steps):
+        measured = outcome(loop, row, options.repeats)
+        well &= "failed" not in measured
+        for at, values in recorded(loop.described, row, interval, measured, options).items():
+            seconds = float(str(values.get("seconds", 0.0)))
+            if row.name == BASELINE:
+                base = seconds
+            if base and seconds:
+                values = values | {"speedup": round(base / seconds, 3)}
+            where = f", interval {at}" if at else ""
+            record(
                 bench="end_to_end",
-                shape=f"{name} {described.size}, {options.steps} steps{where}",
+                shape=f"{name} {loop.described.size}, {options.steps} steps{where}",
                 dtype=str(dtype).removeprefix("torch."),
                 impl=row.name,
-                **measured,
+                **values,
             )
-            print(f"{name}{where}, {row.name}: {measured}", flush=True)
-    sys.exit(1 if failed else 0)
+            print(f"{name}{where}, {row.name}: {values}", flush=True)
+    return well
+
+
+def recorded(
+    described: Model, row: Row, interval: int | None, measured: Measured, options: Any
+) -> dict[int | None, Measured]:
+    """What is recorded of a row, by interval: itself or, of a composed loop, what it makes."""
+    if not described.is_composed:
+        return {interval: measured}
+    if not row.cached:
+        return {None: composed(measured, baseline(options.steps))}
+    like = {n: next(rows_of(described.paper, n, options.steps, False)) for n in options.intervals}
+    return {n: composed(measured, each) for n, each in like.items()}
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
-"""A denoising loop without a pipeline, and what it measures: seconds, steps of a kind, kernels."""
+"""A denoising loop without a pipeline, and what it sees: seconds, and which steps were full."""
 
 import contextlib
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.autograd import DeviceType
-from torch.profiler import ProfilerActivity, profile
+from torch import Tensor, nn
 
 from clusca_ext.timing import StepTimes
 from models import Model, make
@@ -20,16 +19,23 @@ class Loop:
     Attributes:
         result: What the last run ended with.
         times: Of its steps, by kind.
+        full: Its steps on which the model's last block was computed, whatever cache it has.
+        step: The step it is at.
+        is_whole: Whether it came to its end.
         begin: Called before every run; None: nothing.
     """
 
     result: Tensor
     times: StepTimes
+    step = 0
+    is_whole = True
     begin: Callable[[], object] | None = None
 
     def __init__(self, described: Model, device: str, dtype: torch.dtype) -> None:
-        self.scale, self.device, self.dtype = described.scale, device, dtype
+        self.described, self.device, self.dtype = described, device, dtype
         self.model = make(described, device, dtype)
+        self.full: set[int] = set()
+        last_query(self.model).register_forward_hook(lambda *_: self.full.add(self.step))
         generator = torch.Generator(device).manual_seed(0)
 
         def random(*shape: int) -> Tensor:
@@ -37,49 +43,63 @@ class Loop:
 
         self.latents, self.inputs = random(*described.latents), described.inputs(random)
 
-    def timesteps(self, steps: int) -> list[float]:
-        return [1000.0 * (1 - step / steps) * self.scale for step in range(steps)]
+    def timesteps(self, steps: int) -> Tensor:
+        """As a scheduler has them, from 1000 down. [steps]"""
+        values = 1000 * (1 - torch.arange(steps) / steps)
+        dtype = self.described.timestep_dtype
+        return (values if dtype is None else values.round().to(dtype)).to(self.device)
+
+    def given(self, timestep: Tensor) -> Tensor:
+        """What the model's pipeline gives it for a timestep of the scheduler. [B]"""
+        dtype = self.described.timestep_dtype or self.dtype
+        rows, divisor = timestep.expand(len(self.latents)).to(dtype), self.described.divisor
+        return rows if divisor == 1 else rows / divisor
 
     @torch.inference_mode()
-    def run(self, steps: int, full: Collection[int] = (), profiled: int = -1) -> float:
+    def run(
+        self,
+        steps: int,
+        until: int | None = None,
+        at: int = -1,
+        how: AbstractContextManager[Any] | None = None,
+    ) -> float:
         """Seconds.
 
         Args:
             steps: Steps of the loop.
-            full: Those that are timed as full ones; the others are timed as cached.
-            profiled: The step whose kernels are counted; none: -1.
+            until: Break off before this one; None: at the end.
+            at: The step that is run within ``how``; none: -1.
+            how: What measures it.
         """
         if self.begin is not None:
             self.begin()
-        named = getattr(self.model, "cache_context", lambda name: contextlib.nullcontext())
+        self.is_whole = False
+        self.full.clear()
+        nothing = contextlib.nullcontext()
+        named = getattr(self.model, "cache_context", lambda name: nothing)
         self.times = StepTimes(torch.device(self.device))
-        latents, start = self.latents, self.now()
-        for step, value in enumerate(self.timesteps(steps)):
-            timestep = torch.full((len(latents),), value, device=self.device, dtype=self.dtype)
-            with named("cond"), self._counted() if step == profiled else contextlib.nullcontext():
+        timesteps, latents, start = self.timesteps(steps)[:until], self.latents, self.now()
+        for self.step, timestep in enumerate(timesteps):
+            inputs = self.inputs | {"timestep": self.given(timestep), "return_dict": False}
+            with named("cond"), how if how and self.step == at else nothing:
                 self.times.start()
-                out = self.model(latents, timestep=timestep, return_dict=False, **self.inputs)[0]
-                self.times.stop("full" if step in full else "cached")
+                out = self.model(latents, **inputs)[0]
+                self.times.stop("full" if self.step in self.full else "cached")
             latents = latents - out[:, : latents.shape[1]] / steps
         self.result = latents
-        return self.now() - start
-
-    @contextlib.contextmanager
-    def _counted(self) -> Any:
-        """A step's kernels and how long they run, launches and waiting aside."""
-        self.now()
-        with profile(activities=[ProfilerActivity.CUDA]) as profiler:
-            yield
-            self.now()
-        kernels = [
-            each
-            for each in profiler.events()
-            if each.device_type == DeviceType.CUDA and not each.is_user_annotation
-        ]
-        self.kernels = len(kernels)
-        self.kernels_ms = sum(each.time_range.elapsed_us() for each in kernels) / 1e3
+        seconds = self.now() - start
+        self.is_whole = len(timesteps) == steps
+        return seconds
 
     def now(self) -> float:
         if self.device == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter()
+
+
+def last_query(model: Any) -> nn.Module:
+    """What runs on full steps only, whoever caches: the query projection of the last block."""
+    blocks = getattr(model, "single_transformer_blocks", model.transformer_blocks)
+    attention = getattr(blocks[-1], "attn", None) or blocks[-1].attn1
+    projection: nn.Module = attention.to_q
+    return projection

@@ -21,18 +21,26 @@ class Model:
         latents: Shape of what is denoised.
         tokens: Tokens N of the stream.
         inputs: Its other inputs, given a factory of random tensors of a shape.
-        scale: What a timestep of 0 to 1000 is multiplied by.
-        config: Where it differs from the class's defaults, which are those of the checkpoint.
         paper: What ``ClusCaConfig.paper`` calls its family.
+        config: Where it differs from the class's defaults, which are those of the checkpoint.
+        divisor: What its pipeline divides a scheduler's timestep by.
+        timestep_dtype: What its pipeline gives timesteps in; None: in that of the latents.
+        rows: What its batch rows are under guidance, as ``enable_cache`` takes it.
+        is_slow: A loop takes minutes: it is warmed up by a few steps.
+        is_composed: Not even that: few steps are measured, and loops composed of them.
     """
 
     cls: str
     latents: tuple[int, ...]
     tokens: int
     inputs: Callable[[Callable[..., Tensor]], dict[str, Any]]
-    scale: float = 1.0
+    paper: str
     config: dict[str, Any] = field(default_factory=dict)
-    paper: str = ""
+    divisor: float = 1.0
+    timestep_dtype: torch.dtype | None = None
+    rows: tuple[str, ...] = ()
+    is_slow: bool = False
+    is_composed: bool = False
 
     @property
     def size(self) -> str:
@@ -55,7 +63,9 @@ def flux(side: int, text: int, joint: int = 4096, pooled: int = 768, **config: A
     channels = config.get("in_channels", 64)
     config = {"guidance_embeds": True, **config}
     shape = (1, side * side, channels)
-    return Model("FluxTransformer2DModel", shape, side * side, inputs, 1e-3, config, "flux")
+    return Model(
+        "FluxTransformer2DModel", shape, side * side, inputs, "flux", config, divisor=1000.0
+    )
 
 
 def hunyuan_video(
@@ -65,6 +75,8 @@ def hunyuan_video(
     text: int = 256,
     joint: int = 4096,
     pooled: int = 768,
+    is_slow: bool = False,
+    is_composed: bool = False,
     **config: Any,
 ) -> Model:
     """Of a video's frames, height and width in pixels."""
@@ -82,19 +94,37 @@ def hunyuan_video(
     tokens = size[0] * (size[1] // 2) * (size[2] // 2)
     shape = (1, config.get("in_channels", 16), *size)
     return Model(
-        "HunyuanVideoTransformer3DModel", shape, tokens, inputs, 1.0, config, "hunyuan_video"
+        "HunyuanVideoTransformer3DModel",
+        shape,
+        tokens,
+        inputs,
+        "hunyuan_video",
+        config,
+        is_slow=is_slow,
+        is_composed=is_composed,
     )
 
 
-def dit(size: int, batch: int, **config: Any) -> Model:
-    """Rows of guidance come in the same batch."""
+def dit(size: int, samples: int, **config: Any) -> Model:
+    """Both rows of a sample's guidance come in one batch: with its class, then with none."""
+    batch, no_class = 2 * samples, 1000
 
     def inputs(random: Callable[..., Tensor]) -> dict[str, Any]:
-        return {"class_labels": torch.arange(batch, device=random(1).device)}
+        labels = [*range(samples), *[no_class] * samples]
+        return {"class_labels": torch.tensor(labels, device=random(1).device)}
 
     config = {"sample_size": size // 8, "in_channels": 4, "out_channels": 8, **config}
     latents = (batch, 4, size // 8, size // 8)
-    return Model("DiTTransformer2DModel", latents, (size // 16) ** 2, inputs, 1.0, config, "dit")
+    return Model(
+        "DiTTransformer2DModel",
+        latents,
+        (size // 16) ** 2,
+        inputs,
+        "dit",
+        config,
+        timestep_dtype=torch.int64,
+        rows=("cond", "uncond"),
+    )
 
 
 TINY = {"attention_head_dim": 16, "num_attention_heads": 2}
@@ -118,11 +148,13 @@ TINY_HUNYUAN = TINY | {
 }
 MODELS = {
     "flux-1024": flux(64, 512),
-    "dit-xl-512": dit(512, 2, num_layers=28),
-    "hunyuan-480p65": hunyuan_video(65, 480, 848),
+    "dit-xl-512": dit(512, 1, num_layers=28),
+    "hunyuan-480p65": hunyuan_video(65, 480, 640, is_slow=True),  # as the paper's code samples it
+    "hunyuan-720p129": hunyuan_video(129, 720, 1280, is_composed=True),
     "tiny": flux(8, 12, 32, 32, **TINY_FLUX),
-    "tiny-dit": dit(128, 2, num_layers=3, **TINY),
-    "tiny-hunyuan": hunyuan_video(9, 64, 64, 12, 16, 8, **TINY_HUNYUAN),
+    "tiny-dit": dit(128, 1, num_layers=3, **TINY),
+    "tiny-hunyuan": hunyuan_video(9, 64, 64, 12, 16, 8, is_slow=True, **TINY_HUNYUAN),
+    "tiny-composed": hunyuan_video(9, 64, 64, 12, 16, 8, is_composed=True, **TINY_HUNYUAN),
 }
 
 

@@ -5,13 +5,13 @@ from collections import defaultdict
 from clusca_ext.demo.rows import FULL
 from clusca_ext.demo.rows import rows_of as demo_rows
 from demo import INTERVALS, markdown
-from methods import baseline, rows_of
+from loop_rows import BASELINE, composed_rows, rows_of
 from models import MODELS
 from report_operators import MISSING, is_cpu, lines_of
 
 STEPS = 50  # of what is expected of a GPU, as are the following
-LOOPS = ("flux-1024", "dit-xl-512", "hunyuan-480p65")
-LOOP_INTERVALS = (5, 7)
+LOOPS = ("flux-1024", "dit-xl-512", "hunyuan-480p65", "hunyuan-720p129")
+INTERVAL, OTHER_INTERVALS = 6, (5, 7, 4)  # shown in full; of which speed-ups are shown
 GPU = "A GPU"
 
 
@@ -58,14 +58,12 @@ TIMES = {
     "cached_ms": "cached step, ms",
     "cached_kernels": "its kernels",
     "cached_kernels_ms": "they take, ms",
+    "cached_graph_ms": "in a graph, ms",
     "cache_gib": "cache, GiB",
     "peak_gib": "peak, GiB",
 }
 RATIOS = ("speedup", "cached_ms")  # on a CPU: the latter of a full step
-EMPTY = {  # what a method does not have
-    "no cache": {"cached_ms", "cached_kernels", "cached_kernels_ms", "cache_gib"},
-    "fewer steps": {"cached_ms", "cached_kernels", "cached_kernels_ms", "cache_gib"},
-}
+OF_CACHES = {key for key in TIMES if key.startswith("cache")}
 
 
 def loops(rows: list[dict]) -> list[str]:
@@ -82,37 +80,54 @@ def loops(rows: list[dict]) -> list[str]:
 
 
 EXPLANATION = """\
-Models of real size with random weights, the transformer alone. *torch*: the paper's cached step in
-plain torch, held against ours by `tests/test_paper_cache.py`; *sums compiled*: its sums under
-`torch.compile`, as in its code. A step's time is that between two events around it; the time of its
-kernels leaves out launches and waiting."""
+Models of real size with random weights, the transformer alone, with equally many full steps in
+every row. *torch*: the paper's cached step in plain torch, held against ours by
+`tests/test_paper_cache.py`; *sums compiled*: its sums under `torch.compile`, as in its code. A
+step's time is that between two events around it; the time of its kernels leaves out launches and
+waiting; in a graph: the model's forward, replayed. What the rows are is said in
+[bench/README.md](../bench/README.md)."""
 
 
 def gpu_table(device: str, shape: str, rows: list[dict]) -> list[str]:
     """Every row that is expected, whether it was measured or not."""
     name = shape.partition(" ")[0]
+    described = MODELS[name]
     found = {(row["shape"], row["impl"]): row for row in rows}
-    expected = [("", shape, baseline(STEPS))]
-    for interval in LOOP_INTERVALS:
-        each = rows_of(MODELS[name].paper, interval, STEPS, compiles=True)
-        expected += [(str(interval), f"{shape}, interval {interval}", row) for row in each]
-    cells = []
-    for interval, where, row in expected:
-        measured = found.get((where, row.name), {})
-        counts = f"{len(row.full)} + {row.steps - len(row.full)}" if row.full else ""
-        cells.append([interval, row.name, counts, *_numbers(measured, row.name)])
-    commits = sorted({row["commit"] for row in rows if row["shape"].startswith(f"{name} ")})
+    expected = list(rows_of(described.paper, INTERVAL, STEPS, compiles=True))
+    full = len(expected[0].full)
+    if described.is_composed:
+        expected = list(composed_rows(described.paper))
+    cells = [[BASELINE, f"{STEPS} + 0", *_numbers(found.get((shape, BASELINE), {}), False)]]
+    cells[0] += [""] * len(OTHER_INTERVALS)
+    for row in expected:
+        measured = found.get((f"{shape}, interval {INTERVAL}", row.name), {})
+        others = [
+            found.get((f"{shape}, interval {other}", row.name), {}) for other in OTHER_INTERVALS
+        ]
+        counts = f"{full} + {STEPS - full if row.cached else 0}"
+        numbers = _numbers(measured, bool(row.cached))
+        speedups = [str(other.get("speedup", MISSING)) for other in others]
+        cells.append([row.name, counts, *numbers, *speedups])
+    of_model = [row for row in rows if row["shape"].startswith(f"{name} ")]
+    commits = sorted({row["commit"] for row in of_model})
     commit = f"commit {', '.join(commits)}" if commits else MISSING
     command = f"`python bench/end_to_end.py --models {name}`"
-    header = ["interval", "method", "full + cached", *TIMES.values()]
-    return [f"{device}; {shape}, bfloat16; {command}; {commit}.", "", *lines_of(header, cells), ""]
+    composed = ", composed of three full and five cached steps" if described.is_composed else ""
+    above = f"{device}; {shape}, interval {INTERVAL}{composed}, bfloat16; {command}; {commit}."
+    at = [f"at {other}" for other in OTHER_INTERVALS]
+    header = ["method", "full + cached", *TIMES.values(), *at]
+    return [above, "", *lines_of(header, cells), ""]
 
 
-def _numbers(measured: dict, method: str) -> list[str]:
-    if "seconds" not in measured:
-        return [measured.get("note", MISSING), *[""] * (len(TIMES) - 1)]
-    empty = EMPTY.get(method, set())
-    return ["" if key in empty else str(measured.get(key, "")) for key in TIMES]
+def _numbers(measured: dict, is_cached: bool) -> list[str]:
+    if "seconds" not in measured or "doubt" in measured:
+        why = measured.get("doubt") or measured.get("note", MISSING)
+        return [why, *[""] * (len(TIMES) - 1)]
+    reasons = {"cached_graph_ms": measured.get("no_graph", "")}
+    return [
+        "" if key in OF_CACHES and not is_cached else str(measured.get(key, reasons.get(key, "")))
+        for key in TIMES
+    ]
 
 
 def cpu_table(rows: list[dict]) -> list[str]:

@@ -111,22 +111,26 @@ def demo(cpu: bool) -> Step:
 
 
 def loops(cpu: bool) -> list[Step]:
-    """Denoising loops of models of real size, with random weights: of each one interval first."""
+    """Denoising loops of models of real size, with random weights: the goal's interval first."""
     file = "bench/end_to_end.py"
     if cpu:
-        few = ("--models", "tiny", "tiny-dit", "--intervals", "5", "--steps", "8", "--repeats", "1")
+        models = ("tiny", "tiny-dit", "tiny-composed")
+        few = ("--models", *models, "--intervals", "5", "--steps", "8", "--repeats", "1")
         return [Step("loop_tiny", 10, (sys.executable, file, *few), file)]
 
-    def loop(model: str, share: float, interval: str, repeats: str) -> Step:
-        how = ("--models", model, "--intervals", interval, "--repeats", repeats)
-        return Step(f"loop_{model}_{interval}", share, (sys.executable, file, *how), file)
+    def loop(model: str, share: float, intervals: str, repeats: str) -> Step:
+        how = ("--models", model, "--intervals", *intervals.split(), "--repeats", repeats)
+        name = f"loop_{model}_{intervals.replace(' ', '_')}"
+        return Step(name, share, (sys.executable, file, *how), file)
 
     return [
-        loop("flux-1024", 90, "5", "2"),
-        loop("dit-xl-512", 30, "5", "3"),
-        loop("hunyuan-480p65", 100, "5", "1"),
-        loop("flux-1024", 60, "7", "1"),
-        loop("dit-xl-512", 20, "7", "3"),
+        loop("flux-1024", 110, "6", "2"),
+        loop("dit-xl-512", 40, "6", "3"),
+        loop("hunyuan-480p65", 150, "6", "1"),
+        loop("flux-1024", 120, "5 7 4", "1"),
+        loop("hunyuan-720p129", 150, "6 5 7 4", "1"),
+        loop("dit-xl-512", 40, "5 7 4", "2"),
+        loop("hunyuan-480p65", 100, "5 7 4", "1"),
     ]
 
 

@@ -3,7 +3,7 @@
 import re
 
 import report
-from methods import baseline, rows_of
+from loop_rows import baseline, composed_rows, rows_of
 from models import MODELS
 from report_operators import MISSING
 from steps import operators
@@ -28,37 +28,49 @@ def test_what_has_no_result_says_so():
     page = report.document([])
     for operator in operators():
         assert lines_with(page, f"`{operator}`", MISSING)
-    for name in ("flux-1024", "dit-xl-512", "hunyuan-480p65"):
+    for name in ("flux-1024", "dit-xl-512", "hunyuan-480p65", "hunyuan-720p129"):
         table = page.partition(f"A GPU; {name} ")[2].partition("A GPU; ")[0]
-        expected = [row for n in (5, 7) for row in rows_of(MODELS[name].paper, n, 50, True)]
+        paper = MODELS[name].paper
+        expected = composed_rows(paper) if "720p" in name else rows_of(paper, 6, 50, True)
         for each in (baseline(50), *expected):
             assert lines_with(table, each.name, MISSING)
+        assert ("composed of three full and five cached steps" in table) == ("720p" in name)
 
 
 def test_what_was_measured_on_a_gpu_is_shown():
     shape, loop = "flux-1024 B1 N4096 D3072 K16 O1", "flux-1024 B1 N4096, 50 steps"
     kernel = {"bench": "propagate_residual", "shape": f"{shape} cold"}
-    refused = "not measured: refuses it"
+    refused, doubt = "not measured: refuses it", "other full steps than given: 5, not 10"
+    at_6 = {"bench": "end_to_end", "shape": f"{loop}, interval 6"}
     page = report.document(
         [
             row(**kernel, impl="clusca", median_us=10.0),
             row(**kernel, impl="graph", median_us=25.0),
             row(bench="end_to_end", shape=loop, impl="no cache", seconds=8.5, speedup=1.0),
             row(
-                bench="end_to_end",
-                shape=f"{loop}, interval 5",
+                **at_6,
                 impl="clusca",
                 seconds=2.5,
                 speedup=3.4,
                 cached_ms=3.25,
+                cached_graph_ms=2.75,
             ),
-            row(bench="end_to_end", shape=f"{loop}, interval 5", impl="fewer steps", note=refused),
+            row(
+                bench="end_to_end",
+                shape=f"{loop}, interval 5",
+                impl="clusca",
+                seconds=3.0,
+                speedup=2.83,
+            ),
+            row(**at_6, impl="fewer steps", note=refused),
+            row(**at_6, impl="diffusers, TaylorSeer", seconds=9.875, speedup=0.9, doubt=doubt),
         ]
     )
     assert lines_with(page, f"{shape} cold", "10.0", "25.0", "2.50x")
     assert lines_with(page, "`propagate_residual`", MISSING, "above")
-    assert lines_with(page, "clusca", "12 + 38", "2.5", "3.4", "3.25")
+    assert lines_with(page, "clusca", "10 + 40", "2.5", "3.4", "3.25", "2.75", "2.83", MISSING)
     assert lines_with(page, "fewer steps", refused)
+    assert lines_with(page, "diffusers, TaylorSeer", doubt) and "9.875" not in page
     assert "commit abc" in page
 
 

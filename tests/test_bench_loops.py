@@ -1,0 +1,248 @@
+"""bench/loop.py and its methods: rows can be set beside each other, and are what they say."""
+
+import argparse
+import contextlib
+
+import pytest
+import torch
+
+import end_to_end
+import shapes
+from clusca_ext import ClusCaConfig, EvenSchedule, plan
+from clusca_ext.cache import Cache
+from device_time import graphed
+from end_to_end import composed, doubts, measure, outcome, table
+from loop import Loop
+from loop_rows import Row, baseline, composed_rows, rows_of
+from methods import NotMeasured, clusca, no_cache
+from models import MODELS
+from peer_methods import taylorseer
+from steps import steps
+
+STEPS = 12
+NAMES = ("tiny", "tiny-dit", "tiny-hunyuan")
+CONFIG = ClusCaConfig(schedule=EvenSchedule(interval=6))
+
+
+@pytest.fixture(scope="module")
+def loops():
+    return {name: Loop(MODELS[name], "cpu", torch.float32) for name in NAMES}
+
+
+def rows(name, interval=6):
+    """All but cache-dit's, which is no dependency."""
+    every = rows_of(MODELS[name].paper, interval, STEPS, compiles=False)
+    return [row for row in every if not row.is_last]
+
+
+def called(name, interval=6):
+    return {row.name: row for row in rows(name, interval)}
+
+
+# ---- plans
+
+
+def linears(model):
+    blocks = [*model.transformer_blocks, *getattr(model, "single_transformer_blocks", [])]
+    return [getattr(block, "norm1", None) or block.norm for block in blocks]
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", NAMES)
+def test_modulation_is_planned(name, dtype, on_device, monkeypatch):
+    """The models are given what is announced, rounded as pipelines round it."""
+    if on_device:
+        monkeypatch.setattr(plan, "is_free", lambda tensor: False)
+    loop = Loop(MODELS[name], "cpu", dtype)
+    calls, norms = [], linears(loop.model)
+    for norm in norms:
+        norm.linear.register_forward_hook(lambda *_: calls.append(1))
+    with clusca(CONFIG)(loop, STEPS) as said:
+        loop.run(STEPS)
+        cached = STEPS - len(loop.full)
+        assert said()["planned"] == cached > 0
+    # beside full steps: a first piece of one step, then the rest
+    assert len(calls) == (len(loop.full) + 2) * len(norms)
+
+
+def test_an_unplanned_run_is_noticed(loops, monkeypatch):
+    loop, row = loops["tiny"], called("tiny")["clusca"]
+    assert "doubt" not in measure(loop, row, 1)
+    given = loop.given
+    monkeypatch.setattr(loop, "given", lambda timestep: given(timestep) + 1e-3)
+    measured = measure(loop, row, 1)
+    assert measured["failed"] and "planned for 0 of 8" in measured["doubt"]
+
+
+# ---- runs
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_run_begins_anew(name, loops):
+    """Also after one that was broken off; full steps are those of the row."""
+    loop, measured = loops[name], 0
+    for row in rows(name):
+        with contextlib.suppress(NotMeasured), row.method(loop, row.steps):
+            results = []
+            for _ in range(2):
+                torch.manual_seed(0)  # the paper's representatives
+                loop.run(row.steps)
+                results.append(loop.result)
+                assert loop.full == row.full, row.name
+                loop.run(row.steps, until=row.steady + 1)
+            assert torch.equal(*results), row.name
+            measured += 1
+    assert measured == len(rows(name)) - 2 * (name == "tiny-dit")
+    loop.run(STEPS)
+    assert len(loop.full) == STEPS and loop.begin is None  # nothing is left of them
+
+
+def test_a_state_that_stays_is_seen(loops):
+    """What the test above would see if diffusers' hooks were not reset."""
+    loop, row = loops["tiny"], called("tiny", 5)["diffusers, TaylorSeer"]
+    with row.method(loop, STEPS):
+        loop.run(STEPS)
+        first, loop.begin = loop.result, None
+        loop.run(STEPS)
+    assert not torch.equal(loop.result, first) and loop.full != row.full
+
+
+def test_what_diffusers_taylorseer_computes_of_a_cached_step(loops):
+    """As it comes, the MLPs; of every module or in lite mode, nothing."""
+    loop, seen = loops["tiny"], []
+    inner = loop.model.transformer_blocks[0].ff.net[0]
+    handle = inner.register_forward_pre_hook(lambda *_: seen.append(loop.step))
+    for name, expected in {"": STEPS, " lite": 4, ", every module": 4}.items():
+        seen.clear()
+        with called("tiny")[f"diffusers, TaylorSeer{name}"].method(loop, STEPS):
+            loop.run(STEPS)
+        assert len(seen) == expected, name
+    handle.remove()
+
+
+def test_what_diffusers_cannot_cache_says_so(loops):
+    for choices, why in (({}, "none of its modules"), ({"use_lite_mode": True}, "proj_out")):
+        with (
+            pytest.raises(NotMeasured, match=why),
+            taylorseer(2, 5, **choices)(loops["tiny-dit"], 8),
+        ):
+            pass
+
+
+def test_guidance_shares_clusters_as_in_the_pipeline(loops):
+    loop = loops["tiny-dit"]
+    assert loop.inputs["class_labels"].tolist() == [0, 1000]
+    with clusca(CONFIG)(loop, STEPS):
+        loop.run(STEPS)
+        ids = Cache.of(loop.model).clusters.row_ids
+        assert len(ids) == 2 and torch.equal(ids[0], ids[1])
+
+
+# ---- rows
+
+
+@pytest.mark.parametrize("interval", [4, 5, 6, 7])
+@pytest.mark.parametrize("paper", ["flux", "dit", "hunyuan_video"])
+def test_rows_have_equally_many_full_steps(paper, interval):
+    counts = {len(row.full) for row in rows_of(paper, interval, 50, compiles=True)}
+    assert counts == {{4: 14, 5: 12, 6: 10, 7: 9}[interval]}
+    assert all(len(row.full) == 3 and row.steps == 8 for row in composed_rows(paper))
+
+
+def test_other_full_steps_are_noticed(loops):
+    row = Row("wrong", 3, no_cache, frozenset({0, 1}))
+    assert "full steps" in measure(loops["tiny-dit"], row, 1)["doubt"]
+    assert not doubts(baseline(3), frozenset(range(3)), {})
+
+
+@contextlib.contextmanager
+def too_large(loop, steps):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has 1 GiB")
+    yield
+
+
+def test_what_does_not_fit_says_so_and_the_others_are_measured(monkeypatch):
+    every = [(None, baseline(3)), (None, Row("large", 8, too_large, frozenset({0})))]
+    every += [(None, row) for row in composed_rows("hunyuan_video") if row.name == "clusca"]
+    monkeypatch.setattr(end_to_end, "rows", lambda *_: every)
+    recorded = []
+    options = argparse.Namespace(intervals=[6, 5], steps=50, repeats=1)
+    assert table("tiny-composed", options, lambda **row: recorded.append(row))
+    assert [row["impl"] for row in recorded] == ["no cache", *["large"] * 2, *["clusca"] * 2]
+    note = "does not fit: CUDA out of memory. Tried to allocate 2.00 GiB"
+    assert [row["note"] for row in recorded[1:3]] == [note] * 2
+    assert [(row["full"], row["cached"]) for row in recorded[3:]] == [(10, 40), (12, 38)]
+    assert recorded[-1]["shape"].endswith(", 50 steps, interval 5")
+    assert all("speedup" in row and "composed_of" in row for row in (recorded[0], *recorded[3:]))
+
+
+def test_a_loop_is_composed_of_its_steps():
+    measured = {"seconds": 1.0, "full": 3, "cached": 5, "full_ms": 100.0, "cached_ms": 10.0}
+    made = composed(measured, next(rows_of("flux", 6, 50, compiles=False)))
+    assert made["seconds"] == pytest.approx(10 * 0.1 + 40 * 0.01)
+    assert made["composed_of"] == "3 full and 5 cached steps" and made["full"] == 10
+
+
+def test_a_method_that_breaks_fails_its_row_only(loops):
+    def broken(loop, steps):
+        raise RuntimeError("broken")
+
+    measured = outcome(loops["tiny"], Row("broken", 3, broken, frozenset()), 1)
+    assert measured == {"note": "not measured: RuntimeError: broken", "failed": True}
+
+
+# ---- a step in a CUDA graph, as far as it can be tried without one
+
+
+class Recorded:
+    def __init__(self, **_):
+        self.replays = 0
+
+    def replay(self):
+        self.replays += 1
+
+    record = synchronize = lambda self: None
+    elapsed_time = lambda self, other: 40.0  # noqa: E731
+
+
+@pytest.mark.parametrize("name", ["clusca", "the paper's, torch", "diffusers, TaylorSeer"])
+def test_a_step_is_captured_once_between_its_hooks(name, loops, monkeypatch):
+    for part in ("CUDAGraph", "Event"):
+        monkeypatch.setattr(torch.cuda, part, Recorded)
+    monkeypatch.setattr(torch.cuda, "graph", lambda graph: contextlib.nullcontext(graph))
+    loop, row, measured = loops["tiny"], called("tiny")[name], {}
+    with row.method(loop, STEPS):
+        torch.manual_seed(0)
+        loop.run(STEPS)
+        expected = loop.result
+        torch.manual_seed(0)
+        loop.run(STEPS, at=row.steady, how=graphed(loop, measured))
+    assert torch.equal(loop.result, expected) and loop.full == row.full
+    assert measured == {"cached_graph_ms": 2.0}
+    assert "forward" not in vars(loop.model)
+
+
+# ---- shapes and steps
+
+
+@pytest.mark.parametrize(
+    "shape, name",
+    [
+        ("flux-1024", "flux-1024"),
+        ("dit-xl-512", "dit-xl-512"),
+        ("hunyuan-480p-65", "hunyuan-480p65"),
+        ("hunyuan-720p-129", "hunyuan-720p129"),
+    ],
+)
+def test_operators_and_loops_have_the_same_shapes(shape, name):
+    (model,) = (model for model in shapes.MODELS if model.name == shape)
+    assert MODELS[name].size == f"B{model.B} N{model.N}"
+
+
+def test_the_goals_interval_comes_first():
+    loops = [step for step in steps(False) if step.name.startswith("loop_")]
+    assert loops[0].name == "loop_flux-1024_6"
+    measured = {(step.command[3], each) for step in loops for each in step.command[5:-2]}
+    names = ("flux-1024", "dit-xl-512", "hunyuan-480p65", "hunyuan-720p129")
+    assert measured == {(name, interval) for name in names for interval in "4567"}
