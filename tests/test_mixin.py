@@ -1,11 +1,23 @@
 """``pipe.transformer.enable_cache(ClusCaConfig(...))``, held to what diffusers asks of caches."""
 
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
 import diffusers
 import pytest
 import torch
 from diffusers import FirstBlockCacheConfig
 
-from clusca_ext import ClusCaConfig, IntervalSchedule, disable_cache, enable_cache, summary
+from clusca_ext import (
+    ClusCaConfig,
+    IntervalSchedule,
+    cache,
+    disable_cache,
+    enable_cache,
+    summary,
+)
 from clusca_ext.cache import Cache
 from test_branches import WAN, draw, wan_pipeline
 
@@ -31,20 +43,88 @@ def test_on_and_off(pipe):
     assert torch.equal(draw(pipe), expected)
 
 
-def test_either_way_off(pipe):
-    pipe.transformer.enable_cache(CONFIG)
-    disable_cache(pipe)
-    assert not pipe.transformer.is_cache_enabled
-    pipe.transformer.enable_cache(CONFIG)
+def on(pipe, way):
+    pipe.transformer.enable_cache(CONFIG) if way == "diffusers" else enable_cache(pipe, CONFIG)
 
 
-def test_twice_is_an_error(pipe):
-    pipe.transformer.enable_cache(CONFIG)
-    with pytest.raises(ValueError, match="has a cache already"):
-        pipe.transformer.enable_cache(CONFIG)
-    with pytest.raises(ValueError, match="already been enabled"):
+def off(pipe, way):
+    pipe.transformer.disable_cache() if way == "diffusers" else disable_cache(pipe)
+
+
+WAYS = pytest.mark.parametrize("way", ["diffusers", "ours"])
+
+
+@WAYS
+@pytest.mark.parametrize("other", ["diffusers", "ours"])
+def test_either_way_off(pipe, way, other):
+    before = set(vars(pipe.transformer))
+    on(pipe, way)
+    assert pipe.transformer.is_cache_enabled and pipe.transformer._cache_config is CONFIG
+    off(pipe, other)
+    assert not pipe.transformer.is_cache_enabled and Cache.of(pipe.transformer) is None
+    assert set(vars(pipe.transformer)) == before
+    on(pipe, other)
+
+
+@WAYS
+def test_twice_is_an_error(pipe, way):
+    on(pipe, way)
+    for again in ("diffusers", "ours"):
+        with pytest.raises(ValueError, match="has a cache already"):
+            on(pipe, again)
+    with pytest.raises(ValueError, match="has a cache of clusca_ext: call disable_cache first"):
         pipe.transformer.enable_cache(FirstBlockCacheConfig(threshold=0.1))
     assert Cache.of(pipe.transformer) is not None
+
+
+def test_the_record_is_gone_after_a_block(pipe):
+    with cache(pipe, CONFIG):
+        assert pipe.transformer.is_cache_enabled
+    assert not pipe.transformer.is_cache_enabled
+    with cache(pipe, CONFIG):
+        disable_cache(pipe)
+        enable_cache(pipe, CONFIG)
+    assert pipe.transformer.is_cache_enabled
+
+
+@WAYS
+def test_a_copy_is_not_cached(pipe, way):
+    on(pipe, way)
+    copied = copy.deepcopy(pipe.transformer)
+    copied.enable_cache(FirstBlockCacheConfig(threshold=0.1))
+    copied.disable_cache()
+    copied = copy.deepcopy(pipe.transformer)
+    copied.disable_cache()
+    assert not copied.is_cache_enabled and pipe.transformer.is_cache_enabled
+    enable_cache(copy.deepcopy(pipe.transformer), CONFIG)
+
+
+ORDERS = {
+    "config-first": "config = ClusCaConfig(); import diffusers",
+    "from-json": "config = ClusCaConfig.from_dict({}); import diffusers",
+    "diffusers-first": "import diffusers; config = ClusCaConfig()",
+    "copied": "import copy; config = copy.copy(ClusCaConfig()); import diffusers",
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_imports_in_any_order(order):
+    """In a process of its own; diffusers is not imported before somebody does it."""
+    body = f"""
+import sys
+from clusca_ext import ClusCaConfig
+ClusCaConfig()
+assert "diffusers" not in sys.modules
+{ORDERS[order]}
+from families_video import wan
+model = wan(False).make()
+model.enable_cache(config)
+assert model.is_cache_enabled
+model.disable_cache()
+assert not model.is_cache_enabled
+assert not [each for each in sys.meta_path if type(each).__module__ == "clusca_ext.mixin"]
+"""
+    subprocess.run([sys.executable, "-c", body], cwd=Path(__file__).parent, check=True)
 
 
 @pytest.mark.skipif(

@@ -113,6 +113,35 @@ def test_one_goes():
     assert torch.equal(draw(second, STEPS), expected)
 
 
+@pytest.mark.parametrize("last", [0, 1])
+def test_one_leaves(last):
+    """A block takes its own pipeline out; the cache goes with the last."""
+    pipes = two(FluxImg2ImgPipeline)
+    stays, leaves = pipes[last], pipes[1 - last]
+    expected = alone(stays, STEPS)[0]
+    if last:  # it joins one that is there
+        with cache(leaves, CONFIG):
+            draw(leaves, STEPS)
+            enable_cache(stays, CONFIG)
+    else:
+        enable_cache(stays, CONFIG)
+        with cache(leaves, CONFIG):
+            draw(leaves, STEPS)
+    assert Cache.of(stays.transformer) is not None
+    assert leaves not in Cache.of(stays.transformer).pipelines
+    for _ in range(2):
+        assert torch.equal(draw(stays, STEPS), expected)
+    enable_cache(leaves, CONFIG)
+    disable_cache(stays)
+
+
+def test_the_last_takes_the_cache_along():
+    first, second = two(FluxPipeline)
+    with cache(first, CONFIG), cache(second, CONFIG):
+        assert Cache.of(first.transformer) is not None
+    assert Cache.of(first.transformer) is None
+
+
 def test_one_that_has_not_joined_is_refused():
     """Its scheduler is not known: no step of it can be told from another."""
     first, second = two(FluxImg2ImgPipeline)

@@ -8,15 +8,15 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from clusca_ext import checks, mixin
-from clusca_ext.adapters import BlockAdapter, describe, supported
-from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
-from clusca_ext.cache import Cache, Rows
-from clusca_ext.callers import ByFunction, ByScheduler, Caller, Teller
-from clusca_ext.conditions import ByConditions
+from clusca_ext.adapters import BlockAdapter, describe
+from clusca_ext.cache import Cache
+from clusca_ext.callers import ByFunction, Caller
 from clusca_ext.config import ClusCaConfig
-from clusca_ext.pipelines import Part, Pipelines
-from clusca_ext.runs import KnownTimesteps, PipelineRuns, RisingTimestep, Runs
+from clusca_ext.pipelines import Pipelines
 from clusca_ext.summary import Summary, combine, summarize
+from clusca_ext.targets import cache_of as cache_of
+from clusca_ext.targets import caches_of, transformers_of
+from clusca_ext.telling import of_bare, of_pipelines, part_of
 
 Target = TypeVar("Target")
 
@@ -73,24 +73,25 @@ def enable_cache(
         raise ValueError("timesteps are a pipeline's own, got some beside a pipeline")
     caches, joined = [], []
     options = bool(adapter or rows or seeds or branch)
-    for transformer in _transformers(model):
+    for transformer in transformers_of(model):
         present = Cache.of(transformer)
         if present is not None:
             _require_the_same(present, model, transformer, config, options)
             joined.append((present, transformer))
             continue
+        mixin.forget(transformer)  # what a copy of a cached model has of the cache
         if getattr(transformer, "is_cache_enabled", False):
             raise ValueError(
                 f"{type(transformer).__name__} has a cache of diffusers: call its disable_cache "
                 "first"
             )
         if isinstance(model, nn.Module):
-            runs, teller = _of_bare(describe(transformer, adapter), timesteps)
+            runs, teller = of_bare(describe(transformer, adapter), timesteps)
             pipelines = pairs = None
         else:
             pipelines = Pipelines()
-            pipelines.join(model, _part_of(model, transformer))
-            runs, teller, pairs = _of_pipelines(pipelines, describe(transformer, adapter))
+            pipelines.join(model, part_of(model, transformer))
+            runs, teller, pairs = of_pipelines(pipelines, describe(transformer, adapter))
         caches.append(
             Cache(
                 partial(describe, transformer, adapter),
@@ -101,11 +102,13 @@ def enable_cache(
                 seeds,
             )
         )
+    mixin.register()
     for each in caches:  # all of them or none
         each.install()
+        mixin.record(each.description.model, config)
     for present, transformer in joined:
         assert present.pipelines is not None
-        present.pipelines.join(model, _part_of(model, transformer))
+        present.pipelines.join(model, part_of(model, transformer))
     return model
 
 
@@ -123,30 +126,6 @@ def _require_the_same(
         )
 
 
-def _of_pipelines(
-    pipelines: Pipelines, description: ModelDescription
-) -> tuple[Callable[[], Runs], Teller, Rows]:
-    """How the runs, branches and paired rows of pipelines that share a model are told."""
-
-    def pairs(args: Args, kwargs: Kwargs) -> tuple[str, ...]:
-        found = description.pairs
-        return () if found is None else found(pipelines.only(), args, kwargs)
-
-    teller = ByScheduler(pipelines, otherwise=ByConditions(description))
-    return lambda: PipelineRuns(pipelines, description), teller, pairs
-
-
-def _part_of(pipeline: Any, transformer: nn.Module) -> Part:
-    """Which timesteps are a transformer's: of Wan 2.2's two, each has one side of a boundary."""
-    ratio = getattr(getattr(pipeline, "config", None), "boundary_ratio", None)
-    if ratio is None:
-        return lambda timesteps: timesteps
-    boundary = ratio * pipeline.scheduler.config.num_train_timesteps
-    if transformer is _original(getattr(pipeline, "transformer_2", None)):
-        return lambda timesteps: timesteps[timesteps < boundary]
-    return lambda timesteps: timesteps[timesteps >= boundary]
-
-
 def disable_cache(model: Target) -> Target:
     """Remove the cache and restore the model.
 
@@ -154,21 +133,33 @@ def disable_cache(model: Target) -> Target:
         ValueError: There is no cache.
     """
     for each in caches_of(model):
-        each.remove()
-        mixin.forget(each.description.model)
+        _remove(each)
     return model
+
+
+def _remove(cache: Cache) -> None:
+    model = cache.description.model
+    if Cache.of(model) is cache:  # it may have another one by now
+        mixin.forget(model)
+    cache.remove()
 
 
 @contextmanager
 def cache(model: Target, config: ClusCaConfig | None = None, **options: Any) -> Iterator[Target]:
-    """``enable_cache`` for the length of a ``with`` block."""
+    """``enable_cache`` for the length of a ``with`` block.
+
+    At its end other pipelines that share the cache keep it.
+    """
     enable_cache(model, config, **options)
     enabled = caches_of(model)
     try:
         yield model
     finally:
         for each in enabled:
-            each.remove()  # unless the block did it
+            if each.pipelines is not None and each.pipelines.leave(model):
+                each.restart()
+            else:
+                _remove(each)  # unless the block did it
 
 
 def reset(model: object) -> None:
@@ -188,52 +179,3 @@ def summary(model: object) -> Summary:
         ValueError: There is no cache.
     """
     return combine([summarize(each) for each in caches_of(model)])
-
-
-def _original(model: Any) -> Any:
-    return getattr(model, "_orig_mod", model)
-
-
-def _transformers(model: object) -> list[nn.Module]:
-    """The modules that hold the blocks: a pipeline's, a compiled model's original."""
-    if isinstance(model, nn.Module):
-        return [_original(model)]
-    names = ("transformer", "transformer_2")
-    found = [_original(getattr(model, name, None)) for name in names]
-    found = [each for each in found if isinstance(each, nn.Module)]
-    if not found:
-        raise ValueError(
-            "model must be a torch.nn.Module or a pipeline with a transformer, got "
-            f"{type(model).__name__}: clusca_ext knows {', '.join(supported())}, and any model "
-            "whose blocks a BlockAdapter describes"
-        )
-    return found
-
-
-def caches_of(model: object) -> list[Cache]:
-    found = [Cache.of(transformer) for transformer in _transformers(model)]
-    caches = [cache for cache in found if cache is not None]
-    if not caches:
-        name = type(_transformers(model)[0]).__name__
-        raise ValueError(f"{name} has no cache: call enable_cache first")
-    return caches
-
-
-def cache_of(model: object) -> Cache:
-    return caches_of(model)[0]
-
-
-def _of_bare(
-    description: ModelDescription, timesteps: Sequence[float] | Tensor | None
-) -> tuple[Callable[[], Runs], Teller]:
-    """How a bare model's runs and branches are told."""
-    if timesteps is not None:
-        first = KnownTimesteps(timesteps, description)
-        teller = ByConditions(description, ascending=first.ascend)
-        return lambda: KnownTimesteps(timesteps, description), teller
-    if description.timestep is not None:
-        return lambda: RisingTimestep(description), ByConditions(description)
-    raise ValueError(
-        "the cache cannot tell where a run begins: give timesteps to enable_cache, or name the "
-        "timestep of the model in its BlockAdapter"
-    )

@@ -2,37 +2,84 @@
 
 diffusers' ``CacheMixin`` takes the configurations it knows and has no place for others: its methods
 are wrapped, once, as soon as there is a ``ClusCaConfig`` to give them. Other configurations pass
-through.
+through. Importing diffusers takes seconds, so that this waits until somebody does it: the import
+itself is the only event between a configuration that was there before and the model's method.
 """
 
 import functools
+import importlib.util
 import sys
-from typing import Any
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clusca_ext.config import ClusCaConfig
+
+MODULE = "diffusers.models.cache_utils"
 
 
 def register() -> None:
-    """Wrap diffusers' methods, if diffusers is loaded and they are not wrapped yet."""
-    if "diffusers" not in sys.modules:
-        return
-    from diffusers.models.cache_utils import CacheMixin
+    """Wrap diffusers' methods, now or when they are imported."""
+    if MODULE in sys.modules:
+        _wrap(sys.modules[MODULE].CacheMixin)
+    elif not any(isinstance(finder, _Watch) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Watch())
 
-    if hasattr(CacheMixin.enable_cache, "__wrapped__"):
+
+class _Watch(MetaPathFinder):
+    """Finds diffusers' module as others find it, once, and wraps its methods when they exist."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != MODULE:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                execute(module)
+                _wrap(module.CacheMixin)
+
+            vars(spec.loader)["exec_module"] = exec_module
+        return spec
+
+
+def _wrap(mixin: Any) -> None:
+    if hasattr(mixin.enable_cache, "__wrapped__"):
         return
-    CacheMixin.enable_cache = _enabling(CacheMixin.enable_cache)
-    CacheMixin.disable_cache = _disabling(CacheMixin.disable_cache)
-    CacheMixin._reset_stateful_cache = _resetting(CacheMixin._reset_stateful_cache)
+    mixin.enable_cache = _enabling(mixin.enable_cache)
+    mixin.disable_cache = _disabling(mixin.disable_cache)
+    mixin._reset_stateful_cache = _resetting(mixin._reset_stateful_cache)
+
+
+def record(model: Any, config: "ClusCaConfig") -> None:
+    """The model's own record says that it is cached: diffusers refuses a second cache."""
+    if hasattr(type(model), "is_cache_enabled"):
+        model._cache_config = config
 
 
 def forget(model: Any) -> None:
     """Nothing of ours is left in the model's own record of its cache."""
-    if _is_ours(model):
+    from clusca_ext.config import ClusCaConfig
+
+    if isinstance(vars(model).get("_cache_config"), ClusCaConfig):
         del model._cache_config
 
 
-def _is_ours(model: Any) -> bool:
-    from clusca_ext.config import ClusCaConfig
+def _is_cached(model: Any) -> bool:
+    """By us. A copy of a cached model is not, whatever its record says."""
+    from clusca_ext.cache import Cache
 
-    return isinstance(vars(model).get("_cache_config"), ClusCaConfig)
+    cached = Cache.of(model) is not None
+    if not cached:
+        forget(model)
+    return cached
 
 
 def _enabling(original: Any) -> Any:
@@ -41,11 +88,14 @@ def _enabling(original: Any) -> Any:
         from clusca_ext import enable
         from clusca_ext.config import ClusCaConfig
 
-        if not isinstance(config, ClusCaConfig):
-            return original(self, config)
-        enable.enable_cache(self, config)
-        self._cache_config = config
-        return None
+        if isinstance(config, ClusCaConfig):
+            enable.enable_cache(self, config)
+            return None
+        if _is_cached(self):
+            raise ValueError(
+                f"{type(self).__name__} has a cache of clusca_ext: call disable_cache first"
+            )
+        return original(self, config)
 
     return enable_cache
 
@@ -55,7 +105,7 @@ def _disabling(original: Any) -> Any:
     def disable_cache(self: Any) -> Any:
         from clusca_ext import enable
 
-        if not _is_ours(self):
+        if not _is_cached(self):
             return original(self)
         enable.disable_cache(self)
         return None

@@ -30,6 +30,14 @@ class Pipelines:
         self._members = [*alive, _Member(pipeline, part)]
         self._caller = self._caller or self._members[0]
 
+    def leave(self, pipeline: object) -> bool:
+        """Whether others stay, when this one goes."""
+        gone = (None, pipeline)
+        self._members = [each for each in self._members if each.pipeline() not in gone]
+        if self._caller not in self._members:
+            self._caller = next(iter(self._members), None)
+        return bool(self._members)
+
     def begins_run(self) -> bool:
         """Whether this call of the model is the first of a pipeline's call; asked once a call."""
         begun = [member for member in self._members if member.has_new_timesteps()]
