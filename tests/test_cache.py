@@ -13,6 +13,7 @@ from clusca_ext import (
     EvenSchedule,
     ExplicitSchedule,
     IntervalSchedule,
+    NoCorrection,
     cache,
     disable_cache,
     enable_cache,
@@ -179,6 +180,14 @@ def test_summary(model):
     assert done.speedup == pytest.approx(done.seconds["full"] * 12 / done.total_seconds)
     for word in ("12 of 12", "16 of 64", "speed-up", "MiB"):
         assert word in str(done)
+
+
+def test_a_summary_without_clusters(model):
+    enable_cache(model, dataclasses.replace(BARE, corrector=NoCorrection()))
+    assert summary(model).tokens == 0 and "tokens computed  -" in str(summary(model))
+    call(model, 900), call(model, 800)
+    assert (summary(model).representatives, summary(model).tokens) == (0, 64)
+    assert "tokens computed  0 of 64 in an MLP" in str(summary(model))
 
 
 def test_seeds_belong_to_samples(model):
