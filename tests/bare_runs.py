@@ -7,12 +7,13 @@ from clusca_ext import ClusCaConfig, IntervalSchedule, summary
 BARE = ClusCaConfig(schedule=IntervalSchedule(interval=3, warmup=1))
 
 
-def call(model, timestep, batch=2, size=16, dtype=torch.float32):
+def call(model, timestep, batch=2, size=16, dtype=torch.float32, device="cpu"):
     """One step of a bare model, without guidance."""
     rows = torch.randn(batch, 1, size, size, generator=torch.Generator().manual_seed(timestep))
-    time = torch.full((batch,), timestep)
+    time = torch.full((batch,), timestep, device=device)
+    labels = torch.arange(batch, device=device)
     with torch.no_grad():
-        return model(rows.to(dtype), timestep=time, class_labels=torch.arange(batch)).sample
+        return model(rows.to(device, dtype), timestep=time, class_labels=labels).sample
 
 
 def kinds(model, timesteps, **inputs):

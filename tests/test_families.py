@@ -116,6 +116,7 @@ def test_forecasts(family, order, known):
         )
         got = run(family, model)
         assert (summary(model).full, summary(model).cached) == (3, 5)
+        assert (summary(model).representatives, summary(model).tokens) == (0, family.tokens)
         assert (held.branch.plan.bytes() > 0) == (known and family.planned)
     assert planned == [known and family.planned and step not in FULL for step in range(8)]
     oracle = Oracle(family, model, order)

@@ -17,7 +17,7 @@ class Summary:
         full: Steps on which every module was computed.
         cached: Steps on which none was, representatives aside.
         partial: Steps on which some were.
-        tokens: Tokens N of a sample; 0 before the first full step, or without clusters.
+        tokens: Tokens N of a sample; 0 before they are known, by the first full step at the latest.
         representatives: Tokens computed in each MLP of a cached step, for each sample.
         seconds: Median duration of a step, by kind.
         total_seconds: All steps together.
@@ -49,12 +49,13 @@ class Summary:
         def ms(kind: str) -> str:
             return f"{self.seconds[kind] * 1000:.1f} ms" if kind in self.seconds else "-"
 
+        tokens = f"{self.representatives} of {self.tokens} in an MLP" if self.tokens else "-"
         length = "not known" if self.num_steps is None else f"{self.num_steps}"
         rows = [
             ("steps", f"{self.steps} of {length}, told by {self.run_known_by}"),
             ("full", f"{self.full}, {ms('full')} each"),
             ("cached", f"{self.cached}, {ms('cached')} each"),
-            ("tokens computed", f"{self.representatives} of {self.tokens} in an MLP"),
+            ("tokens computed", tokens),
             ("speed-up", "-" if self.speedup is None else f"{self.speedup:.2f}x over full steps"),
             ("cache", f"{self.cache_bytes / 2**20:.1f} MiB"),
         ]
@@ -74,6 +75,8 @@ def summarize(cache: Cache) -> Summary:
     count = sum(len(values) for values in durations.values())
     branches = cache.branches.values()
     factors = [each.factors for one in branches for each in one.features.values()]
+    # Without clusters: of the blocks whose stream holds the fewest, where others hold text too.
+    streams = [each.tokens for each in branch.features.values() if each.tokens]
     clusters = branch.clusters
     fits = [] if clusters is None else [fit.float().mean().item() for fit in clusters.iterations]
     return Summary(
@@ -82,7 +85,7 @@ def summarize(cache: Cache) -> Summary:
         full=branch.kinds.count("full"),
         cached=branch.kinds.count("cached"),
         partial=branch.kinds.count("partial"),
-        tokens=branch.tokens,
+        tokens=branch.tokens or min(streams, default=0),
         representatives=clusters.num_clusters if clusters is not None and fits else 0,
         seconds={kind: median(values) for kind, values in durations.items()},
         total_seconds=total,
