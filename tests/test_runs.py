@@ -2,12 +2,13 @@
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DiTPipeline
+from diffusers import DDIMScheduler, DiTPipeline, FlowMatchEulerDiscreteScheduler
 
-from bare_runs import BARE, call, kinds
-from clusca_ext import enable_cache, reset, summary
+from bare_runs import BARE, kinds
+from clusca_ext import ClusCaConfig, IntervalSchedule, enable_cache, reset, summary
 from small_dit import make_dit, scheduler_of
 from test_pipeline import draw, make_pipeline
+from test_planned_pipelines import CASES, make
 
 
 def rows_of(model, timestep, labels, seed=0):
@@ -41,12 +42,37 @@ def test_known_runs_of_one_step(model):
 
 
 def test_ascending_timesteps(model):
-    """As in flow matching from 0 to 1."""
+    """As in flow matching from 0 to 1: the third call says so, the first two are no less."""
     enable_cache(model, BARE)
-    assert kinds(model, [0, 20]) == "ff"
-    with pytest.raises(ValueError, match=r"timestep must descend .* timesteps=\.\.\."):
-        call(model, 40)
-    assert kinds(model, [900]) == "f"
+    assert kinds(model, [0, 20, 40, 60, 80]) == "ffccf"
+    assert kinds(model, [0, 20, 20, 40]) == "fccf"
+    assert kinds(model, [0, 20]) == "fc"
+    assert kinds(model, [900, 800, 700]) == "cfc"  # it turns again
+    assert kinds(model, [900, 800, 700]) == "fcc"
+
+
+def test_ascending_branches(model):
+    enable_cache(model, BARE)
+    for prompts in ([1, 2], [10, 10]), ([1, 2], [10, 10]), ([3, 4], [5, 5]):
+        for timestep in (0, 20, 40, 60):
+            for labels in prompts:
+                rows_of(model, timestep, labels)
+    assert (summary(model).branches, summary(model).steps, summary(model).cached) == (2, 4, 2)
+
+
+def test_mochis_own_scheduler():
+    """It inverts sigmas; the diffusers way sees no scheduler."""
+    kind, family, inputs = CASES["mochi"]
+    pipe = make(kind, family)
+    pipe.scheduler = FlowMatchEulerDiscreteScheduler(invert_sigmas=True)
+    config = ClusCaConfig(schedule=IntervalSchedule(interval=3, warmup=1))
+    pipe.transformer.enable_cache(config)
+    more = {"num_inference_steps": 6, "output_type": "latent", "return_dict": False}
+    counts = []
+    for _ in range(2):
+        assert pipe(**inputs, **more)[0].isfinite().all()
+        counts.append((summary(pipe).full, summary(pipe).cached))
+    assert counts == [(2, 3), (2, 4)]  # the first call was a run by itself
 
 
 @pytest.mark.parametrize("as_tensor", [False, True])

@@ -11,9 +11,10 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
+from clusca_ext.beginning import Beginning, Rows
 from clusca_ext.branch import Branch
 from clusca_ext.callers import Caller
 from clusca_ext.config import ClusCaConfig
@@ -29,8 +30,6 @@ from clusca_ext.timing import StepTimes
 
 _KEY = "_clusca_cache"  # of a model's __dict__: no submodule, nothing of its state
 
-Rows = Callable[[Args, Kwargs], tuple[str, ...]]
-
 
 class Cache:
     """The state of a cache on one model.
@@ -40,8 +39,7 @@ class Cache:
         config: What to do.
         runs: Makes what tells runs and steps, for each branch.
         caller: Tells branches.
-        rows: Says at a run's first step how batch rows pair up under guidance: the names of equal,
-            contiguous groups; empty: no pairs.
+        rows: Says how batch rows pair up under guidance.
         seeds: Sample seeds; None: ``config.seed`` for every row.
     """
 
@@ -59,21 +57,24 @@ class Cache:
     ) -> None:
         self._describe, self.config = describe, config
         self.description = description = describe()
-        self._make_runs, self._caller, self._rows, self._seeds = runs, caller, rows, seeds
+        self._make_runs, self._caller = runs, caller
+        self._beginning = Beginning(config, rows, seeds)
         corrector, feature = config.corrector, Feature
         self.correction: Correction | None = None
-        self._source: int | None = None
+        source = None
         if isinstance(corrector, ClusterCorrector):
             self.correction = Correction(corrector.rule, corrector.persistent)
-            self._source = description.source(corrector.source)
+            source = description.source(corrector.source)
             feature = EditableFeature if corrector.persistent else Feature
         self._feature = partial(feature, config.forecaster.order)
-        self._installed = Installation(description, self._feature, self.correction)
+        self._install_on = partial(
+            Installation, feature=self._feature, correction=self.correction, source=source
+        )
+        self._installed = self._install_on(description)
         self.branches: dict[str, Branch] = {}
         self.branch = self._make_branch()  # the one that called last
-        self._source_tokens: Tensor | None = None
         self._handles: list[Any] = []
-        self._running = self._keeps_source = False  # between a step's hooks; during a full step
+        self._running = False  # between a step's hooks
 
     @property
     def blocks(self) -> list[BlockExecutor]:
@@ -120,7 +121,7 @@ class Cache:
         before, after = torch.compiler.disable(self._before), torch.compiler.disable(self._after)
         register(model.register_forward_pre_hook(before, with_kwargs=True, prepend=True))
         register(model.register_forward_hook(after, with_kwargs=True, always_call=True))
-        self._installed.install(self._source, self._keep_source)
+        self._installed.install()
 
     def remove(self) -> None:
         """Restore the model; a second time does nothing."""
@@ -139,7 +140,7 @@ class Cache:
             branch.restart()
         self.branches.clear()
         self._caller.restart()
-        self._source_tokens = None
+        self._installed.take_source()
 
     def _make_branch(self) -> Branch:
         plan = ModulationPlan(self.description, self.blocks)
@@ -149,26 +150,31 @@ class Cache:
 
     @torch.no_grad()
     def _before(self, model: nn.Module, args: Args, kwargs: Kwargs) -> None:
-        if model is not self.description.model:
-            return  # a copy
+        if not self._is_step(model, args, kwargs):
+            return
         if self._running:  # what broke the last step off went past its end, as KeyboardInterrupt
             self.restart()
         self._running = True
         branch = self._branch_of_call(args, kwargs)
         signature = signature_of(args, kwargs)
-        if signature != branch.signature:
+        changed = signature != branch.signature
+        if changed and (branch.signature is None or not branch.runs.goes_on(args, kwargs)):
             branch.restart()
-            branch.signature = signature
+        branch.signature = signature
         if branch.runs.is_new(args, kwargs):
             self._renew()
-            self._begin_run(branch, args, kwargs)
+            if branch is self.leader:
+                self._prepare(latents_of(self.description.latents(args, kwargs)).device)
+            self._beginning.run(branch, self.description, args, kwargs)
+        elif changed:  # as where guidance, and its half of the batch, ends before the run
+            self._beginning.rest(branch, self.description, args, kwargs)
         self.times.start()
         computed, step = branch.computed(args, kwargs), len(branch.kinds)
         branch.prepare(step, computed, self.config.forecaster, self._constants)
         kind = "full" if len(computed) == len(self.modules) else "partial" if computed else "cached"
         for block in self.blocks:
             block.substituted = kind != "full"
-        self._keeps_source = kind == "full"
+        self._installed.keeps_source = kind == "full"
         if kind == "full":
             branch.plan.look(step, args, kwargs)
         else:
@@ -178,9 +184,9 @@ class Cache:
 
     @torch.no_grad()
     def _after(self, model: nn.Module, args: Args, kwargs: Kwargs, output: Any) -> None:
-        if model is not self.description.model:
+        if not self._is_step(model, args, kwargs):
             return
-        self._running = self._keeps_source = False
+        self._running = self._installed.keeps_source = False
         for block in self.blocks:
             block.substituted = False
         computed = {key: module for key, module in self.modules.items() if module.computed}
@@ -201,10 +207,15 @@ class Cache:
             module.feature.clock.tick(step)
         if kind == "full":
             branch.last_full = step
-            tokens, self._source_tokens = self._source_tokens, None
+            tokens = self._installed.take_source()
             if tokens is not None:
                 branch.cluster(step, tokens, self.clusters)
         self.times.stop(kind)
+
+    def _is_step(self, model: nn.Module, args: Args, kwargs: Kwargs) -> bool:
+        """Not a copy's call, nor one without some of the blocks: these run as they are."""
+        here = self.description
+        return model is here.model and not here.leaves_out(args, kwargs)
 
     def _branch_of_call(self, args: Args, kwargs: Kwargs) -> Branch:
         if self._caller.begins_run():
@@ -223,27 +234,17 @@ class Cache:
             return
         self._installed.remove()
         self.description = description
-        self._installed = Installation(description, self._feature, self.correction)
-        self._installed.install(self._source, self._keep_source)
+        self._installed = self._install_on(description)
+        self._installed.install()
         for branch in self.branches.values():
             branch.exchange(ModulationPlan(description, self.blocks), self.modules)
         self.branch.activate()
 
-    def _begin_run(self, branch: Branch, args: Args, kwargs: Kwargs) -> None:
-        like = latents_of(self.description.latents(args, kwargs))
-        if branch is self.leader:
-            self._constants = DeviceConstants(like.device)
-            self.times = StepTimes(like.device)
-        branch.begin(self.config.schedule, like, self.description.shapes(args, kwargs))
+    def _prepare(self, device: torch.device) -> None:
+        """A run begins."""
+        self._constants = DeviceConstants(device)
+        self.times = StepTimes(device)
         corrector = self.config.corrector
         if isinstance(corrector, ClusterCorrector):
             assert self.correction is not None
             self.correction.gamma = self._constants.of((corrector.gamma,))[0]
-            seeds = torch.tensor(self._seeds or [self.config.seed], dtype=torch.int64)
-            rows = self._rows(args, kwargs)
-            branch.clusters = Clusters.of_rows(corrector, seeds.to(like.device), rows)
-
-    def _keep_source(self, block: nn.Module, args: Args, output: Any) -> None:
-        """Forward hook: what is clustered at the end of a full step."""
-        if self._keeps_source and self._source is not None:
-            self._source_tokens = self.blocks[self._source].description.returned(output)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from torch import nn
 
 from clusca_ext.adapters.description import Args, Kwargs
+from clusca_ext.context import Context
 from clusca_ext.pipelines import Pipelines
 
 
@@ -26,29 +27,32 @@ class Caller:
     Args:
         model: The model.
         teller: Asked where there is no cache context around a call.
+        context: Set while there is one.
         pipelines: Those that call it, if any.
     """
 
     def __init__(
-        self, model: nn.Module, teller: Teller, pipelines: Pipelines | None = None
+        self,
+        model: nn.Module,
+        teller: Teller,
+        context: Context,
+        pipelines: Pipelines | None = None,
     ) -> None:
         self._model, self._teller, self.pipelines = model, teller, pipelines
-        self._context: str | None = None
+        self._context = context
         self._own: Any = None  # the model's cache_context, where it is not of its class
 
     def install(self) -> None:
         """Where the model has no cache_context of its own, it has one while it is cached."""
         self._own = vars(self._model).get("cache_context")
-        original = getattr(self._model, "cache_context", nullcontext)
+        original = getattr(self._model, "cache_context", None)
 
         @contextmanager
         def cache_context(name: str, *args: Any, **kwargs: Any) -> Iterator[None]:
-            before, self._context = self._context, name
-            try:
-                with original(name, *args, **kwargs):
-                    yield
-            finally:
-                self._context = before
+            step = kwargs.get("step_index"), kwargs.get("num_inference_steps")
+            inner = nullcontext() if original is None else original(name, *args, **kwargs)
+            with self._context.said(name, *step), inner:
+                yield
 
         vars(self._model)["cache_context"] = cache_context
 
@@ -69,8 +73,8 @@ class Caller:
 
     def name(self, args: Args, kwargs: Kwargs) -> str:
         """The branch of the call that begins now; asked once a call."""
-        if self._context is not None:
-            return self._context
+        if self._context.name is not None:
+            return self._context.name
         return self._teller.name(args, kwargs)
 
 

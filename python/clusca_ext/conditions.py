@@ -6,6 +6,7 @@ from itertools import combinations
 from torch import Tensor
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
+from clusca_ext.course import Direction
 from clusca_ext.inputs import Conditions, conditions_of, highest, is_equal
 
 MAX_BRANCHES = 3  # as editing pipelines have: prompt, image, neither
@@ -20,8 +21,8 @@ class ByConditions:
     tensors are new are values compared, and read on the host.
     """
 
-    def __init__(self, description: ModelDescription, ascending: bool = False) -> None:
-        self._description, self._ascending = description, ascending
+    def __init__(self, description: ModelDescription, direction: Direction | None = None) -> None:
+        self._description, self._direction = description, direction or Direction()
         self.restart()
 
     def restart(self) -> None:
@@ -96,8 +97,7 @@ class ByConditions:
         """How far the timestep went since the call before, in the direction of new runs."""
         if timestep is None or self._timestep is None:
             return 0.0
-        change = highest(timestep) - highest(self._timestep)
-        return -change if self._ascending else change
+        return -self._direction.forward(highest(timestep) - highest(self._timestep))
 
 
 def _is(a: Tensor, b: Tensor) -> bool:

@@ -12,6 +12,7 @@ from clusca_ext.adapters import BlockAdapter, describe
 from clusca_ext.cache import Cache
 from clusca_ext.callers import ByFunction, Caller
 from clusca_ext.config import ClusCaConfig
+from clusca_ext.context import Context
 from clusca_ext.pipelines import Pipelines
 from clusca_ext.summary import Summary, combine, summarize
 from clusca_ext.targets import cache_of as cache_of
@@ -38,7 +39,8 @@ def enable_cache(
     ``branch`` says; else the place of the call within a step of the pipeline's scheduler; of a bare
     model, the one whose conditions (all inputs but latents and timestep) it brings. Where none is
     named "cond", the first to call is taken for the conditional one. A bare model's run begins
-    where its timestep does not descend, save that it may repeat once for a second-order step.
+    where the context's ``step_index`` says so; else where its timestep does not go on in the
+    direction of the others, down or up, save that it may repeat once for a second-order step.
 
     Pipelines that share a transformer share its cache: enable it on each, with the same config.
     ``disable_cache`` on any of them removes it.
@@ -85,8 +87,9 @@ def enable_cache(
                 f"{type(transformer).__name__} has a cache of diffusers: call its disable_cache "
                 "first"
             )
+        context = Context()
         if isinstance(model, nn.Module):
-            runs, teller = of_bare(describe(transformer, adapter), timesteps)
+            runs, teller = of_bare(describe(transformer, adapter), timesteps, context)
             pipelines = pairs = None
         else:
             pipelines = Pipelines()
@@ -97,7 +100,7 @@ def enable_cache(
                 partial(describe, transformer, adapter),
                 config,
                 runs,
-                Caller(transformer, ByFunction(branch) if branch else teller, pipelines),
+                Caller(transformer, ByFunction(branch) if branch else teller, context, pipelines),
                 pairs if pairs and not rows else lambda args, kwargs: rows,
                 seeds,
             )

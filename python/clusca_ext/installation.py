@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-from clusca_ext.adapters.description import ModelDescription
+from clusca_ext.adapters.description import Args, ModelDescription
 from clusca_ext.correction import Clusters
 from clusca_ext.executor import BlockExecutor, Correction, ModuleExecutor, Segment
 from clusca_ext.storage import Feature
@@ -20,8 +20,10 @@ class Installation:
         description: The model's.
         feature: Makes what is cached of a module.
         correction: What the corrector gives the modules; None: nothing.
+        source: Index of the block whose output is clustered; None: no tokens are.
 
     Attributes:
+        keeps_source: The tokens that are clustered are kept, in a full step.
         blocks: One executor for each block.
         modules: All modules' executors.
         segments: Those of the blocks that hand their stream on.
@@ -32,8 +34,12 @@ class Installation:
         description: ModelDescription,
         feature: Callable[[], Feature],
         correction: Correction | None,
+        source: int | None,
     ) -> None:
         self.description, self.correction = description, correction
+        self._source = source
+        self._source_tokens: Tensor | None = None
+        self.keeps_source = False
         self.blocks: list[BlockExecutor] = []
         self.modules: dict[Key, ModuleExecutor] = {}
         self._handles: list[Any] = []
@@ -49,15 +55,24 @@ class Installation:
         """Whether the model still has the modules it had: a LoRA may have wrapped some since."""
         return _modules_of(description) == _modules_of(self.description)
 
-    def install(self, source: int | None, keep_source: Callable[..., None]) -> None:
-        """Args: the index of the block whose output is to be kept, and the hook that does it."""
+    def install(self) -> None:
         for block in self.blocks:
             block.install()
             for module in block.modules:
                 self._handles.append(module.module.register_forward_hook(module.capture))
-        if source is not None:
-            hooked: nn.Module = self.blocks[source].block
-            self._handles.append(hooked.register_forward_hook(keep_source))
+        if self._source is not None:
+            hooked: nn.Module = self.blocks[self._source].block
+            self._handles.append(hooked.register_forward_hook(self._keep_source))
+
+    def _keep_source(self, block: nn.Module, args: Args, output: Any) -> None:
+        """Forward hook: what is clustered at the end of a full step."""
+        if self.keeps_source and self._source is not None:
+            self._source_tokens = self.blocks[self._source].description.returned(output)
+
+    def take_source(self) -> Tensor | None:
+        """The tokens kept, once."""
+        tokens, self._source_tokens = self._source_tokens, None
+        return tokens
 
     def begin_step(self, step: int, clusters: Clusters | None, by_token: bool) -> None:
         """A step begins that forecasts some modules.

@@ -1,4 +1,4 @@
-"""Where a run begins and which of its steps this is: three ways to know, best first."""
+"""Where a run begins and which of its steps this is: four ways to know, best first."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
-from clusca_ext.inputs import Conditions, conditions_of, highest, is_equal
+from clusca_ext.context import Context
+from clusca_ext.course import Course, Direction, Watch, place_of
 from clusca_ext.pipelines import Pipelines
 
 
@@ -26,6 +27,9 @@ class Runs(Protocol):
 
     def is_new(self, args: Args, kwargs: Kwargs) -> bool:
         """Whether this call of the model is the first of a run; asked once a call."""
+
+    def goes_on(self, args: Args, kwargs: Kwargs) -> bool:
+        """Whether this call, whose inputs are of another shape, is of the same run; asked first."""
 
     def restart(self) -> None:
         """The next call is the first of a run."""
@@ -55,7 +59,7 @@ class PipelineRuns:
         if new:
             self._seen = scheduler.timesteps
             # Pipelines that begin with an image leave the first timesteps out.
-            begin = getattr(scheduler, "begin_index", None) or 0
+            begin = getattr(scheduler, "begin_index", None) or self._left_out(args, kwargs)
             self.timesteps = part(scheduler.timesteps[begin:])
             self.num_steps = len(self.timesteps)
             self._course = Course(self.timesteps, self._description)
@@ -70,6 +74,26 @@ class PipelineRuns:
                 "timestep are not supported"
             )
         return self._calls == 1
+
+    def _left_out(self, args: Args, kwargs: Kwargs) -> int:
+        """How many timesteps a pipeline leaves out that does not tell its scheduler.
+
+        Its own count of them may be of a run before, where somebody else calls: the timestep tells.
+        """
+        pipeline, _ = self._pipelines.caller()
+        timesteps, used = pipeline.scheduler.timesteps, getattr(pipeline, "num_timesteps", None)
+        if not isinstance(used, int) or not 0 < used < len(timesteps):
+            return 0
+        left_out = len(timesteps) - used
+        place = place_of(self._description, timesteps, (0, left_out), args, kwargs)
+        return left_out if place is None else place
+
+    def goes_on(self, args: Args, kwargs: Kwargs) -> bool:
+        pipeline, _ = self._pipelines.caller()
+        if pipeline.scheduler.timesteps is not self._seen:
+            return False
+        self._course.restart()
+        return _goes_on(self, self._calls, self._description, args, kwargs, default=True)
 
     def restart(self) -> None:
         self._seen = None
@@ -96,6 +120,7 @@ class KnownTimesteps:
         self.num_steps: int | None = len(timesteps)
         self.ascend = values[-1] > values[0]
         self._calls = 0
+        self._description = description
         self._course = Course(timesteps, description)
 
     def is_new(self, args: Args, kwargs: Kwargs) -> bool:
@@ -105,115 +130,106 @@ class KnownTimesteps:
         self._calls += 1
         return self._calls == 1
 
+    def goes_on(self, args: Args, kwargs: Kwargs) -> bool:
+        self._course.restart()
+        return _goes_on(self, self._calls, self._description, args, kwargs, default=False)
+
     def restart(self) -> None:
         self._calls = 0
         self._course.restart()
 
 
+def _goes_on(
+    runs: Runs,
+    calls: int,
+    description: ModelDescription,
+    args: Args,
+    kwargs: Kwargs,
+    default: bool,
+) -> bool:
+    """Whether a call after ``calls`` of a run is its next, or the first of another.
+
+    Args: and what it is taken for where it has no timestep.
+    """
+    if runs.timesteps is None or not 0 < calls < len(runs.timesteps):
+        return False
+    place = place_of(description, runs.timesteps, (calls, 0), args, kwargs)
+    return default if place is None else place == calls
+
+
+class ContextRuns:
+    """A bare model's, where the cache context around a call says its step; else as ``otherwise``.
+
+    Of two models that a pipeline calls one after the other, the second begins at a later step; the
+    first is thought to go on to the end.
+    """
+
+    def __init__(self, context: Context, otherwise: Runs) -> None:
+        self._context, self._otherwise = context, otherwise
+        self.known_by = otherwise.known_by
+        self.timesteps: Tensor | None = None
+        self.num_steps: int | None = None
+        self._before: tuple[int, int | None] | None = None
+
+    def is_new(self, args: Args, kwargs: Kwargs) -> bool:
+        index, length = self._context.step_index, self._context.num_steps
+        if index is None:
+            if self._before is not None:
+                self.restart()
+            self.known_by, self.num_steps = self._otherwise.known_by, None
+            return self._otherwise.is_new(args, kwargs)
+        new = not self.goes_on(args, kwargs)
+        self.known_by, self._before = "the cache context of the calls", (index, length)
+        if new:
+            self.num_steps = None if length is None else length - index
+        return new
+
+    def goes_on(self, args: Args, kwargs: Kwargs) -> bool:
+        index, length = self._context.step_index, self._context.num_steps
+        if index is None or self._before is None:
+            return False
+        return index > self._before[0] and length == self._before[1]
+
+    def restart(self) -> None:
+        self._before = None
+        self._otherwise.restart()
+
+
 class RisingTimestep:
     """A bare model: sampling descends, so a timestep that does not begins a run.
 
-    The timestep is read on the host once a call. After a descent it may repeat once, under the same
-    conditions: the second call of a second-order step.
+    Or it ascends: where the timestep goes against the direction twice in a row, the direction was
+    the other one. The timestep is read on the host once a call. After a step in the direction it
+    may repeat once, under the same conditions: the second call of a second-order step.
+
+    Args:
+        description: The model's.
+        direction: That of all branches' runs.
     """
 
     known_by = "the timestep, read on the host once a call"
 
-    def __init__(self, description: ModelDescription) -> None:
+    def __init__(self, description: ModelDescription, direction: Direction) -> None:
         self.num_steps: int | None = None
         self.timesteps: Tensor | None = None
-        self._watch = Watch(description)
-        self._rose = self._descended = False  # what the call before did
+        self._watch, self._direction = Watch(description), direction
+        self._before = 0.0  # how far the call before went
 
     def is_new(self, args: Args, kwargs: Kwargs) -> bool:
-        change = self._watch.read(args, kwargs)
-        rose, descended = change is not None and change > 0, change is not None and change < 0
-        if rose and self._rose:
-            raise ValueError(
-                "timestep must descend within a run, got three calls in a row that rise: tell the "
-                "cache the timesteps of a run, enable_cache(..., timesteps=...)"
-            )
-        second = change == 0 and self._descended
+        change = self._watch.read(args, kwargs) or 0.0
+        forward = self._direction.forward(change)
+        if forward < 0 and self._before < 0:
+            self._direction.ascends = not self._direction.ascends
+            forward = -forward
+        second = change == 0 and self._before > 0
         if second:
             self._watch.require_same_conditions()
-        self._rose, self._descended = rose, descended
-        return not (descended or second)
+        self._before = forward
+        return not (forward > 0 or second)
+
+    def goes_on(self, args: Args, kwargs: Kwargs) -> bool:
+        return False  # nobody says so
 
     def restart(self) -> None:
         self._watch.restart()
-        self._rose = self._descended = False
-
-
-class Course:
-    """Sees that a run of known timesteps begins again before its end, or is called in branches.
-
-    Only where a call's timestep can be read without waiting for a device. The timesteps may ascend
-    or descend; where they do both, nothing is seen.
-    """
-
-    def __init__(self, timesteps: Sequence[float] | Tensor, description: ModelDescription) -> None:
-        hidden = isinstance(timesteps, Tensor) and timesteps.is_cuda
-        values = [] if hidden else [float(timestep) for timestep in timesteps]
-        signs = {(b > a) - (b < a) for a, b in zip(values, values[1:], strict=False)}
-        self._direction = 0 if signs >= {-1, 1} else sum(signs)
-        self._first_may_repeat = len(values) < 2 or values[0] == values[1]
-        self._watch = Watch(description)
-
-    def begins_again(self, args: Args, kwargs: Kwargs, calls: int) -> bool:
-        """Whether this call, after ``calls`` of the run, is the first of another."""
-        change = self._watch.read(args, kwargs) if self._watch.is_free(args, kwargs) else None
-        if change is None:
-            return False
-        if change == 0 and calls > 1:
-            self._watch.require_same_conditions()
-        first_again = change == 0 and calls == 1 and not self._first_may_repeat
-        return change * self._direction < 0 or first_again
-
-    def restart(self) -> None:
-        self._watch.restart()
-
-
-class Watch:
-    """The timestep and conditions of a call of the model, beside those of the call before."""
-
-    def __init__(self, description: ModelDescription) -> None:
-        self._description = description
-        self.restart()
-
-    def restart(self) -> None:
-        self._timestep: float | None = None
-        self._conditions: Conditions = {}
-        self._before: Conditions = {}
-
-    def _find(self, args: Args, kwargs: Kwargs) -> Tensor | float | None:
-        find = self._description.timestep
-        return None if find is None else find(args, kwargs)
-
-    def is_free(self, args: Args, kwargs: Kwargs) -> bool:
-        """Whether the timestep can be read without waiting for a device."""
-        given = self._find(args, kwargs)
-        return given is not None and not (isinstance(given, Tensor) and given.is_cuda)
-
-    def read(self, args: Args, kwargs: Kwargs) -> float | None:
-        """How far the timestep went since the call before; None at the first call."""
-        given = self._find(args, kwargs)
-        if given is None:
-            raise ValueError("timestep must be among the model's inputs, got none")
-        now = highest(given)
-        change = None if self._timestep is None else now - self._timestep
-        self._before = self._conditions if change == 0 else {}
-        self._conditions = conditions_of(self._description, args, kwargs)
-        self._timestep = now
-        return change
-
-    def require_same_conditions(self) -> None:
-        """For a second call at one timestep: it may be a second-order step, but no other branch."""
-        for name, tensors in self._conditions.items():
-            before = self._before.get(name, [])
-            if len(before) != len(tensors) or not all(map(is_equal, before, tensors)):
-                raise ValueError(
-                    f"input {name!r} must be the same in both calls at timestep {self._timestep}, "
-                    "got another: name the branch of guidance of separate calls, with "
-                    'model.cache_context("cond") around each, or batch the branches together and '
-                    'name their rows, cfg_rows=("cond", "uncond")'
-                )
+        self._before = 0.0

@@ -6,11 +6,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
-from clusca_ext.cache import Rows
+from clusca_ext.beginning import Rows
 from clusca_ext.callers import ByScheduler, Teller
 from clusca_ext.conditions import ByConditions
+from clusca_ext.context import Context
+from clusca_ext.course import Direction
 from clusca_ext.pipelines import Part, Pipelines
-from clusca_ext.runs import KnownTimesteps, PipelineRuns, RisingTimestep, Runs
+from clusca_ext.runs import ContextRuns, KnownTimesteps, PipelineRuns, RisingTimestep, Runs
 from clusca_ext.targets import original
 
 
@@ -39,16 +41,23 @@ def part_of(pipeline: Any, transformer: nn.Module) -> Part:
 
 
 def of_bare(
-    description: ModelDescription, timesteps: Sequence[float] | Tensor | None
+    description: ModelDescription,
+    timesteps: Sequence[float] | Tensor | None,
+    context: Context,
 ) -> tuple[Callable[[], Runs], Teller]:
     """How a bare model's runs and branches are told."""
     if timesteps is not None:
         first = KnownTimesteps(timesteps, description)
-        teller = ByConditions(description, ascending=first.ascend)
+        teller = ByConditions(description, Direction(first.ascend))
         return lambda: KnownTimesteps(timesteps, description), teller
-    if description.timestep is not None:
-        return lambda: RisingTimestep(description), ByConditions(description)
-    raise ValueError(
-        "the cache cannot tell where a run begins: give timesteps to enable_cache, or name the "
-        "timestep of the model in its BlockAdapter"
-    )
+    if description.timestep is None:
+        raise ValueError(
+            "the cache cannot tell where a run begins: give timesteps to enable_cache, or name the "
+            "timestep of the model in its BlockAdapter"
+        )
+    direction = Direction()
+
+    def runs() -> Runs:
+        return ContextRuns(context, RisingTimestep(description, direction))
+
+    return runs, ByConditions(description, direction)

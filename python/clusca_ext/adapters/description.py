@@ -106,6 +106,8 @@ class ModelDescription:
         stream_shape: Says from the model's inputs which shape [B, N, D] the stream will have, so
             that the cache is allocated before the first step; None: it is allocated during it.
         by_token: Says from the model's inputs whether modulation differs by token.
+        leaves_out: Says from the model's inputs whether some blocks are left out of this
+            call: it is run as it is, and is no step.
         sources: Named places after which tokens can be clustered: name to index of the block.
         pairs: Says from the pipeline and the inputs of a run's first step how batch rows pair up
             under guidance: the names of equal, contiguous groups, one of them ``"cond"``. Only
@@ -124,6 +126,7 @@ class ModelDescription:
     timestep: Callable[[Args, Kwargs], Tensor | float | None] | None
     stream_shape: Callable[[Args, Kwargs], tuple[int, int, int]] | None = None
     by_token: Callable[[Args, Kwargs], bool] = lambda args, kwargs: False
+    leaves_out: Callable[[Args, Kwargs], bool] = lambda args, kwargs: False
     sources: Mapping[str, int] = field(default_factory=dict)
     pairs: Callable[[Any, Args, Kwargs], tuple[str, ...]] | None = None
     conditions: Callable[[Args, Kwargs], tuple[Tensor, ...] | None] | None = None

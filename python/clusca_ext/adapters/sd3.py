@@ -1,6 +1,7 @@
 """diffusers' Stable Diffusion 3 and 3.5: ``SD3Transformer2DModel``.
 
-The stream is the image's. Medium's first blocks attend twice, jointly and to the image alone.
+The stream is the image's. Medium's first blocks attend twice, jointly and to the image alone. Calls
+that skip layers, as skip-layer guidance makes them beside the others, are not cached.
 """
 
 from collections.abc import Sequence
@@ -32,13 +33,14 @@ MODEL = "SD3Transformer2DModel"
 
 
 def describe(model: Any) -> ModelDescription:
-    latents = named_input(model, "hidden_states")
+    latents, skipped = named_input(model, "hidden_states"), named_input(model, "skip_layers")
     return ModelDescription(
         model=model,
         blocks=tuple(_block(block) for block in blocks_of(model.transformer_blocks)),
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=patches(latents, (model.config.patch_size,) * 2, model.inner_dim),
+        leaves_out=lambda args, kwargs: bool(skipped(args, kwargs)),
         pairs=guided(latents),
         conditions=conditions(model, "pooled_projections"),
         embed=lambda timesteps, given, dtype: embed_rows(model.time_text_embed, timesteps, given),
