@@ -10,7 +10,7 @@ import end_to_end
 from clusca_ext import ClusCaConfig, EvenSchedule, plan
 from clusca_ext.cache import Cache
 from device_time import graphed
-from end_to_end import composed, doubts, measure, outcome, table
+from end_to_end import composed, doubts, measure, of_device, outcome, table
 from loop import Loop
 from loop_rows import Row, baseline, composed_rows, rows_of
 from methods import NotMeasured, clusca, no_cache
@@ -222,3 +222,17 @@ def test_a_step_is_captured_once_between_its_hooks(name, loops, monkeypatch):
     assert torch.equal(loop.result, expected) and loop.full == row.full
     assert measured == {"cached_graph_ms": 2.0}
     assert "forward" not in vars(loop.model)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there a capture may succeed")
+def test_a_step_that_cannot_be_captured_says_why_and_leaves_nothing(loops):
+    loop, row = loops["tiny"], called("tiny")["clusca"]
+    with row.method(loop, STEPS):
+        loop.run(STEPS)
+        expected = loop.result
+        assert "Error: " in of_device(loop, row)["no_graph"]
+        loop.run(STEPS)
+    assert torch.equal(loop.result, expected) and "forward" not in vars(loop.model)
+    asking = called("tiny")["diffusers, FirstBlockCache, steps given"]
+    with asking.method(loop, STEPS):
+        assert of_device(loop, asking)["no_graph"] == "it asks the host at every step"
