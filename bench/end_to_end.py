@@ -35,7 +35,7 @@ def measure(loop: Loop, row: Row, repeats: int) -> Measured:
         torch.cuda.reset_peak_memory_stats()
     with row.method(loop, row.steps) as said:
         if not described.is_composed:  # its medians do without
-            loop.run(row.steps, until=row.steady + 1 if described.is_slow else None)
+            loop.run(row.steps, until=row.warmup if described.is_slow else None)
         seconds = [loop.run(row.steps) for _ in range(1 if described.is_composed else repeats)]
         measured = {"steps": row.steps, "seconds": round(statistics.median(seconds), 4), **said()}
         full = frozenset(loop.full)

@@ -58,6 +58,11 @@ class Row:
         first = sorted(self.full)[:2]
         return next((step for step in self.cached if step > first[-1]), first[-1])
 
+    @property
+    def warmup(self) -> int:
+        """How many steps a short warm-up has. Compiled sums see what they generalise from."""
+        return self.steady + (3 if self.cached else 1)
+
 
 def full_steps(schedule: Schedule, steps: int) -> frozenset[int]:
     decide = schedule.start(steps)

@@ -1,0 +1,29 @@
+"""What is measured on a GPU: the same shapes everywhere, and the most valuable loop first."""
+
+import pytest
+
+import shapes
+from models import MODELS
+from steps import steps
+
+
+@pytest.mark.parametrize(
+    "shape, name",
+    [
+        ("flux-1024", "flux-1024"),
+        ("dit-xl-512", "dit-xl-512"),
+        ("hunyuan-480p-65", "hunyuan-480p65"),
+        ("hunyuan-720p-129", "hunyuan-720p129"),
+    ],
+)
+def test_operators_and_loops_have_the_same_shapes(shape, name):
+    (model,) = (model for model in shapes.MODELS if model.name == shape)
+    assert MODELS[name].size == f"B{model.B} N{model.N}"
+
+
+def test_the_goals_interval_comes_first():
+    loops = [step for step in steps(False) if step.name.startswith("loop_")]
+    assert loops[0].name == "loop_flux-1024_6"
+    measured = {(step.command[3], each) for step in loops for each in step.command[5:-2]}
+    names = ("flux-1024", "dit-xl-512", "hunyuan-480p65", "hunyuan-720p129")
+    assert measured == {(name, interval) for name in names for interval in "4567"}
