@@ -1,11 +1,21 @@
 """``pipe.transformer.enable_cache(ClusCaConfig(...))``, held to what diffusers asks of caches."""
 
+import dataclasses
+
 import diffusers
 import pytest
 import torch
 from diffusers import FirstBlockCacheConfig
 
-from clusca_ext import ClusCaConfig, IntervalSchedule, disable_cache, enable_cache, summary
+import flux_pipelines
+from clusca_ext import (
+    ClusCaConfig,
+    IntervalSchedule,
+    ReuseForecaster,
+    disable_cache,
+    enable_cache,
+    summary,
+)
 from clusca_ext.cache import Cache
 from test_branches import WAN, draw, wan_pipeline
 
@@ -29,6 +39,36 @@ def test_on_and_off(pipe):
     model.disable_cache()
     assert not model.is_cache_enabled and set(vars(model)) == before
     assert torch.equal(draw(pipe), expected)
+
+
+@pytest.mark.parametrize("kind", ["wan", "flux"])
+@pytest.mark.parametrize("forecaster", [CONFIG.forecaster, ReuseForecaster()], ids=str)
+def test_on_is_close_to_off(kind, forecaster):
+    """Every other step cached: the picture, of deviation 1, is that of the model within 0.02.
+
+    The tolerance tells: a picture whose later steps are all cached is three times as far off.
+    """
+    pipe, call = wan_pipeline(), draw
+    if kind == "flux":
+        pipe, call = flux_pipelines.make_pipeline(), flux_pipelines.draw
+    expected = call(pipe, steps=10)
+    assert 0.9 < expected.std() < 1.4
+
+    def error(interval):
+        schedule = IntervalSchedule(interval=interval, warmup=2)
+        pipe.transformer.enable_cache(
+            dataclasses.replace(CONFIG, schedule=schedule, forecaster=forecaster)
+        )
+        got = call(pipe, steps=10)
+        cached = summary(pipe).cached
+        pipe.transformer.disable_cache()
+        assert torch.equal(call(pipe, steps=10), expected)
+        return cached, (got - expected).abs().max()
+
+    cached, close = error(2)
+    assert cached >= 4 and 0 < close < 0.02
+    cached, far = error(10)
+    assert cached == 8 and far > 0.06
 
 
 def test_either_way_off(pipe):
