@@ -1,19 +1,31 @@
 """``pipe.transformer.enable_cache(ClusCaConfig(...))``, held to what diffusers asks of caches."""
 
+<<<<<<< HEAD
 import copy
 import subprocess
 import sys
 from pathlib import Path
+=======
+import dataclasses
+>>>>>>> fams-s11
 
 import diffusers
 import pytest
 import torch
 from diffusers import FirstBlockCacheConfig
 
+<<<<<<< HEAD
 from clusca_ext import (
     ClusCaConfig,
     IntervalSchedule,
     cache,
+=======
+import flux_pipelines
+from clusca_ext import (
+    ClusCaConfig,
+    IntervalSchedule,
+    ReuseForecaster,
+>>>>>>> fams-s11
     disable_cache,
     enable_cache,
     summary,
@@ -43,8 +55,46 @@ def test_on_and_off(pipe):
     assert torch.equal(draw(pipe), expected)
 
 
+<<<<<<< HEAD
 def on(pipe, way):
     pipe.transformer.enable_cache(CONFIG) if way == "diffusers" else enable_cache(pipe, CONFIG)
+=======
+@pytest.mark.parametrize("kind", ["wan", "flux"])
+@pytest.mark.parametrize("forecaster", [CONFIG.forecaster, ReuseForecaster()], ids=str)
+def test_on_is_close_to_off(kind, forecaster):
+    """Every other step cached: the picture, of deviation 1, is that of the model within 0.02.
+
+    The tolerance tells: a picture whose later steps are all cached is three times as far off.
+    """
+    pipe, call = wan_pipeline(), draw
+    if kind == "flux":
+        pipe, call = flux_pipelines.make_pipeline(), flux_pipelines.draw
+    expected = call(pipe, steps=10)
+    assert 0.9 < expected.std() < 1.4
+
+    def error(interval):
+        schedule = IntervalSchedule(interval=interval, warmup=2)
+        pipe.transformer.enable_cache(
+            dataclasses.replace(CONFIG, schedule=schedule, forecaster=forecaster)
+        )
+        got = call(pipe, steps=10)
+        cached = summary(pipe).cached
+        pipe.transformer.disable_cache()
+        assert torch.equal(call(pipe, steps=10), expected)
+        return cached, (got - expected).abs().max()
+
+    cached, close = error(2)
+    assert cached >= 4 and 0 < close < 0.02
+    cached, far = error(10)
+    assert cached == 8 and far > 0.06
+
+
+def test_either_way_off(pipe):
+    pipe.transformer.enable_cache(CONFIG)
+    disable_cache(pipe)
+    assert not pipe.transformer.is_cache_enabled
+    pipe.transformer.enable_cache(CONFIG)
+>>>>>>> fams-s11
 
 
 def off(pipe, way):
