@@ -1,31 +1,22 @@
 """``pipe.transformer.enable_cache(ClusCaConfig(...))``, held to what diffusers asks of caches."""
 
-<<<<<<< HEAD
 import copy
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
-=======
-import dataclasses
->>>>>>> fams-s11
 
 import diffusers
 import pytest
 import torch
 from diffusers import FirstBlockCacheConfig
 
-<<<<<<< HEAD
-from clusca_ext import (
-    ClusCaConfig,
-    IntervalSchedule,
-    cache,
-=======
 import flux_pipelines
 from clusca_ext import (
     ClusCaConfig,
     IntervalSchedule,
     ReuseForecaster,
->>>>>>> fams-s11
+    cache,
     disable_cache,
     enable_cache,
     summary,
@@ -55,10 +46,6 @@ def test_on_and_off(pipe):
     assert torch.equal(draw(pipe), expected)
 
 
-<<<<<<< HEAD
-def on(pipe, way):
-    pipe.transformer.enable_cache(CONFIG) if way == "diffusers" else enable_cache(pipe, CONFIG)
-=======
 @pytest.mark.parametrize("kind", ["wan", "flux"])
 @pytest.mark.parametrize("forecaster", [CONFIG.forecaster, ReuseForecaster()], ids=str)
 def test_on_is_close_to_off(kind, forecaster):
@@ -89,12 +76,8 @@ def test_on_is_close_to_off(kind, forecaster):
     assert cached == 8 and far > 0.06
 
 
-def test_either_way_off(pipe):
-    pipe.transformer.enable_cache(CONFIG)
-    disable_cache(pipe)
-    assert not pipe.transformer.is_cache_enabled
-    pipe.transformer.enable_cache(CONFIG)
->>>>>>> fams-s11
+def on(pipe, way):
+    pipe.transformer.enable_cache(CONFIG) if way == "diffusers" else enable_cache(pipe, CONFIG)
 
 
 def off(pipe, way):
