@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 import judge_digits
@@ -148,6 +149,24 @@ def test_a_corrupt_or_wrong_checkpoint(damage, tmp_path):
         config.write_text(json.dumps(values | {"num_embeds_ada_norm": 1000}))
     with pytest.raises(ValueError, match=str(folder)):
         load_digits(folder)
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "empty", "names", "sizes", "digits"])
+def test_a_damaged_classifier(damage, tmp_path):
+    path = tmp_path / "classifier.safetensors"
+    tensors = load_file(FOLDER / path.name)
+    if damage == "truncated":
+        path.write_bytes((FOLDER / path.name).read_bytes()[:1000])
+    elif damage != "missing":
+        if damage == "names":
+            tensors = {f"net.{name}": tensor for name, tensor in tensors.items()}
+        elif damage == "sizes":
+            tensors["weight_0"] = tensors["weight_0"][:50].contiguous()
+        elif damage == "digits":
+            tensors |= {"weight_1": torch.zeros(128, 3), "bias_1": torch.zeros(3)}
+        save_file({} if damage == "empty" else tensors, path)
+    with pytest.raises(ValueError, match=f"^{path} must hold a classifier's weight_0, .*: .+"):
+        Classifier(tmp_path)
 
 
 def test_bad_calls(pipeline):

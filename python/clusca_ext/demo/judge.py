@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
-from clusca_ext.demo.pipeline import FOLDER
+from clusca_ext.demo.pipeline import FOLDER, NUM_CLASSES
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,34 @@ class Classifier:
     """scikit-learn's ``MLPClassifier``, trained on real digits only, its weights as tensors.
 
     It knows nothing of the generator; ``tools/judge_digits.py`` trained and stored it.
+
+    Raises:
+        ValueError: The folder does not hold such a classifier, or its file is damaged.
     """
 
     def __init__(self, folder: pathlib.Path = FOLDER) -> None:
-        self._tensors = load_file(folder / "classifier.safetensors")
+        path = folder / "classifier.safetensors"
+        try:
+            self._tensors = load_file(path)
+            shape = list(self._scores(torch.zeros(1, 1, 32, 32)).shape)
+            reason = "" if shape == [1, NUM_CLASSES] else f"got scores of shape {shape} for one"
+        except Exception as error:  # safetensors raises many kinds, torch one for every misfit
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        if reason:
+            raise ValueError(
+                f"{path} must hold a classifier's weight_0, bias_0 and so on, which score images "
+                f"as {NUM_CLASSES} digits: {reason}"
+            )
 
     def __call__(self, images: Tensor) -> Tensor:
         """The digit of each image. [B, 1, 32, 32] to [B]"""
+        return self._scores(images).argmax(1)
+
+    def _scores(self, images: Tensor) -> Tensor:
+        """Of each image for each digit. [B, 10]"""
         rows = ((F.avg_pool2d(images, 4).flatten(1) + 1) / 2).clamp(0, 1)
         last = len(self._tensors) // 2 - 1
         for i in range(last + 1):
             rows = rows @ self._tensors[f"weight_{i}"] + self._tensors[f"bias_{i}"]
             rows = rows if i == last else rows.relu()
-        return rows.argmax(1)
+        return rows
