@@ -16,7 +16,7 @@ from diffusers import (
 from bare_runs import BARE
 from clusca_ext import ClusCaConfig, EvenSchedule, NoCorrection, enable_cache, summary
 from clusca_ext.cache import Cache
-from families_video import COGVIDEOX, LTX, wan
+from families_video import COGVIDEOX, ltx, wan
 from family import fixed
 from test_pipeline import draw, make_pipeline
 from test_runs import rows_of
@@ -45,7 +45,7 @@ CASES = {
     ),
     "ltx": (
         LTXConditionPipeline,
-        LTX,
+        ltx(per_token=False),
         FlowMatchEulerDiscreteScheduler,
         PROMPTS | MASKS | {"height": 128, "width": 128, "num_frames": 17, "denoise_strength": 0.6},
     ),
