@@ -16,8 +16,7 @@ from peers_kmeans import (
 )
 from shapes import cases
 
-CASES = cases(K=(16, 256), metric=("l2", "l1"))
-ITERATIONS = 10
+CASES = cases(K=(16, 256), metric=("l2", "l1"), I=(10,))
 
 
 def move(tokens, centroids, metric, nearest=nearest, sums_of=cluster_sums):
@@ -32,9 +31,9 @@ def label(tokens, centroids, metric, nearest=nearest):
     return ids.int(), l2_distances(tokens, lowest) if metric == "l2" else lowest, centroids
 
 
-def plain(tokens, centroids, metric, move=move, label=label):
+def plain(tokens, centroids, metric, iterations, move=move, label=label):
     tokens = widened(tokens)
-    for _ in range(ITERATIONS):
+    for _ in range(iterations):
         centroids = move(tokens, centroids, metric)
     return label(tokens, centroids, metric)
 
@@ -46,28 +45,28 @@ def in_parts(compile):
     return partial(plain, move=compile(moved), label=compile(labelled))
 
 
-def fit(tokens, centroids, metric):
-    return ops.kmeans_fit(tokens, centroids, metric, max_iters=ITERATIONS, rtol=0.0)[:3]
+def fit(tokens, centroids, metric, iterations):
+    return ops.kmeans_fit(tokens, centroids, metric, max_iters=iterations, rtol=0.0)[:3]
 
 
 @shared
 def arguments(case):
     tokens = surface_tokens(case)
     start = crowded_start(tokens, case.K)
-    iterations = ops.kmeans_fit(tokens, start, case.metric, ITERATIONS, 0.0)[4].float().mean()
-    assert iterations > 0.95 * ITERATIONS, "rows that converge early would do less work"
-    return tokens, start, case.metric
+    iterations = ops.kmeans_fit(tokens, start, case.metric, case.I, 0.0)[4].float().mean()
+    assert iterations > 0.95 * case.I, "rows that converge early would do less work"
+    return tokens, start, case.metric, case.I
 
 
 def bench_kmeans_fit(measure, case):
-    tokens, start, _ = args = arguments(case)
+    tokens, start, *_ = args = arguments(case)
     measure(
         fit,
         plain,
         args,
         bytes_moved=nbytes(tokens, start),
         multiply_adds=case.multiply_adds,
-        passes=ITERATIONS + 1,  # the last one only labels
+        passes=case.I + 1,  # the last one only labels
         in_parts=in_parts,
         comparable=case.dtype == torch.float32,  # rounded centroids take other paths
     )

@@ -6,6 +6,7 @@ import report
 from loop_rows import baseline, composed_rows, rows_of
 from models import MODELS
 from report_operators import MISSING
+from shapes import cases
 from steps import operators
 
 
@@ -72,6 +73,15 @@ def test_what_was_measured_on_a_gpu_is_shown():
     assert lines_with(page, "fewer steps", refused)
     assert lines_with(page, "diffusers, TaylorSeer", doubt) and "9.875" not in page
     assert "commit abc" in page
+
+
+def test_a_shape_says_how_many_iterations():
+    shape = cases(metric=("l2",), I=(10,))[0].shape
+    assert "K16 I10 l2" in shape
+    row_of = {"bench": "kmeans_fit", "impl": "clusca", "median_us": 10.0}
+    page = report.document([row(**row_of, shape=f"{s} cold") for s in (shape, "flux-1024 K16 l2")])
+    assert lines_with(page, f"{shape} cold", "10.0")
+    assert lines_with(page, "flux-1024 K16 l2 cold", "10.0")  # from before it was said
 
 
 def test_of_cpus_only_ratios_are_shown():

@@ -1,7 +1,8 @@
-"""What the checks of .ci/run say, of kernels and of a torch they are not for."""
+"""What the checks in tools say and cover."""
 
 import re
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -59,3 +60,10 @@ def test_registration_is_left_out_on_a_torch_with_cuda(monkeypatch, capsys):
     assert re.search(
         "left out: torch .* has CUDA, and the check is for one", capsys.readouterr().out
     )
+
+
+def test_the_oldest_diffusers_that_is_allowed_is_tested():
+    root = Path(check_binaries.__file__).parents[1]
+    allowed = re.search(r'"diffusers>=([\d.]+)"', (root / "pyproject.toml").read_text())[1]
+    tested = re.search(r"set -- (.*?) #", (root / "tools/check_diffusers.sh").read_text())[1]
+    assert tested.split()[-1] == f"{allowed}.0"
