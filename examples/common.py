@@ -3,19 +3,32 @@
 import argparse
 import pathlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import diffusers
 import torch
-from diffusers.utils import export_to_video
+from diffusers.utils import export_to_video, load_image
 
 from clusca_ext import ClusCaConfig, EvenSchedule, enable_cache, summary
 
 
-def parser(model: str, prompt: str | int, steps: int) -> argparse.ArgumentParser:
-    described = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+def parser(
+    model: str, prompt: str | int, steps: int, image: str | None = None
+) -> argparse.ArgumentParser:
+    described = base_parser(steps)
     described.add_argument("--model", default=model, help="name on the hub, or a folder")
     described.add_argument("--prompt", type=type(prompt), default=prompt)
+    if image is not None:
+        described.add_argument("--image", default=image, help="an address, or a path")
+    described.add_argument("--offload", action="store_true", help="model offload to the CPU")
+    described.add_argument("--output", type=pathlib.Path, default=pathlib.Path("."))
+    return described
+
+
+def base_parser(steps: int) -> argparse.ArgumentParser:
+    """What is not about a checkpoint."""
+    described = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     described.add_argument("--steps", type=int, default=steps)
     described.add_argument("--interval", type=int, default=5, help="steps from full to full")
     described.add_argument("--config", type=pathlib.Path, help="a ClusCaConfig, as JSON")
@@ -23,10 +36,8 @@ def parser(model: str, prompt: str | int, steps: int) -> argparse.ArgumentParser
         "--preset", action="store_true", help="settings of ClusCaConfig.for_model"
     )
     described.add_argument("--full", action="store_true", help="no cache")
-    described.add_argument("--offload", action="store_true", help="model offload to the CPU")
     described.add_argument("--device", default="cuda")
     described.add_argument("--seed", type=int, default=0)
-    described.add_argument("--output", type=pathlib.Path, default=pathlib.Path("."))
     return described
 
 
@@ -38,6 +49,8 @@ def run(
     prompt_name: str = "prompt",
     dtype: torch.dtype = torch.bfloat16,
     fps: int | None = None,
+    image: str | None = None,
+    parts: Callable[[torch.dtype], dict[str, Any]] = lambda dtype: {},
     **inputs: Any,
 ) -> None:
     """Load a pipeline, enable its cache, draw, and say what the cache did.
@@ -50,10 +63,13 @@ def run(
         prompt_name: What the pipeline calls it.
         dtype: Of its weights.
         fps: Of the video; None: it draws an image.
+        image: Address of a default picture; None: the pipeline is given none.
+        parts: Makes those of the pipeline that are not in its checkpoint, in a dtype.
         inputs: More inputs of its call.
     """
-    options = parser(model, prompt, steps).parse_args()
-    pipe = getattr(diffusers, pipeline).from_pretrained(options.model, torch_dtype=dtype)
+    options = parser(model, prompt, steps, image).parse_args()
+    cls = getattr(diffusers, pipeline)
+    pipe = cls.from_pretrained(options.model, torch_dtype=dtype, **parts(dtype))
     if options.offload:
         pipe.enable_model_cpu_offload(device=options.device)
     else:
@@ -61,6 +77,8 @@ def run(
     if not options.full:
         enable_cache(pipe, config_of(options, pipe))
     given = [options.prompt] if isinstance(options.prompt, int) else options.prompt
+    if image is not None:
+        inputs["image"] = load_image(options.image)
     start = time.perf_counter()
     out = pipe(
         **{prompt_name: given},
