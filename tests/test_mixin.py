@@ -136,7 +136,8 @@ ORDERS = {
     "config-first": "config = ClusCaConfig(); import diffusers",
     "from-json": "config = ClusCaConfig.from_dict({}); import diffusers",
     "diffusers-first": "import diffusers; config = ClusCaConfig()",
-    "copied": "import copy; config = copy.copy(ClusCaConfig()); import diffusers",
+    "looked-up": "config = ClusCaConfig(); from importlib.util import find_spec; "
+    "find_spec('diffusers.models.cache_utils')",
 }
 
 

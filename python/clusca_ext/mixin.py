@@ -7,7 +7,6 @@ itself is the only event between a configuration that was there before and the m
 """
 
 import functools
-import importlib.util
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
@@ -30,21 +29,23 @@ def register() -> None:
 
 
 class _Watch(MetaPathFinder):
-    """Finds diffusers' module as others find it, once, and wraps its methods when they exist."""
+    """Finds diffusers' module as others find it, and wraps its methods when they exist."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if fullname != MODULE:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
+        others = [each for each in sys.meta_path if each is not self and hasattr(each, "find_spec")]
+        found = (finder.find_spec(fullname, path, target) for finder in others)
+        spec = next(filter(None, found), None)
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
             def exec_module(module: ModuleType) -> None:
                 execute(module)
                 _wrap(module.CacheMixin)
+                sys.meta_path.remove(self)
 
             vars(spec.loader)["exec_module"] = exec_module
         return spec
