@@ -85,6 +85,13 @@ def register_adapter(model: str) -> Callable[[Describe], Describe]:
 
     Raises:
         ValueError: The class has an adapter already.
+
+    Example:
+        A family whose blocks a ``BlockAdapter`` describes::
+
+            @register_adapter("MyDiT")
+            def describe_my_dit(model):
+                return BlockAdapter(blocks="blocks", modulation=...).describe(model)
     """
     if not isinstance(model, str):
         raise ValueError(f"model must be the name of a class, got {model!r}")

@@ -14,8 +14,11 @@ from clusca_ext.adapters.description import (
     Modulation,
     ModuleDescription,
     check_norm,
+    first_input,
     named_input,
 )
+
+_LISTS = (nn.ModuleList, nn.Sequential, list, tuple)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +29,8 @@ class BlockAdapter:
     modules named here are its residual updates in order, each called with the tokens alone.
 
     Attributes:
-        blocks: Path of the ``ModuleList`` of blocks in the model, such as ``"blocks"``.
+        blocks: Path of the ``ModuleList`` of blocks in the model, such as ``"blocks"``; or paths
+            of lists and of single blocks, in the order in which they are called.
         attention: Names of the attention modules in a block.
         mlp: Names of the MLPs in a block; representatives are computed in these.
         norms: The norm in front of each module, by the module's name; missing: none.
@@ -41,6 +45,9 @@ class BlockAdapter:
         keeps_stream: The blocks whose input the model reads again later, as U-ViT does for its long
             skips: their indices, or True for all. Such an input is copied, else a cached step
             would change it.
+        enter: ``enter(block, *args, **kwargs)`` with all the block's inputs returns the stream that
+            its first module updates; default: the first input. It is computed for all tokens on
+            cached steps too.
         hands_on: The model gives what a block returns to the next block and to nothing else, at
             most with something added, and ``modulation`` reads neither values of ``x`` nor gives
             gates that differ by token. A cached step then passes over the stream once, at the end
@@ -57,9 +64,22 @@ class BlockAdapter:
                 modulation=lambda block, x, c: unflatten(block.adaLN_modulation(c)),
                 timestep=1,
             )
+
+        Those of U-ViT, which begin with a projection of the stream and an earlier one::
+
+            BlockAdapter(
+                blocks=("in_blocks", "mid_block", "out_blocks"),
+                norms={"attn": "norm1", "mlp": "norm2"},
+                modulation=lambda block, x, skip=None: [(None, None, None)] * 2,
+                enter=lambda block, x, skip=None: (
+                    x if skip is None else block.skip_linear(torch.cat([x, skip], dim=-1))
+                ),
+                keeps_stream=True,
+                timestep="timesteps",
+            )
     """
 
-    blocks: str
+    blocks: str | tuple[str, ...]
     modulation: Callable[..., Sequence[Sequence[Tensor | None]]]
     attention: tuple[str, ...] = ("attn",)
     mlp: tuple[str, ...] = ("mlp",)
@@ -68,6 +88,7 @@ class BlockAdapter:
     timestep: str | int | None = None
     latents: str | int = 0
     keeps_stream: bool | tuple[int, ...] = False
+    enter: Callable[..., Tensor] | None = None
     hands_on: bool = False
 
     def __post_init__(self) -> None:
@@ -97,9 +118,7 @@ class BlockAdapter:
         Raises:
             ValueError: A name is not found in the model, or a norm is not supported.
         """
-        found = _attribute(model, self.blocks, "blocks")
-        if not isinstance(found, (nn.ModuleList, nn.Sequential, list, tuple)) or not len(found):
-            raise ValueError(f"blocks must name a list of blocks, got {found!r} at {self.blocks!r}")
+        found = self._found(model)
         count, keeps = len(found), self.keeps_stream
         kept = range(count if keeps else 0) if isinstance(keeps, bool) else keeps
         for index in kept:
@@ -115,8 +134,29 @@ class BlockAdapter:
             timestep=None if self.timestep is None else named_input(model, self.timestep),
         )
 
+    def _found(self, model: nn.Module) -> list[Any]:
+        """The model's blocks, in order."""
+        if isinstance(self.blocks, str):
+            found = _attribute(model, self.blocks, "blocks")
+            if not isinstance(found, _LISTS) or not len(found):
+                raise ValueError(
+                    f"blocks must name a list of blocks, got {found!r} at {self.blocks!r}"
+                )
+            return list(found)
+        parts = [_attribute(model, path, "blocks") for path in self.blocks]
+        every = [each for part in parts for each in (part if isinstance(part, _LISTS) else [part])]
+        if not every or not all(isinstance(each, nn.Module) for each in every):
+            raise ValueError(
+                f"blocks must name lists of blocks, or blocks, got {parts!r} at {self.blocks!r}"
+            )
+        return every
+
     def _block(self, block: nn.Module, keeps_stream: bool) -> BlockDescription:
         order = self.order or (*self.attention, *self.mlp)
+
+        def entered(args: Args, kwargs: Kwargs) -> Tensor:
+            assert self.enter is not None
+            return self.enter(block, *args, **kwargs)
 
         def modulation(x: Tensor, args: Args, kwargs: Kwargs) -> Sequence[Modulation]:
             given = self.modulation(block, x, *args[1:], **kwargs)
@@ -132,6 +172,7 @@ class BlockAdapter:
             block=block,
             modules=modules,
             modulation=modulation,
+            stream=first_input if self.enter is None else entered,
             keeps_stream=keeps_stream,
             hands_on=self.hands_on,
         )
