@@ -134,7 +134,6 @@ def test_a_copy_is_not_cached(pipe, way):
 
 ORDERS = {
     "config-first": "config = ClusCaConfig(); import diffusers",
-    "from-json": "config = ClusCaConfig.from_dict({}); import diffusers",
     "diffusers-first": "import diffusers; config = ClusCaConfig()",
     "looked-up": "config = ClusCaConfig(); from importlib.util import find_spec; "
     "find_spec('diffusers.models.cache_utils')",
