@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import torch
+from torch import Tensor
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.branch import Branch
@@ -32,17 +33,18 @@ class Beginning:
     ) -> None:
         like = latents_of(description.latents(args, kwargs))
         branch.begin(self._config.schedule, like, description.shapes(args, kwargs))
-        corrector = self._config.corrector
-        if isinstance(corrector, ClusterCorrector):
-            rows = self._rows(args, kwargs)
-            branch.clusters = Clusters.of_rows(corrector, self._seeds.to(like.device), rows)
+        self._cluster(branch, like, args, kwargs)
 
     def rest(
         self, branch: Branch, description: ModelDescription, args: Args, kwargs: Kwargs
     ) -> None:
         """Go on with a run at its step: nothing is cached for these inputs."""
-        kinds, decide = branch.kinds, branch.decide
-        for feature in branch.features.values():
-            feature.release()
-        self.run(branch, description, args, kwargs)
-        branch.kinds, branch.decide = kinds, decide
+        like = latents_of(description.latents(args, kwargs))
+        branch.go_on(like, description.shapes(args, kwargs))
+        self._cluster(branch, like, args, kwargs)
+
+    def _cluster(self, branch: Branch, like: Tensor, args: Args, kwargs: Kwargs) -> None:
+        corrector = self._config.corrector
+        if isinstance(corrector, ClusterCorrector):
+            rows = self._rows(args, kwargs)
+            branch.clusters = Clusters.of_rows(corrector, self._seeds.to(like.device), rows)

@@ -74,8 +74,17 @@ class Branch:
     ) -> None:
         """A run begins; the blocks' streams [B, N, D] are like the latents (None: not known)."""
         self.decide = schedule.start(self.runs.num_steps)
-        self.plan.begin(self.runs.timesteps)
         self.kinds = []
+        self._make_room(like, shapes)
+
+    def go_on(self, like: Tensor, shapes: Sequence[tuple[int, int, int]] | None) -> None:
+        """The run goes on at its step with other inputs, for which nothing is cached."""
+        for feature in self.features.values():
+            feature.release()
+        self._make_room(like, shapes)
+
+    def _make_room(self, like: Tensor, shapes: Sequence[tuple[int, int, int]] | None) -> None:
+        self.plan.begin(self.runs.timesteps)
         self.last_full = None
         for (block, _), feature in self.features.items():
             feature.restart()

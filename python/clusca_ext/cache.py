@@ -163,11 +163,11 @@ class Cache:
         branch.signature = signature
         if branch.runs.is_new(args, kwargs):
             self._renew()
-            if branch is self.leader:
-                self._prepare(latents_of(self.description.latents(args, kwargs)).device)
             self._beginning.run(branch, self.description, args, kwargs)
+            self._prepare(branch, args, kwargs)
         elif changed:  # as where guidance, and its half of the batch, ends before the run
             self._beginning.rest(branch, self.description, args, kwargs)
+            self._prepare(branch, args, kwargs)
         self.times.start()
         computed, step = branch.computed(args, kwargs), len(branch.kinds)
         branch.prepare(step, computed, self.config.forecaster, self._constants)
@@ -240,11 +240,11 @@ class Cache:
             branch.exchange(ModulationPlan(description, self.blocks), self.modules)
         self.branch.activate()
 
-    def _prepare(self, device: torch.device) -> None:
-        """A run begins."""
+    def _prepare(self, branch: Branch, args: Args, kwargs: Kwargs) -> None:
+        device = latents_of(self.description.latents(args, kwargs)).device
         self._constants = DeviceConstants(device)
-        self.times = StepTimes(device)
+        if branch is self.leader and not branch.kinds:
+            self.times = StepTimes(device)
         corrector = self.config.corrector
-        if isinstance(corrector, ClusterCorrector):
-            assert self.correction is not None
+        if self.correction is not None and isinstance(corrector, ClusterCorrector):
             self.correction.gamma = self._constants.of((corrector.gamma,))[0]

@@ -14,7 +14,6 @@ from clusca_ext.adapters.description import (
     Modulation,
     ModuleDescription,
     check_norm,
-    first_input,
     named_input,
 )
 
@@ -88,7 +87,7 @@ class BlockAdapter:
     timestep: str | int | None = None
     latents: str | int = 0
     keeps_stream: bool | tuple[int, ...] = False
-    enter: Callable[..., Tensor] | None = None
+    enter: Callable[..., Tensor] = lambda block, x, *args, **kwargs: x
     hands_on: bool = False
 
     def __post_init__(self) -> None:
@@ -155,7 +154,6 @@ class BlockAdapter:
         order = self.order or (*self.attention, *self.mlp)
 
         def entered(args: Args, kwargs: Kwargs) -> Tensor:
-            assert self.enter is not None
             return self.enter(block, *args, **kwargs)
 
         def modulation(x: Tensor, args: Args, kwargs: Kwargs) -> Sequence[Modulation]:
@@ -172,7 +170,7 @@ class BlockAdapter:
             block=block,
             modules=modules,
             modulation=modulation,
-            stream=first_input if self.enter is None else entered,
+            stream=entered,
             keeps_stream=keeps_stream,
             hands_on=self.hands_on,
         )
