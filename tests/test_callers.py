@@ -8,7 +8,7 @@ import torch
 from bare_runs import BARE
 from clusca_ext import cache, enable_cache, reset, summary
 from clusca_ext.cache import Cache
-from clusca_ext.conditions import MAX_BRANCHES, ByConditions
+from clusca_ext.runs.conditions import MAX_BRANCHES, ByConditions
 from small_dit import make_dit
 from test_pipeline import make_pipeline
 

@@ -9,7 +9,7 @@ from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.branch import Branch
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import ClusterCorrector, Clusters
-from clusca_ext.inputs import latents_of
+from clusca_ext.runs.inputs import latents_of
 
 Rows = Callable[[Args, Kwargs], tuple[str, ...]]
 

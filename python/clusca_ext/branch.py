@@ -14,7 +14,7 @@ from clusca_ext.executor import ModuleExecutor
 from clusca_ext.forecast import Forecaster
 from clusca_ext.installation import Key
 from clusca_ext.plan import ModulationPlan
-from clusca_ext.runs import Runs
+from clusca_ext.runs.counting import Runs
 from clusca_ext.schedule import Decision, Schedule, Step
 from clusca_ext.storage import DeviceConstants, Feature, autocast_dtype
 

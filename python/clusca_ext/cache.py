@@ -16,15 +16,15 @@ from torch import nn
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.beginning import Beginning, Rows
 from clusca_ext.branch import Branch
-from clusca_ext.callers import Caller
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import ClusterCorrector, Clusters
 from clusca_ext.executor import BlockExecutor, Correction, ModuleExecutor
-from clusca_ext.inputs import latents_of, signature_of
 from clusca_ext.installation import Installation, Key
-from clusca_ext.pipelines import Pipelines
 from clusca_ext.plan import ModulationPlan
-from clusca_ext.runs import Runs
+from clusca_ext.runs.callers import Caller
+from clusca_ext.runs.counting import Runs
+from clusca_ext.runs.inputs import latents_of, signature_of
+from clusca_ext.runs.pipelines import Pipelines
 from clusca_ext.storage import DeviceConstants, EditableFeature, Feature
 from clusca_ext.timing import StepTimes
 

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from clusca_ext import checks, mixin
 from clusca_ext.adapters import BlockAdapter, describe
 from clusca_ext.cache import Cache
-from clusca_ext.callers import ByFunction, Caller
 from clusca_ext.config import ClusCaConfig
-from clusca_ext.context import Context
-from clusca_ext.pipelines import Pipelines
+from clusca_ext.runs.callers import ByFunction, Caller
+from clusca_ext.runs.context import Context
+from clusca_ext.runs.pipelines import Pipelines
+from clusca_ext.runs.telling import of_bare, of_pipelines, part_of
 from clusca_ext.summary import Summary, combine, summarize
 from clusca_ext.targets import cache_of as cache_of
 from clusca_ext.targets import caches_of, transformers_of
-from clusca_ext.telling import of_bare, of_pipelines, part_of
 
 Target = TypeVar("Target")
 

@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.beginning import Rows
-from clusca_ext.callers import ByScheduler, Teller
-from clusca_ext.conditions import ByConditions
-from clusca_ext.context import Context
-from clusca_ext.course import Direction
-from clusca_ext.pipelines import Part, Pipelines
-from clusca_ext.runs import ContextRuns, KnownTimesteps, PipelineRuns, RisingTimestep, Runs
+from clusca_ext.runs.callers import ByScheduler, Teller
+from clusca_ext.runs.conditions import ByConditions
+from clusca_ext.runs.context import Context
+from clusca_ext.runs.counting import ContextRuns, KnownTimesteps, PipelineRuns, RisingTimestep, Runs
+from clusca_ext.runs.course import Direction
+from clusca_ext.runs.pipelines import Part, Pipelines
 from clusca_ext.targets import original
 
 

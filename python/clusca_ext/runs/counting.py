@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
-from clusca_ext.context import Context
-from clusca_ext.course import Course, Direction, Watch, place_of
-from clusca_ext.pipelines import Pipelines
+from clusca_ext.runs.context import Context
+from clusca_ext.runs.course import Course, Direction, Watch, place_of
+from clusca_ext.runs.pipelines import Pipelines
 
 
 class Runs(Protocol):

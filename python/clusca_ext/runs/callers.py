@@ -7,8 +7,8 @@ from typing import Any, Protocol
 from torch import nn
 
 from clusca_ext.adapters.description import Args, Kwargs
-from clusca_ext.context import Context
-from clusca_ext.pipelines import Pipelines
+from clusca_ext.runs.context import Context
+from clusca_ext.runs.pipelines import Pipelines
 
 
 class Teller(Protocol):

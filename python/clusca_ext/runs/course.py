@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
-from clusca_ext.inputs import Conditions, conditions_of, highest, is_equal
+from clusca_ext.runs.inputs import Conditions, conditions_of, highest, is_equal
 
 
 @dataclass

@@ -6,8 +6,8 @@ from itertools import combinations
 from torch import Tensor
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
-from clusca_ext.course import Direction
-from clusca_ext.inputs import Conditions, conditions_of, highest, is_equal
+from clusca_ext.runs.course import Direction
+from clusca_ext.runs.inputs import Conditions, conditions_of, highest, is_equal
 
 MAX_BRANCHES = 3  # as editing pipelines have: prompt, image, neither
 Same = Callable[[Tensor, Tensor], bool]
