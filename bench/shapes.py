@@ -44,6 +44,7 @@ class Case:
     K: int = 16
     O: int | None = None  # noqa: E741  the forecast's order: O + 1 factors
     M: int | None = None  # modules
+    S: int | None = None  # steps
     I: int | None = None  # noqa: E741  iterations
     metric: str | None = None
     rule: str | None = None
@@ -59,6 +60,7 @@ class Case:
         words = [m.name, f"B{m.B}", f"N{m.N}", f"D{m.D}", f"K{self.K}"]
         words += [] if self.O is None else [f"O{self.O}"]
         words += [] if self.M is None else [f"M{self.M}"]
+        words += [] if self.S is None else [f"S{self.S}"]
         words += [] if self.I is None else [f"I{self.I}"]
         return " ".join(words + [word for word in (self.metric, self.rule) if word])
 

@@ -126,7 +126,10 @@ REJECTED_COLLAPSE = [
     ({"x": torch.zeros(2, 9, 4).int()}, "x must be float32, float16 or bfloat16, got int32"),
     ({"x": torch.zeros(2, 9, 0)}, "D of x must be at least 1, got 0"),
     ({"x": torch.zeros(2, 4, 9).mT}, "x must be dense in its last dimension, got stride 9"),
-    ({"x": torch.zeros(2, 9, 4).half()}, "factors[0] must be float16, got float32"),
+    (
+        {"x": torch.zeros(2, 9, 4).half(), "factors": [torch.zeros(3, 2, 9, 4).bfloat16()] * 2},
+        "factors[0] must be float16 or float32, got bfloat16",
+    ),
     ({"factors": [], "gates": []}, "factors must be a list of at least one tensor, got none"),
     ({"factors": COLLAPSE["factors"][:1]}, "gates must be 1 as factors, got 2"),
     ({"gates": [None]}, "gates must be 2 as factors, got 1"),
@@ -183,4 +186,54 @@ REJECTED_COLLAPSE_TENSORS = [
     ({"distance": [WEIGHTS]}, "weights must be 2 as factors, got 1"),
     ({"distance": [WEIGHTS] * 3}, "weights must be 2 as factors, got 3"),
     ({"gamma": None}, TOGETHER),
+]
+
+# Five steps of the same two modules.
+SUMS = {
+    "sums": torch.zeros(5, 2, 9, 4),
+    "factors": COLLAPSE["factors"],
+    "gates": [None, torch.zeros(5, 2, 4)],
+    "weights": [torch.zeros(5, 3), torch.zeros(5, 3)],
+}
+STEPS_GATE = "gates[0] must have shape [5, 2, 4] or [5, 1, 4], got"
+OF_TWO = torch.zeros(5, 1, 9, 4).expand(5, 2, 9, 4)
+REJECTED_SUMS = [
+    ({"sums": torch.zeros(2, 9, 4)}, "sums must be [S, B, N, D], got shape [2, 9, 4]"),
+    ({"sums": torch.zeros(5, 2, 9, 4).half()}, "sums must be float32, got float16"),
+    ({"sums": torch.zeros(0, 2, 9, 4)}, "sums must hold 1 to 8 steps, got 0"),
+    ({"sums": torch.zeros(9, 2, 9, 4)}, "sums must hold 1 to 8 steps, got 9"),
+    ({"sums": torch.zeros(5, 2, 9, 0)}, "D of sums must be at least 1, got 0"),
+    (
+        {"sums": torch.zeros(5, 2, 4, 9).mT},
+        "sums must be dense in its last dimension, got stride 9",
+    ),
+    ({"sums": OF_TWO}, f"sums {shared([5, 2, 9, 4], [36, 0, 4, 1])}"),
+    *[
+        pair
+        for pair in REJECTED_COLLAPSE
+        if pair[0].keys() <= {"factors", "gates"} and not pair[0].get("gates")
+    ],
+    ({"gates": [None]}, "gates must be 2 as factors, got 1"),
+    (gates_of(torch.zeros(2, 4)), f"{STEPS_GATE} [2, 4]"),
+    (gates_of(torch.zeros(4, 2, 4)), f"{STEPS_GATE} [4, 2, 4]"),
+    (gates_of(torch.zeros(5, 3, 4)), f"{STEPS_GATE} [5, 3, 4]"),
+    (gates_of(torch.zeros(5, 2, 9, 4)), f"{STEPS_GATE} [5, 2, 9, 4]"),
+    (
+        gates_of(torch.zeros(5, 2, 4).double()),
+        "gates[0] must be float32, float16 or bfloat16, got float64",
+    ),
+    (
+        gates_of(torch.zeros(5, 4, 2).mT),
+        "gates[0] must be dense in its last dimension, got stride 2",
+    ),
+    ({"weights": [torch.zeros(5, 3)]}, "weights must be 2 as factors, got 1"),
+    *[
+        ({"weights": [torch.zeros(5, 3), weights]}, f"weights[1] {message}")
+        for weights, message in [
+            (torch.zeros(3), "must have shape [5, 3], got [3]"),
+            (torch.zeros(5, 2), "must have shape [5, 3], got [5, 2]"),
+            (torch.zeros(5, 3).double(), "must be float32, got float64"),
+            (torch.zeros(3, 5).T, "must be dense in its last dimension, got stride 5"),
+        ]
+    ],
 ]

@@ -48,6 +48,12 @@ def sample(name, device, N=N):
         "carry_representatives_": (*carried, factors, representatives, gate, centroids, 2.0),
         "carry_representatives_.tensor": (*carried, factors, representatives, None, None, weights),
         "collapsed_residual": (tokens, *modules, 2.0, *learnt, 0.3),
+        "collapse_forecasts_": (
+            torch.empty(2, B, N, D, device=device),
+            modules[0],
+            [torch.stack([gate, -gate])[:, :, 0], None],
+            [torch.stack([weights, -weights])] * 2,
+        ),
         "collapsed_residual.tensor": (tokens, *modules, [weights, weights * 2], *learnt, gamma),
     }[name]
 

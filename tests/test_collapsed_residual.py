@@ -30,8 +30,11 @@ from inputs import (
     make_untrusted_clusters,
     make_whole,
 )
-from residual_cases import MIXED, by_mixed_dtype
+from residual_cases import MIXED
 
+# As residuals, and float32 sums of many modules beside a half stream.
+PAIRS = [*MIXED, (torch.float16, torch.float32), (torch.bfloat16, torch.float32)]
+by_pair = pytest.mark.parametrize("dtype, factors_dtype", PAIRS, ids=str)
 by_correction = pytest.mark.parametrize("corrected", [False, True], ids=["alone", "corrected"])
 
 
@@ -56,7 +59,7 @@ def test_every_order_matches_reference(orders, corrected, dtype, device):
     assert_matches_reference(*make_inputs(2, 9, 3, 1100, dtype, device, **options))
 
 
-@by_mixed_dtype
+@by_pair
 @by_gate
 def test_mixed_precision_and_every_form_of_gate(gate, dtype, factors_dtype, device):
     for gate_dtype in (dtype, torch.float32):
@@ -171,7 +174,7 @@ def test_gamma_and_weights_may_be_tensors(orders, corrected, dtype, device):
 @given(
     SIZES,
     SEEDS,
-    *map(st.sampled_from, (MIXED, LAYOUTS, GATES, [False, True])),
+    *map(st.sampled_from, (PAIRS, LAYOUTS, GATES, [False, True])),
     st.integers(1, 8),
     st.integers(1, 5),
     st.floats(0, 1, width=32),
@@ -201,7 +204,7 @@ def test_any_input_matches_reference(
     torch.testing.assert_close(ours, theirs, **tolerance)
 
 
-@by_mixed_dtype
+@by_pair
 @by_correction
 @pytest.mark.parametrize("overload", ["default", "tensor"])
 def test_opcheck(overload, corrected, dtype, factors_dtype, device):

@@ -58,7 +58,7 @@ struct CollapsedResidualParams {
 };
 
 #ifdef CLUSCA_CUDA
-// Asynchronous on `stream`. Instantiated as forecast_residual_.
+// Asynchronous on `stream`. Instantiated as forecast_residual_, and with float factors of half x.
 template <typename x_t, typename f_t>
 cudaError_t launch_collapsed_residual(const CollapsedResidualParams<x_t, f_t>& p,
                                       cudaStream_t stream);

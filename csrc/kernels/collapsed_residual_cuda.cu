@@ -63,7 +63,9 @@ cudaError_t launch_collapsed_residual(const CollapsedResidualParams<x_t, f_t>& p
 CLUSCA_INSTANTIATE(float, float)
 CLUSCA_INSTANTIATE(float, __half)
 CLUSCA_INSTANTIATE(float, __nv_bfloat16)
+CLUSCA_INSTANTIATE(__half, float)
 CLUSCA_INSTANTIATE(__half, __half)
+CLUSCA_INSTANTIATE(__nv_bfloat16, float)
 CLUSCA_INSTANTIATE(__nv_bfloat16, __nv_bfloat16)
 
 }  // namespace clusca

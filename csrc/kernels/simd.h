@@ -112,6 +112,8 @@ CLUSCA_INLINE void prefetch_next_to_write(const T* block) {
   for (size_t i = 0; i < kBlock * sizeof(T); i += 64) __builtin_prefetch(next + i, 1);
 }
 
+constexpr size_t kCacheBytes = 8 << 20;  // what a cache might keep until it is read again
+
 // Stores past the caches, for what is not read soon: a line that is only written is not fetched
 // first, and pushes nothing out. To be followed by stored_past_caches() before others may read it.
 template <typename T>

@@ -10,8 +10,6 @@
 
 namespace clusca {
 
-constexpr size_t kCacheBytes = 8 << 20;  // factors of a module that a cache might keep
-
 // Moves kCount orders on: factors_i <- now, now <- (now - factors_i) * rates_i, beginning with
 // now = from and ending with to = now. One pass; what lies between two orders is never stored.
 // With `past_caches`, to is stored past the caches.

@@ -142,11 +142,11 @@ inline int64_t grain_rows(int64_t D) { return 1 + 32768 / D; }
 inline int64_t rows_together(int64_t D) { return D < 2048 ? 2048 / D : 1; }
 
 // Asks for a row that lies anywhere, as representatives do: nothing else would fetch it before it
-// is waited for.
-template <typename T>
+// is waited for. Locality 3 is the first cache, 2 the second.
+template <int kLocality = 3, typename T>
 void prefetch_row(const T* row, int64_t D) {
   const char* bytes = reinterpret_cast<const char*>(row);
-  for (size_t at = 0; at < D * sizeof(T); at += 64) __builtin_prefetch(bytes + at);
+  for (size_t at = 0; at < D * sizeof(T); at += 64) __builtin_prefetch(bytes + at, 0, kLocality);
 }
 
 // A token's rows of the factors; token -1: there is none.

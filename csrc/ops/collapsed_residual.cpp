@@ -4,13 +4,11 @@
 #else
 #include "kernels/collapsed_residual_cpu.h"
 #endif
+#include "ops/modules.h"
 #include "ops/views.h"
 
 namespace clusca {
 namespace {
-
-using Tensors = std::vector<Tensor>;
-using Gates = std::vector<std::optional<Tensor>>;
 
 struct Arguments {
   const Tensor& x;
@@ -19,43 +17,18 @@ struct Arguments {
   const std::optional<Tensor>&correction, &representatives, &cluster_ids;
 };
 
-// How the message of a check begins for item m of a list.
-std::string item(const char* name, size_t m) {
-  return std::string(name) + "[" + std::to_string(m) + "]";
-}
-
-void check_modules(const Check& check, const Arguments& a) {
-  const int64_t B = a.x.size(0), N = a.x.size(1), D = a.x.size(2);
-  check.require(!a.factors.empty(), "factors must be a list of at least one tensor, got none");
-  check.require(a.gates.size() == a.factors.size(), "gates must be ", a.factors.size(),
-                " as factors, got ", a.gates.size());
-  const Tensor& first = a.factors[0];
-  for (size_t m = 0; m < a.factors.size(); ++m) {
-    const Tensor& factors = a.factors[m];
-    const std::string name = item("factors", m);
-    const int64_t orders = factors.dim() == 4 ? factors.size(0) : 0;
-    check.require(orders >= 1 && orders <= Weights::kMaxFactors, name,
-                  " must be [O + 1, B, N, D] with 1 to ", Weights::kMaxFactors,
-                  " orders, got shape ", shape_of(factors));
-    check.feature(factors, name.c_str(), {first.size(0), B, N, D});
-    const auto strides = factors.strides(), expected = first.strides();
-    bool alike = factors.scalar_type() == first.scalar_type();
-    for (int64_t i = 0; i < factors.dim(); ++i) {
-      alike = alike && (factors.size(i) <= 1 || strides[i] == expected[i]);
-    }
-    check.require(alike, name, " must be of the dtype and strides of factors[0], ",
-                  dtype_name(first.scalar_type()), " ", Shape{expected.data(), expected.size()},
-                  ", got ", dtype_name(factors.scalar_type()), " ",
-                  Shape{strides.data(), strides.size()});
-    check.modulation(a.gates[m], item("gates", m).c_str(), B, N, D);
-  }
-}
-
 Check check_all(const Arguments& a, bool has_gamma) {
   const Check check("collapsed_residual", a.x, "x", 3, "[B, N, D]");
   check.floating(a.x, "x");
   check.at_least_one(a.x.size(2), "D of x");
-  check_modules(check, a);
+  const int64_t N = a.x.size(1), D = a.x.size(2);
+  check_modules(check, a.factors, a.gates, a.x.size(0), N, D);
+  const ScalarType x = a.x.scalar_type(), f = a.factors[0].scalar_type();
+  check.require(x == f || x == ScalarType::Float || f == ScalarType::Float, "factors[0] must be ",
+                dtype_name(x), " or float32, got ", dtype_name(f));
+  for (size_t m = 0; m < a.gates.size(); ++m) {
+    check.modulation(a.gates[m], item("gates", m).c_str(), a.x.size(0), N, D);
+  }
   const bool given = a.correction.has_value();
   check.require(a.representatives.has_value() == given && a.cluster_ids.has_value() == given &&
                     has_gamma == given,
@@ -109,9 +82,15 @@ void run_as(const Arguments& a, const std::vector<Weights>& weights, Scalar gamm
 
 Tensor run(const Arguments& a, const std::vector<Weights>& weights, Scalar gamma) {
   Tensor out = torch::stable::new_empty(a.x, {a.x.size(0), a.x.size(1), a.x.size(2)});
-  dispatch(a.x.scalar_type(), a.factors[0].scalar_type(), [&](auto x_zero, auto f_zero) {
+  const auto run_both = [&](auto x_zero, auto f_zero) {
     run_as<decltype(x_zero), decltype(f_zero)>(a, weights, gamma, out);
-  });
+  };
+  const ScalarType x = a.x.scalar_type(), f = a.factors[0].scalar_type();
+  if (x == ScalarType::Float || x == f) {
+    dispatch(x, f, run_both);
+  } else {  // sums of many modules, made by collapse_forecasts_
+    dispatch(x, [&](auto zero) { run_both(zero, float{}); });
+  }
   return out;
 }
 

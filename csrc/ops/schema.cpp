@@ -64,6 +64,9 @@ STABLE_TORCH_LIBRARY(clusca, m) {
       "Tensor? correction=None, Tensor? representatives=None, Tensor? cluster_ids=None, "
       "float? gamma=None) -> Tensor");
   m.def(
+      "collapse_forecasts_(Tensor(a!) sums, Tensor[] factors, Tensor?[] gates, Tensor[] weights) "
+      "-> ()");
+  m.def(
       "propagate_factors_.tensor(Tensor(a!) factors, Tensor computed, Tensor representatives, "
       "Tensor cluster_ids, Tensor gamma) -> ()");
   m.def(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import Tensor
 
 from clusca_ext.adapters.description import Args, Kwargs
+from clusca_ext.ahead import Ahead
 from clusca_ext.correction import Clusters
 from clusca_ext.executor import ModuleExecutor
 from clusca_ext.forecast import Forecaster
@@ -26,6 +27,7 @@ class Branch:
         runs: Where its runs begin.
         plan: Its coming modulation.
         features: What it has cached of every module.
+        ahead: What these forecast for coming steps.
         signature: What its inputs looked like.
         kinds: Of the run's steps: full, cached or partial.
         last_full: Index of the last full step.
@@ -56,6 +58,7 @@ class Branch:
         """Go on with other modules, of which nothing is cached."""
         self.plan, self._modules = plan, modules
         self.features = {key: self._make_feature() for key in modules}
+        self.ahead = Ahead()
 
     def activate(self) -> None:
         for key, module in self._modules.items():
@@ -66,8 +69,7 @@ class Branch:
         self.runs.restart()
         self.plan.begin(None)
         self.signature = None
-        for feature in self.features.values():
-            feature.release()
+        self._release()
 
     def begin(
         self, schedule: Schedule, like: Tensor, shapes: Sequence[tuple[int, int, int]] | None
@@ -79,12 +81,17 @@ class Branch:
 
     def go_on(self, like: Tensor, shapes: Sequence[tuple[int, int, int]] | None) -> None:
         """The run goes on at its step with other inputs, for which nothing is cached."""
+        self._release()
+        self._make_room(like, shapes)
+
+    def _release(self) -> None:
+        self.ahead.release()
         for feature in self.features.values():
             feature.release()
-        self._make_room(like, shapes)
 
     def _make_room(self, like: Tensor, shapes: Sequence[tuple[int, int, int]] | None) -> None:
         self.plan.begin(self.runs.timesteps)
+        self.ahead.drop()
         self.last_full = None
         for (block, _), feature in self.features.items():
             feature.restart()
@@ -130,6 +137,8 @@ class Branch:
         self, step: int, computed: frozenset[Key], forecaster: Forecaster, on: DeviceConstants
     ) -> None:
         """Give every module what this step needs: a place for its output, or its weights."""
+        if computed:
+            self.ahead.drop()
         made: dict[tuple[int, ...], Tensor] = {}  # by when modules were computed: mostly together
         for key, module in self._modules.items():
             module.computed, module.captures = key in computed, 0

@@ -180,6 +180,10 @@ class Cache:
         else:
             branch.plan.use(step, args, kwargs)
             self._installed.begin_step(step, self.clusters, self.description.by_token(args, kwargs))
+            segments = self._installed.segments
+            branch.ahead.use(
+                step, segments, branch.plan, branch.decide, self.config.forecaster, self._constants
+            )
         branch.kinds.append(kind)
 
     @torch.no_grad()

@@ -111,13 +111,15 @@ def _join(blocks: list[BlockExecutor], correction: Correction | None) -> list[Se
     """Join blocks that hand their stream on, with the one it ends at."""
     segments: list[Segment] = []
     members: list[BlockExecutor] = []
+    count = 0  # modules so far
     for block in blocks:
         members.append(block)
+        count += len(block.modules)
         if block.description.hands_on and block is not blocks[-1]:
             continue
         if len(members) > 1:
             modules = [module for member in members for module in member.modules]
-            segments.append(Segment(modules, correction))
+            segments.append(Segment(modules, count - len(modules), correction))
             for member in members:
                 member.segment = segments[-1]
             block.is_last = True

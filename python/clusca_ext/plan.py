@@ -27,6 +27,10 @@ class ModulationPlan:
     Args:
         description: The model's; one without ``conditions`` is never planned.
         blocks: What the modulation of a step is given to.
+
+    Attributes:
+        known: Steps from this one on that are planned; none where blocks compute it themselves.
+        edition: Of a run: as long as it stays, what is planned was made from the same conditions.
     """
 
     def __init__(self, description: ModelDescription, blocks: Sequence[BlockExecutor]) -> None:
@@ -40,10 +44,12 @@ class ModulationPlan:
         self._planned: list[list[list[Modulation]]] = []  # of every step, block and module
         self._step_bytes = 0
         self._steps = range(0)  # the S steps of the run that are planned
+        self._gates: list[Tensor | None] = []  # of every module [S, 1 or B, D]
         self._conditions: tuple[Tensor, ...] = ()
         self._versions: tuple[int, ...] = ()
         self._check: DeviceCheck | None = None
         self._trusted = False  # a step has been given what the check has not seen yet
+        self.edition = 0
         self._give(None)
 
     def look(self, step: int, args: Args, kwargs: Kwargs) -> None:
@@ -66,8 +72,15 @@ class ModulationPlan:
         same = _are_same(conditions, self._conditions, self._versions)
         if step not in self._steps or not same:
             count = self._piece() if same else 1
+            self.edition += not same
             self._make(step, count, at, conditions, args, kwargs)
         self._give(step - self._steps.start)
+
+    def gates(self, steps: range) -> list[Tensor | None]:
+        """Those of all modules at some of the known steps S. [S, B, D] or [S, 1, D]"""
+        first = self._steps.start
+        rows = slice(steps.start - first, steps.stop - first)
+        return [None if gate is None else gate[rows] for gate in self._gates]
 
     def bytes(self) -> int:
         return self._step_bytes * len(self._planned)
@@ -139,9 +152,11 @@ class ModulationPlan:
         embedded = self._description.embed(timesteps, conditions, dtype)
         B = self._description.stream_shape(args, kwargs)[0]
         blocks = []
+        self._gates = []
         for block in self._blocks:
             assert block.description.plan is not None
             planned = block.description.plan(embedded)
+            self._gates += [each.gate for each in planned]
             blocks.append([_by_step(each, len(self._steps), B) for each in planned])
         self._planned = [
             [[steps[row] for steps in block] for block in blocks] for row in range(len(self._steps))
@@ -152,6 +167,7 @@ class ModulationPlan:
         self._step_bytes = sum(held.values()) // len(self._steps)
 
     def _give(self, row: int | None) -> None:
+        self.known = range(0) if row is None else self._steps[row:]
         for index, block in enumerate(self._blocks):
             block.planned = None if row is None else self._planned[row][index]
 

@@ -42,7 +42,24 @@ class Step:
 
 class Schedule(Protocol):
     def start(self, num_steps: int | None) -> Callable[[Step], Decision]:
-        """What decides the steps of a run of ``num_steps`` steps (None: not known)."""
+        """What decides the steps of a run of ``num_steps`` steps (None: not known).
+
+        Where it is ``ByIndex``, the cache sees which steps are coming, and prepares for them.
+        """
+
+
+@dataclass(frozen=True)
+class ByIndex:
+    """Decisions that depend on the step's index alone.
+
+    Attributes:
+        is_full: Whether the step of an index is full; all others are cached.
+    """
+
+    is_full: Callable[[int], bool]
+
+    def __call__(self, step: Step) -> bool:
+        return self.is_full(step.index)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,13 +87,13 @@ class IntervalSchedule:
         last = self.last_full and num_steps is not None and step == num_steps - 1
         return step < self.warmup or (step - self.warmup + 1) % self.interval == 0 or last
 
-    def start(self, num_steps: int | None) -> Callable[[Step], Decision]:
+    def start(self, num_steps: int | None) -> ByIndex:
         if self.last_full and num_steps is None:
             raise ValueError(
                 "last_full=True needs a run whose number of steps is known: pass timesteps= to "
                 "enable_cache, or give it a pipeline"
             )
-        return lambda step: self.is_full(step.index, num_steps)
+        return ByIndex(lambda index: self.is_full(index, num_steps))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,11 +128,11 @@ class EvenSchedule:
         last = max(num_steps - 1 - self.tail, count - 1)
         return tuple(round(i * last / (count - 1)) for i in range(count))
 
-    def start(self, num_steps: int | None) -> Callable[[Step], Decision]:
+    def start(self, num_steps: int | None) -> ByIndex:
         if num_steps is None:
             return IntervalSchedule(interval=self.interval, warmup=self.warmup).start(None)
         full = frozenset(self.full_steps(num_steps))
-        return lambda step: step.index in full
+        return ByIndex(full.__contains__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,8 +150,8 @@ class ExplicitSchedule:
         if list(self.steps) != sorted(set(self.steps)) or self.steps[:1] != (0,):
             raise ValueError(f"steps must ascend and begin with 0, got {list(self.steps)}")
 
-    def start(self, num_steps: int | None) -> Callable[[Step], Decision]:
+    def start(self, num_steps: int | None) -> ByIndex:
         if num_steps is not None and self.steps[-1] >= num_steps:
             raise ValueError(f"steps must lie below the run's {num_steps}, got {self.steps[-1]}")
         full = frozenset(self.steps)
-        return lambda step: step.index in full
+        return ByIndex(full.__contains__)

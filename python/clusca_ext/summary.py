@@ -90,7 +90,7 @@ def summarize(cache: Cache) -> Summary:
         seconds={kind: median(values) for kind, values in durations.items()},
         total_seconds=total,
         speedup=None if full is None or not total else full * count / total,
-        cache_bytes=sum(one.plan.bytes() for one in branches)
+        cache_bytes=sum(one.plan.bytes() + one.ahead.bytes() for one in branches)
         + sum(f.numel() * f.element_size() for f in factors if f is not None),
         clusterings=len(fits),
         kmeans_iterations=sum(fits) / len(fits) if fits else None,

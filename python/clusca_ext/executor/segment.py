@@ -20,25 +20,34 @@ class Segment:
 
     Args:
         modules: Those of all its blocks, in order.
+        first: How many modules the model has before them.
         correction: What the corrector gives the modules; None: nothing.
 
     Attributes:
         collapses: Whether this step's updates wait for the end of the segment. Where gates differ
             by token they cannot: what clusters learn is not summed over modules then.
+        ahead: What all modules forecast for this step, behind their gates, where that was summed
+            beforehand; else None. [1, B, N, D] float32
+        unit: Its weight, 1. float32 [1]
     """
 
-    def __init__(self, modules: Sequence[ModuleExecutor], correction: Correction | None) -> None:
-        self.modules, self.correction = modules, correction
+    unit: Tensor
+
+    def __init__(
+        self, modules: Sequence[ModuleExecutor], first: int, correction: Correction | None
+    ) -> None:
+        self.modules, self.first, self.correction = modules, first, correction
         last = max((i for i, module in enumerate(modules) if module.corrected), default=-1)
         for i, module in enumerate(modules):
             module.carried = i <= last
         self.collapses = False
+        self.ahead: Tensor | None = None
         self._offset: Tensor | None = None  # [B, K, D] float32, as ops.carry_representatives_
         self._learnt: Tensor | None = None
 
     def begin(self, collapses: bool) -> None:
         """A step begins."""
-        self.collapses = collapses
+        self.collapses, self.ahead = collapses, None
         self._offset = self._learnt = None
         for module in self.modules:
             module.gate = None
@@ -59,6 +68,8 @@ class Segment:
         factors = [module.factors for module in self.modules]
         gates = [module.gate for module in self.modules]
         weights = [module.feature.weights for module in self.modules]
+        if self.ahead is not None:
+            factors, gates, weights = [self.ahead], [None], [self.unit]
         if self._learnt is None:
             return ops.collapsed_residual(x, factors, gates, weights)
         assert self.correction is not None

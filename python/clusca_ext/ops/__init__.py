@@ -7,7 +7,11 @@ every other stride is free. What is written in place must share no memory with o
 is not checked. Wrappers raise ``ValueError``, the operators ``RuntimeError``.
 """
 
-from clusca_ext.ops.collapse import carry_representatives_, collapsed_residual
+from clusca_ext.ops.collapse import (
+    carry_representatives_,
+    collapse_forecasts_,
+    collapsed_residual,
+)
 from clusca_ext.ops.kmeans import kmeans_assign, kmeans_fit, kmeans_step
 from clusca_ext.ops.propagate import cluster_propagate, propagate_factors_, propagate_residual_
 from clusca_ext.ops.representatives import (
@@ -20,6 +24,7 @@ from clusca_ext.ops.taylor import forecast_residual_, taylor_forecast, taylor_up
 __all__ = [
     "carry_representatives_",
     "cluster_propagate",
+    "collapse_forecasts_",
     "collapsed_residual",
     "forecast_residual_",
     "gather_representatives",

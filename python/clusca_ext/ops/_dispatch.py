@@ -39,6 +39,7 @@ OPS = (
     "carry_representatives_.tensor",
     "collapsed_residual",
     "collapsed_residual.tensor",
+    "collapse_forecasts_",
 )
 
 

@@ -1,4 +1,7 @@
-"""Many modules' residual updates in one pass: representatives first, then every token."""
+"""Many modules' residual updates in one pass: representatives first, then every token.
+
+What they forecast for several steps is summed in one pass, too.
+"""
 
 from collections.abc import Sequence
 
@@ -63,7 +66,7 @@ def collapsed_residual(
     Args:
         x: The stream before the first of the M modules. [B, N, D]
         factors: Taylor factors of every module, all of one dtype and of the same strides; of the
-            dtype of ``x``, or lower than float32. M of [O+1, B, N, D]
+            dtype of ``x`` or float32, beside float32 of any. M of [O+1, B, N, D]
         gates: float32 or the dtype of ``x``; None: ones.
             M of [B, D], [B, 1, D] or, per token, [B, N, D]
         distance: Steps since the last full step; or the forecast weights of every module, M of
@@ -92,7 +95,38 @@ def collapsed_residual(
     return result
 
 
+def collapse_forecasts_(
+    sums: Tensor,
+    factors: Sequence[Tensor],
+    gates: Sequence[Tensor | None],
+    weights: Sequence[Tensor],
+) -> None:
+    """What many modules will add to their stream at S coming steps, in one pass, into ``sums``.
+
+    ``sums[s] = sum_m gate_m[s] * sum_i weights_m[s, i] * factors_m[i]``. From one full step to the
+    next factors stay as they are, and gates and weights are known where timesteps are: read once,
+    the factors serve S cached steps. ``collapsed_residual`` then takes ``sums[s:s + 1]`` as the
+    factors of one module, without a gate and of weight 1.
+
+    Args:
+        sums: Overwritten. [S, B, N, D] float32, S at most 8
+        factors: As in ``collapsed_residual``, of any dtype. M of [O+1, B, N, D]
+        gates: Those of every step, of any dtype; None: ones. M of [S, B, D] or [S, 1, D]
+        weights: The forecast weights of every step. M of float32 [S, O+1]
+
+    Raises:
+        ValueError: A shape, dtype, device or stride does not fit; lists differ in length.
+    """
+    op = torch.ops.clusca.collapse_forecasts_.default
+    call(op, sums, list(factors), list(gates), list(weights))
+
+
 @fake("clusca::carry_representatives_", "clusca::carry_representatives_.tensor")
+def _(*args: object, **kwargs: object) -> None:
+    return None
+
+
+@fake("clusca::collapse_forecasts_")
 def _(*args: object, **kwargs: object) -> None:
     return None
 

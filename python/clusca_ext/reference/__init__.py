@@ -5,7 +5,11 @@ instead. Indices out of range behave as there. Sources: ClusCa (arXiv 2509.10312
 propagation, TaylorSeer (arXiv 2503.06923) for factors.
 """
 
-from clusca_ext.reference.collapse import carry_representatives_, collapsed_residual
+from clusca_ext.reference.collapse import (
+    carry_representatives_,
+    collapse_forecasts_,
+    collapsed_residual,
+)
 from clusca_ext.reference.kmeans import kmeans_assign, kmeans_fit, kmeans_step
 from clusca_ext.reference.propagate import (
     cluster_propagate,
@@ -27,6 +31,7 @@ from clusca_ext.reference.taylor import (
 __all__ = [
     "carry_representatives_",
     "cluster_propagate",
+    "collapse_forecasts_",
     "collapsed_residual",
     "forecast_residual_",
     "gather_representatives",

@@ -48,3 +48,16 @@ def collapsed_residual(
     zeros = torch.zeros_like(out)
     learnt = cluster_propagate(zeros, correction, representatives, cluster_ids, gamma)
     return (out + learnt).to(x.dtype)
+
+
+def collapse_forecasts_(
+    sums: Tensor,
+    factors: Sequence[Tensor],
+    gates: Sequence[Tensor | None],
+    weights: Sequence[Tensor],
+) -> Tensor:
+    out = torch.zeros_like(sums)
+    for of_module, gate, each in zip(factors, gates, weights, strict=True):
+        forecasts = torch.stack([float_forecast(of_module, row) for row in each])
+        out = out + (forecasts if gate is None else gate.float().unsqueeze(2) * forecasts)
+    return out

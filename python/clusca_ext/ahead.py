@@ -1,0 +1,134 @@
+"""What a segment's modules forecast for the cached steps up to the next full one, summed at once.
+
+What is kept of a module stays as it is from one full step to the next. Where gates are known, too,
+for the timesteps are, all of it is read once for an interval, and each of its cached steps reads
+one sum instead.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from clusca_ext import ops
+from clusca_ext.executor import ModuleExecutor, Segment
+from clusca_ext.forecast import Forecaster
+from clusca_ext.plan import ModulationPlan
+from clusca_ext.schedule import ByIndex, Decision, Step
+from clusca_ext.storage import DeviceConstants
+
+MAX_STEPS = 8  # as many as ops.collapse_forecasts_ takes
+
+
+class Ahead:
+    """The sums of a branch's segments."""
+
+    def __init__(self) -> None:
+        self._sums: dict[int, Sums] = {}  # by index of the segment
+        self._edition = 0  # of the plan
+
+    def drop(self) -> None:
+        """What they are sums of changes."""
+        for sums in self._sums.values():
+            sums.drop()
+
+    def release(self) -> None:
+        self._sums.clear()
+
+    def bytes(self) -> int:
+        return sum(sums.bytes() for sums in self._sums.values())
+
+    def use(
+        self,
+        step: int,
+        segments: Sequence[Segment],
+        plan: ModulationPlan,
+        decide: Callable[[Step], Decision],
+        forecaster: Forecaster,
+        on: DeviceConstants,
+    ) -> None:
+        """Give segments the sum of a cached step.
+
+        Where coming steps are not known beforehand, or it is the only one, they sum at their end.
+        """
+        if plan.edition != self._edition:
+            self.drop()
+            self._edition = plan.edition
+        for index, segment in enumerate(segments):
+            if not segment.collapses or step not in plan.known:
+                continue
+            sums = self._sums.setdefault(index, Sums())
+            if sums.at(step) is None:
+                steps = _coming(step, plan, decide)
+                if len(steps) < 2:
+                    continue
+                gates = plan.gates(steps)[segment.first : segment.first + len(segment.modules)]
+                sums.make(steps, segment.modules, gates, forecaster, on)
+            segment.ahead, segment.unit = sums.at(step), on.of((1.0,))
+
+
+class Sums:
+    """Those of one segment."""
+
+    def __init__(self) -> None:
+        self._rows: Tensor | None = None  # [S, B, N, D] float32, of the longest interval so far
+        self._steps = range(0)  # of the run, whose sums these are
+
+    def drop(self) -> None:
+        self._steps = range(0)
+
+    def bytes(self) -> int:
+        return 0 if self._rows is None else self._rows.nbytes
+
+    def at(self, step: int) -> Tensor | None:
+        """The sum of a step; None: there is none. [1, B, N, D]"""
+        if self._rows is None or step not in self._steps:
+            return None
+        row = step - self._steps.start
+        return self._rows[row : row + 1]
+
+    def make(
+        self,
+        steps: range,
+        modules: Sequence[ModuleExecutor],
+        gates: Sequence[Tensor | None],
+        forecaster: Forecaster,
+        on: DeviceConstants,
+    ) -> None:
+        """Sum what modules forecast for S steps, behind their gates [S, B, D] or [S, 1, D]."""
+        factors = [module.factors for module in modules]
+        weights = [_weights(module, steps, forecaster, on) for module in modules]
+        rows = self._room(len(steps), factors[0])
+        ops.collapse_forecasts_(rows[: len(steps)], factors, gates, weights)
+        self._steps = steps
+
+    def _room(self, count: int, like: Tensor) -> Tensor:
+        """Memory for as many steps, where there is none that may be written."""
+        rows, shape = self._rows, like.shape[1:]
+        if rows is not None and rows.shape[1:] == shape and rows.device == like.device:
+            writable = torch.is_inference_mode_enabled() or not rows.is_inference()
+            if len(rows) >= count and writable:
+                return rows
+        self._rows = rows = None  # before there are two
+        self._rows = like.new_empty((count, *shape), dtype=torch.float32)
+        return self._rows
+
+
+def _coming(step: int, plan: ModulationPlan, decide: Callable[[Step], Decision]) -> range:
+    """The cached steps from this one on whose modulation is known."""
+    if not isinstance(decide, ByIndex):
+        return range(step, step + 1)
+    stop = min(plan.known.stop, step + MAX_STEPS)
+    full = (index for index in range(step + 1, stop) if decide.is_full(index))
+    return range(step, next(full, stop))
+
+
+def _weights(
+    module: ModuleExecutor, steps: range, forecaster: Forecaster, on: DeviceConstants
+) -> Tensor:
+    """What the forecast of each step takes of what is kept. float32 [S, O+1]"""
+    feature, clock = module.feature, module.feature.clock
+    rows = [
+        feature.of_factors(forecaster.weights(step - clock.last, clock.spacing)) for step in steps
+    ]
+    return on.of(tuple(weight for row in rows for weight in row)).view(len(rows), -1)
