@@ -28,7 +28,7 @@ def of_all(modulation: Modulation, part: int, x: Tensor) -> Tensor | None:
     """
     rows = modulation[part]
     if rows is not None and modulation.kinds is not None:
-        rows = rows.take_along_dim(modulation.kinds.unsqueeze(-1), dim=1)
+        rows = _rows_at(rows, modulation.kinds)
     return _finished(rows, modulation, part, x)
 
 
@@ -41,8 +41,14 @@ def at_tokens(modulation: Modulation, part: int, x: Tensor, tokens: Tensor) -> T
             index = tokens.clamp(min=0).long()
             if modulation.kinds is not None:
                 index = modulation.kinds.take_along_dim(index, dim=1)
-            rows = rows.take_along_dim(index.unsqueeze(-1), dim=1)
+            rows = _rows_at(rows, index)
     return _finished(rows, modulation, part, x)
+
+
+def _rows_at(rows: Tensor, index: Tensor) -> Tensor:
+    """Rows [B, R, D] at an index [B or 1, K]: [B, K, D], of which no index is made."""
+    B, _, D = rows.shape
+    return rows.gather(1, index.unsqueeze(-1).expand(B, -1, D))
 
 
 def _finished(rows: Tensor | None, modulation: Modulation, part: int, x: Tensor) -> Tensor | None:

@@ -179,5 +179,5 @@ class ModuleExecutor:
         if shift is not None:
             tokens = tokens + per_token(shift)
         assert self.description.call is not None  # the cache refuses a mask of others
-        output = self.description.call(tokens, args, kwargs)
+        output = self.description.call(tokens.to(x.dtype), args, kwargs)
         x.add_(output if gate is None else per_token(gate) * output)
