@@ -152,7 +152,8 @@ class ModuleExecutor:
         """The representatives, normalised and modulated. [B, K, D]"""
         rows: Tensor
         tokens = self.representatives
-        if is_unmade(modulation):  # made for a stream of theirs alone, of which each is its own
+        if is_unmade(modulation):
+            # A stream of theirs alone, each of which represents itself: [B, K, D] are made of it.
             shift, scale = (at_tokens(modulation, part, x, tokens) for part in (SHIFT, SCALE))
             x, _ = ops.gather_representatives(x, tokens, offset=offset)
             own = torch.arange(tokens.shape[1], dtype=torch.int32, device=x.device)
