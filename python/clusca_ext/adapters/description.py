@@ -17,11 +17,24 @@ Kwargs = Mapping[str, Any]
 class Modulation(NamedTuple):
     """What a block's conditioning does to one module: ``x += gate * module(norm(x) * (1 + scale) +
     shift)``. Each is [B, D], [B, 1, D], per token [B, N, D], or None.
+
+    Per token, it can be given unmade, for only gates are asked of every token: by the tokens'
+    kinds, by a table, or both. Plans are of the first three alone.
+
+    Attributes:
+        shift: Added to what the module reads.
+        scale: Multiplied into it before, as ``1 + scale``.
+        gate: Multiplied into what the module returns.
+        kinds: Kind of every token; the three above are those of the R kinds, [B, R, D].
+            [B or 1, N] int64
+        table: Added to shift, scale and gate, of which the three above are [B, N or R, D]. [3, D]
     """
 
     shift: Tensor | None = None
     scale: Tensor | None = None
     gate: Tensor | None = None
+    kinds: Tensor | None = None
+    table: Tensor | None = None
 
 
 def whole(value: Any, *_: Any) -> Any:

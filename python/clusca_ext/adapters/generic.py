@@ -163,7 +163,7 @@ class BlockAdapter:
                     f"modulation must return (shift, scale, gate) for each of {list(order)}, "
                     f"got {len(given)}"
                 )
-            return [Modulation(*each) for each in given]
+            return [Modulation(shift, scale, gate) for shift, scale, gate in given]
 
         modules = tuple(self._module(block, name) for name in order)
         return BlockDescription(

@@ -22,6 +22,7 @@ from clusca_ext.adapters.parts import (
     adaptive_block,
     attention,
     blocks_of,
+    by_kinds,
     conditions,
     describe_block,
     embed_rows,
@@ -78,32 +79,25 @@ def _describe(
         return adaptive_block(
             block, modules, lambda temb: split(norm.linear(silu(temb))), "x, text"
         )
-    values = _by_token(block, norm)
-    return describe_block(
-        block, modules, lambda args, kwargs: split(values(args, kwargs)), "x, text"
-    )
+    return describe_block(block, modules, _by_token(block, norm, split), "x, text")
 
 
 def _replaces_first(block: Any) -> bool:
     return "TokenReplace" in type(block).__name__
 
 
-def _by_token(block: Any, norm: Any) -> Callable[[Args, Kwargs], Tensor]:
-    """All modulations of a block whose first frame has its own, [B, N, M D]."""
+def _by_token(
+    block: Any, norm: Any, split: Callable[[Tensor], Sequence[Modulation]]
+) -> Callable[[Args, Kwargs], Sequence[Modulation]]:
+    """Modulation of a block whose first frame has its own."""
     temb, x = named_input(block, "temb"), named_input(block, "hidden_states")
     of_first = named_input(block, "token_replace_emb")
     tokens_of_first = named_input(block, "num_tokens")
 
-    def values(args: Args, kwargs: Kwargs) -> Tensor:
-        others = norm.linear(nn.functional.silu(temb(args, kwargs)))
-        first = norm.linear(nn.functional.silu(of_first(args, kwargs)))
-        N, count = x(args, kwargs).shape[1], tokens_of_first(args, kwargs)
-        return torch.cat(
-            [
-                first.unsqueeze(1).expand(-1, count, -1),
-                others.unsqueeze(1).expand(-1, N - count, -1),
-            ],
-            dim=1,
-        )
+    def modulation(args: Args, kwargs: Kwargs) -> Sequence[Modulation]:
+        both = torch.stack([temb(args, kwargs), of_first(args, kwargs)], dim=1)
+        values = norm.linear(nn.functional.silu(both))  # [B, 2, M D]
+        tokens = torch.arange(x(args, kwargs).shape[1], device=both.device)
+        return by_kinds(split(values), tokens.unsqueeze(0) < tokens_of_first(args, kwargs))
 
-    return values
+    return modulation

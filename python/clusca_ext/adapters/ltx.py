@@ -13,10 +13,10 @@ from clusca_ext.adapters.description import (
 from clusca_ext.adapters.parts import (
     blocks_of,
     guided,
-    table_block,
     timestep_by_token,
     tokens,
 )
+from clusca_ext.adapters.tables import table_block
 
 MODEL = "LTXVideoTransformer3DModel"
 

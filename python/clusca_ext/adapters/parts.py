@@ -16,8 +16,6 @@ from clusca_ext.adapters.description import (
     whole,
 )
 
-Rows = Callable[[Args, Kwargs], Tensor]
-
 
 def blocks_of(blocks: Any) -> list[Any]:
     """The blocks themselves, whether compiled or not."""
@@ -70,6 +68,17 @@ def mlp(
 def six(values: Sequence[Tensor]) -> tuple[Modulation, Modulation]:
     """Shift, scale and gate of attention, then of the MLP."""
     return Modulation(*values[:3]), Modulation(*values[3:])
+
+
+def by_kinds(of_kinds: Sequence[Modulation], is_second: Tensor) -> Sequence[Modulation]:
+    """Modulation of two kinds of tokens, [B, 2, D], by token: whether it is of the second kind.
+
+    Args:
+        of_kinds: The modulation of both kinds, of every module.
+        is_second: [B or 1, N] bool
+    """
+    kinds = is_second.long()
+    return [each._replace(kinds=kinds) for each in of_kinds]
 
 
 def describe_block(
@@ -158,31 +167,6 @@ def embed_rows(
     S, B = len(timesteps), len(conditions[0]) if conditions else 1
     repeated = (t.expand(B, *t.shape[1:]).repeat(S, *[1] * (t.dim() - 1)) for t in conditions)
     return embed(timesteps.repeat_interleave(B), *repeated).view(S, B, -1)
-
-
-def table_block(
-    block: Any, feed_forward: nn.Module, norm: nn.Module, rows: Rows
-) -> BlockDescription:
-    """A block of attention, ungated attention to the text, and an MLP, modulated by a table.
-
-    Args:
-        block: The block, with a ``scale_shift_table`` of its own.
-        feed_forward: Its MLP.
-        norm: The norm in front of that.
-        rows: The timestep's six rows, [B, 6, D] or [B, N, 6, D] by token, from its inputs.
-    """
-
-    def modulation(args: Args, kwargs: Kwargs) -> Sequence[Modulation]:
-        table = block.scale_shift_table
-        first, of_mlp = six((table.view(6, -1) + rows(args, kwargs)).unbind(-2))
-        return first, Modulation(), of_mlp
-
-    modules = (
-        attention(block.attn1, "attn", whole),
-        attention(block.attn2, "cross", whole),
-        mlp(feed_forward, norm),
-    )
-    return describe_block(block, modules, modulation)
 
 
 def guided(

@@ -16,8 +16,8 @@ from clusca_ext.adapters.parts import (
     check_not_chunked,
     guided,
     patches,
-    table_block,
 )
+from clusca_ext.adapters.tables import table_block
 
 MODEL = "PixArtTransformer2DModel"
 

@@ -20,6 +20,7 @@ from clusca_ext.adapters.description import (
 from clusca_ext.adapters.parts import (
     attention,
     blocks_of,
+    by_kinds,
     conditions,
     describe_block,
     embed_rows,
@@ -66,10 +67,10 @@ def _block(block: Any) -> BlockDescription:
     def modulation(args: Args, kwargs: Kwargs) -> Sequence[Modulation]:
         values: Tensor = block.img_mod(temb(args, kwargs))
         which = index(args, kwargs)  # [B, N]: 0 by the step's timestep, else by 0
-        if which is not None:
-            noisy, given = values.unsqueeze(1).chunk(2)
-            values = torch.where(which.unsqueeze(-1) == 0, noisy, given)
-        return six(values.chunk(6, dim=-1))
+        if which is None:
+            return six(values.chunk(6, dim=-1))
+        both = torch.stack(values.chunk(2), dim=1)  # [B, 2, 6 D]
+        return by_kinds(six(both.chunk(6, dim=-1)), which != 0)
 
     modules = (attention(block.attn), mlp(block.img_mlp, block.img_norm2))
     return describe_block(block, modules, modulation, "text, x", plan)

@@ -5,6 +5,8 @@ Gates are float32 beside a stream of lower precision. Wan 2.2 TI2V modulates eve
 
 from typing import Any
 
+import torch
+
 from clusca_ext.adapters.description import (
     BlockDescription,
     ModelDescription,
@@ -13,9 +15,9 @@ from clusca_ext.adapters.description import (
 from clusca_ext.adapters.parts import (
     blocks_of,
     patches,
-    table_block,
     timestep_by_token,
 )
+from clusca_ext.adapters.tables import table_block
 
 MODEL = "WanTransformer3DModel"
 
@@ -36,6 +38,4 @@ def describe(model: Any) -> ModelDescription:
 
 def describe_wan_block(block: Any) -> BlockDescription:
     temb = named_input(block, "temb")  # [B, 6, D] or [B, N, 6, D]
-    return table_block(
-        block, block.ffn, block.norm3, lambda args, kwargs: temb(args, kwargs).float()
-    )
+    return table_block(block, block.ffn, block.norm3, temb, torch.float32)

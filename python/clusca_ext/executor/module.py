@@ -13,7 +13,15 @@ from clusca_ext.adapters.description import (
     ModuleDescription,
     norm_arguments,
 )
-from clusca_ext.executor.modulation import at_tokens, of_stream, per_token
+from clusca_ext.executor.modulation import (
+    GATE,
+    SCALE,
+    SHIFT,
+    at_tokens,
+    is_unmade,
+    of_all,
+    per_token,
+)
 from clusca_ext.offload import is_offloaded
 from clusca_ext.storage import Feature
 
@@ -82,12 +90,12 @@ class ModuleExecutor:
 
     def apply(self, x: Tensor, modulation: Modulation, args: Args, kwargs: Kwargs) -> None:
         """Add this module's residual update to the stream, in place."""
-        shift, scale, gate = (of_stream(tensor, x) for tensor in modulation)
         if self.computed:
-            self._compute(x, shift, scale, gate, args, kwargs)
+            self._compute(x, modulation, args, kwargs)
         elif self.corrected:
-            self._correct(x, shift, scale, gate)
+            self._correct(x, modulation)
         else:
+            gate = of_all(modulation, GATE, x)
             ops.forecast_residual_(x, self.factors, gate, self.feature.weights)
 
     def wait(
@@ -101,7 +109,7 @@ class ModuleExecutor:
             offset: What they add to the representatives. [B, K, D] float32
             correction: What clusters have learnt from them. [B, K, D] float32
         """
-        shift, scale, gate = (of_stream(tensor, x) for tensor in modulation)
+        gate = of_all(modulation, GATE, x)
         if gate is not None and per_token(gate).shape[1] > 1:
             raise ValueError(
                 f"the gate of {self.description.name!r} must be [B, D] or [B, 1, D] where blocks "
@@ -114,18 +122,17 @@ class ModuleExecutor:
         assert offset is not None and correction is not None
         tokens, computed = self.representatives, None
         if self.corrected:
-            computed = self._represent(x, shift, scale, offset)
+            computed = self._represent(x, modulation, offset)
         ops.carry_representatives_(
             offset, correction, self.factors, tokens, gate, computed, self.feature.weights
         )
 
-    def _correct(
-        self, x: Tensor, shift: Tensor | None, scale: Tensor | None, gate: Tensor | None
-    ) -> None:
+    def _correct(self, x: Tensor, modulation: Modulation) -> None:
         correction, tokens = self.correction, self.representatives
         assert correction is not None
         factors, weights = self.factors, self.feature.weights
-        computed = self._represent(x, shift, scale)
+        computed = self._represent(x, modulation)
+        gate = of_all(modulation, GATE, x)
         ids, gamma = correction.cluster_ids, correction.gamma
         if correction.persistent:
             ops.propagate_factors_(factors, computed, tokens, ids, gamma)
@@ -135,45 +142,43 @@ class ModuleExecutor:
                 x, factors, computed, tokens, ids, gate, gamma, weights, correction.rule
             )
 
-    def _represent(
-        self, x: Tensor, shift: Tensor | None, scale: Tensor | None, offset: Tensor | None = None
-    ) -> Tensor:
+    def _represent(self, x: Tensor, modulation: Modulation, offset: Tensor | None = None) -> Tensor:
         """What the module makes of the representatives, moved by their offset. [B, K, D]"""
         compute = self.description.compute or self.module
-        computed = compute(self._rows(x, shift, scale, offset))
+        computed = compute(self._rows(x, modulation, offset))
         return computed.to(self.factors.dtype)  # differs at most under autocast
 
-    def _rows(
-        self, x: Tensor, shift: Tensor | None, scale: Tensor | None, offset: Tensor | None
-    ) -> Tensor:
+    def _rows(self, x: Tensor, modulation: Modulation, offset: Tensor | None) -> Tensor:
         """The representatives, normalised and modulated. [B, K, D]"""
         rows: Tensor
         tokens = self.representatives
+        if is_unmade(modulation):
+            # A stream of theirs alone, each of which represents itself: [B, K, D] are made of it.
+            shift, scale = (at_tokens(modulation, part, x, tokens) for part in (SHIFT, SCALE))
+            x, _ = ops.gather_representatives(x, tokens, offset=offset)
+            own = torch.arange(tokens.shape[1], dtype=torch.int32, device=x.device)
+            tokens, offset = own.where(tokens >= 0, -1), None
+            modulation = Modulation(shift, scale)
         eps, weight, bias, norm = norm_arguments(self.norm)
         if self.norm is None or weight is None or not is_offloaded(self.norm, x.device):
+            shift, scale = (of_all(modulation, part, x) for part in (SHIFT, SCALE))
             how = eps, weight, bias, norm, offset
             _, rows = ops.gather_representatives(x, tokens, shift, scale, *how)
             return rows
         # Offloaded weights are there while their own module is called.
         rows = self.norm(ops.gather_representatives(x, tokens, offset=offset)[0])
+        shift, scale = (at_tokens(modulation, part, x, tokens) for part in (SHIFT, SCALE))
         if scale is not None:
-            rows = rows * (1 + at_tokens(scale, tokens))
-        return rows if shift is None else rows + at_tokens(shift, tokens)
+            rows = rows * (1 + scale)
+        return rows if shift is None else rows + shift
 
-    def _compute(
-        self,
-        x: Tensor,
-        shift: Tensor | None,
-        scale: Tensor | None,
-        gate: Tensor | None,
-        args: Args,
-        kwargs: Kwargs,
-    ) -> None:
+    def _compute(self, x: Tensor, modulation: Modulation, args: Args, kwargs: Kwargs) -> None:
+        shift, scale, gate = (of_all(modulation, part, x) for part in (SHIFT, SCALE, GATE))
         tokens = x if self.norm is None else self.norm(x)
         if scale is not None:
             tokens = tokens * (1 + per_token(scale))
         if shift is not None:
             tokens = tokens + per_token(shift)
         assert self.description.call is not None  # the cache refuses a mask of others
-        output = self.description.call(tokens, args, kwargs)
+        output = self.description.call(tokens.to(x.dtype), args, kwargs)
         x.add_(output if gate is None else per_token(gate) * output)
