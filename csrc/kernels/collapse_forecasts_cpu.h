@@ -6,6 +6,7 @@
 
 #include "kernels/collapse_forecasts.h"
 #include "kernels/token_row_cpu.h"
+#include "kernels/vectors_cpu.h"
 
 namespace clusca {
 
@@ -17,36 +18,63 @@ struct Tile {
   int64_t b, n, tokens, d, size;
 };
 
-// sums[s] += gates[s] * sum_i weights[s, i] * factors[i] over one piece of a row, for all steps.
-template <int kCount>
-CLUSCA_CLONES void add_forecasts(float* sums, const float* gates, const float* const* factors,
-                                 const float* weights, int64_t weights_stride, int steps,
-                                 int64_t size) {
-  const float* of[kCount];
-  for (int i = 0; i < kCount; ++i) of[i] = factors[i];
-  for (int s = 0; s < steps; ++s, sums += kTile, gates += kPiece, weights += weights_stride) {
-    float weight[kCount];
-    for (int i = 0; i < kCount; ++i) weight[i] = weights[i];
-#pragma GCC ivdep
-    for (int64_t d = 0; d < size; ++d) {
-      float sum = weight[0] * of[0][d];
-#pragma GCC unroll 4
-      for (int i = 1; i < kCount; ++i) sum += weight[i] * of[i][d];
-      sums[d] += gates[d] * sum;
+// A piece of a row of kCount factors, and what it adds to: its sums and gates of all steps.
+struct Piece {
+  float* sums;         // steps kTile apart
+  const float* gates;  // steps kPiece apart
+  const float* const* factors;
+  const float* weights;  // [steps, count]
+  int64_t weights_stride, size;
+};
+
+// sums[s] += gates[s] * sum_i weights[s, i] * factors[i] for kSteps steps: factors are loaded once.
+template <int kCount, int kSteps>
+struct AddForecasts {
+  const Piece& p;
+
+  template <int kWidth>
+  CLUSCA_INLINE void run() const {
+    using Vector = VectorOf<kWidth>;
+    int64_t d = 0;
+    for (; d + kWidth <= p.size; d += kWidth) {
+      add<typename Vector::Floats>(d, Vector::load, Vector::store);
     }
+    const auto load = [](const float* from) { return *from; };
+    const auto store = [](float* to, float value) { *to = value; };
+    for (; d < p.size; ++d) add<float>(d, load, store);
+  }
+
+  template <typename Floats, typename Load, typename Store>
+  CLUSCA_INLINE void add(int64_t d, const Load& load, const Store& store) const {
+    Floats factors[kCount];
+    for (int i = 0; i < kCount; ++i) factors[i] = load(p.factors[i] + d);
+#pragma GCC unroll 4
+    for (int s = 0; s < kSteps; ++s) {
+      const float* weights = p.weights + s * p.weights_stride;
+      Floats sum = weights[0] * factors[0];
+      for (int i = 1; i < kCount; ++i) sum += weights[i] * factors[i];
+      float* sums = p.sums + s * kTile + d;
+      store(sums, load(sums) + load(p.gates + s * kPiece + d) * sum);
+    }
+  }
+};
+
+template <int kCount>
+void add_steps(Piece p, int steps) {
+  for (; steps > 0; steps -= 3) {
+    if (steps == 1) return run_widest(AddForecasts<kCount, 1>{p});
+    if (steps == 2) return run_widest(AddForecasts<kCount, 2>{p});
+    run_widest(AddForecasts<kCount, 3>{p});
+    p.sums += 3 * kTile, p.gates += 3 * kPiece, p.weights += 3 * p.weights_stride;
   }
 }
 
-inline void add_forecasts(int count, float* sums, const float* gates, const float* const* factors,
-                          const float* weights, int64_t weights_stride, int steps, int64_t size) {
-  for (; count > 4; count -= 4, factors += 4, weights += 4) {
-    add_forecasts<4>(sums, gates, factors, weights, weights_stride, steps, size);
-  }
-  const auto add = count == 1   ? add_forecasts<1>
-                   : count == 2 ? add_forecasts<2>
-                   : count == 3 ? add_forecasts<3>
-                                : add_forecasts<4>;
-  add(sums, gates, factors, weights, weights_stride, steps, size);
+// Of as many factors as there are: more than three in turns.
+inline void add_factors(Piece p, int count, int steps) {
+  for (; count > 3; count -= 3, p.factors += 3, p.weights += 3) add_steps<3>(p, steps);
+  if (count == 1) return add_steps<1>(p, steps);
+  if (count == 2) return add_steps<2>(p, steps);
+  add_steps<3>(p, steps);
 }
 
 inline const float* as_floats(const float* from, float*, int64_t) { return from; }
@@ -56,7 +84,8 @@ const float* as_floats(const T* from, float* scratch, int64_t size) {
   return scratch;
 }
 
-// What task-long memory a tile needs: sums [S, kTile], gates [S, kPiece], factors [O + 1, kPiece].
+// What task-long memory a tile needs: sums [S, kTile], gates [S, kPiece], factors [O +
+// 1, kPiece].
 struct TileScratch {
   std::vector<float> sums, gates, factors;
 
@@ -93,8 +122,9 @@ void sum_tile(const CollapseForecastsParams<f_t>& p, const Tile& tile, const Til
         }
       }
       float* sums = scratch.sums.data() + t * tile.size;
-      add_forecasts(p.orders, sums, scratch.gates.data(), factors, p.modules[m].weights,
-                    p.modules[m].weights_step_stride, p.steps, tile.size);
+      add_factors({sums, scratch.gates.data(), factors, p.modules[m].weights,
+                   p.modules[m].weights_step_stride, tile.size},
+                  p.orders, p.steps);
     }
   }
 }
