@@ -95,7 +95,9 @@ def test_whole_numbers_are_summed_exactly(S, dtype, device):
     weights = [torch.randint(-2, 3, (S, 2), device=device).float() for _ in factors]
     sums = torch.empty(S, 2, 37, 300, device=device)
     args = sums, factors, gates, weights
-    assert torch.equal(applied(ops.collapse_forecasts_, *args), reference.collapse_forecasts_(*args))
+    assert torch.equal(
+        applied(ops.collapse_forecasts_, *args), reference.collapse_forecasts_(*args)
+    )
 
 
 @by_dtype

@@ -69,12 +69,10 @@ void add_steps(Piece p, int steps) {
   }
 }
 
-// Of as many factors as there are: more than three in turns.
+// Of as many factors as there are, two at a time as on a device.
 inline void add_factors(Piece p, int count, int steps) {
-  for (; count > 3; count -= 3, p.factors += 3, p.weights += 3) add_steps<3>(p, steps);
-  if (count == 1) return add_steps<1>(p, steps);
-  if (count == 2) return add_steps<2>(p, steps);
-  add_steps<3>(p, steps);
+  for (; count >= 2; count -= 2, p.factors += 2, p.weights += 2) add_steps<2>(p, steps);
+  if (count == 1) add_steps<1>(p, steps);
 }
 
 inline const float* as_floats(const float* from, float*, int64_t) { return from; }
@@ -84,8 +82,7 @@ const float* as_floats(const T* from, float* scratch, int64_t size) {
   return scratch;
 }
 
-// What task-long memory a tile needs: sums [S, kTile], gates [S, kPiece], factors [O +
-// 1, kPiece].
+// A task's memory for a tile: sums [S, kTile], gates [S, kPiece], factors [O + 1, kPiece].
 struct TileScratch {
   std::vector<float> sums, gates, factors;
 

@@ -38,17 +38,19 @@ __global__ __launch_bounds__(kTokenThreads, kSumsBlocks) void collapse_forecasts
   }
   for (int m = 0; m < p.count; ++m) {
     const Rows gate = p.gate(m);
-    for (int i = 0; i < p.orders; ++i) {
-      float factors[kTokens][kVec] = {};
+    for (int i = 0; i < p.orders; i += 2) {
+      const bool two = i + 1 < p.orders;
+      float factors[kTokens][2][kVec] = {};
 #pragma unroll
       for (int t = 0; t < kTokens; ++t) {
         const uint32_t n = first + t * kRows;
-        if (n < N) load<kVec>(p.factor(m, i, b, n) + d, factors[t]);
+        if (n < N) load<kVec>(p.factor(m, i, b, n) + d, factors[t][0]);
+        if (n < N && two) load<kVec>(p.factor(m, i + 1, b, n) + d, factors[t][1]);
       }
 #pragma unroll
       for (int s = 0; s < kSteps; ++s) {
         if (s >= p.steps) continue;
-        const float weight = p.weight(m, s, i);
+        const float weights[2] = {p.weight(m, s, i), two ? p.weight(m, s, i + 1) : 0.f};
         float gates[kVec];
 #pragma unroll
         for (int v = 0; v < kVec; ++v) gates[v] = 1.f;
@@ -56,7 +58,10 @@ __global__ __launch_bounds__(kTokenThreads, kSumsBlocks) void collapse_forecasts
 #pragma unroll
         for (int t = 0; t < kTokens; ++t) {
 #pragma unroll
-          for (int v = 0; v < kVec; ++v) sums[t][s][v] += weight * gates[v] * factors[t][v];
+          for (int v = 0; v < kVec; ++v) {
+            const float sum = weights[0] * factors[t][0][v] + weights[1] * factors[t][1][v];
+            sums[t][s][v] += gates[v] * sum;
+          }
         }
       }
     }
@@ -82,7 +87,6 @@ cudaError_t launch_of(const CollapseForecastsParams<f_t>& p, cudaStream_t stream
 
 template <typename f_t, int kVec>
 cudaError_t launch_steps(const CollapseForecastsParams<f_t>& p, cudaStream_t stream) {
-  if (p.steps <= 2) return launch_of<f_t, kVec, 2>(p, stream);
   if (p.steps <= 4) return launch_of<f_t, kVec, 4>(p, stream);
   return launch_of<f_t, kVec, 8>(p, stream);
 }

@@ -49,8 +49,11 @@ class Ahead:
     ) -> None:
         """Give segments the sum of a cached step.
 
-        Where coming steps are not known beforehand, or it is the only one, they sum at their end.
+        Where coming steps are not known beforehand segments sum at their end. One that has no other
+        behind it is summed here, too: compiled code has a graph for each way.
         """
+        if not isinstance(decide, ByIndex):
+            return
         if plan.edition != self._edition:
             self.drop()
             self._edition = plan.edition
@@ -60,8 +63,6 @@ class Ahead:
             sums = self._sums.setdefault(index, Sums())
             if sums.at(step) is None:
                 steps = _coming(step, plan, decide)
-                if len(steps) < 2:
-                    continue
                 gates = plan.gates(steps)[segment.first : segment.first + len(segment.modules)]
                 sums.make(steps, segment.modules, gates, forecaster, on)
             segment.ahead, segment.unit = sums.at(step), on.of((1.0,))
@@ -114,10 +115,8 @@ class Sums:
         return self._rows
 
 
-def _coming(step: int, plan: ModulationPlan, decide: Callable[[Step], Decision]) -> range:
+def _coming(step: int, plan: ModulationPlan, decide: ByIndex) -> range:
     """The cached steps from this one on whose modulation is known."""
-    if not isinstance(decide, ByIndex):
-        return range(step, step + 1)
     stop = min(plan.known.stop, step + MAX_STEPS)
     full = (index for index in range(step + 1, stop) if decide.is_full(index))
     return range(step, next(full, stop))

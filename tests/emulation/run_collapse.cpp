@@ -3,9 +3,11 @@
 
 #ifdef CLUSCA_CUDA
 #include "kernels/carry_representatives.h"
+#include "kernels/collapse_forecasts.h"
 #include "kernels/collapsed_residual.h"
 #else
 #include "kernels/carry_representatives_cpu.h"
+#include "kernels/collapse_forecasts_cpu.h"
 #include "kernels/collapsed_residual_cpu.h"
 #endif
 
@@ -30,7 +32,7 @@ void carry_representatives(CarryArguments& a) {
 }
 
 void collapsed_residual(CollapseArguments& a) {
-  dispatch(a.x.format, a.modules[0].factors.format, [&](auto x, auto f) {
+  const auto run = [&](auto x, auto f) {
     using X = decltype(x);
     using F = decltype(f);
     clusca::CollapsedResidualParams<X, F> p{};
@@ -61,6 +63,34 @@ void collapsed_residual(CollapseArguments& a) {
     }
     p.B = a.B, p.N = a.N, p.D = a.D;
     clusca::launch_collapsed_residual(p, kQueue);
+  };
+  const Format format = a.modules[0].factors.format;
+  if (format != Format::kFloat) return dispatch(a.x.format, format, run);
+  dispatch(a.x.format, [&](auto zero) { run(zero, float{}); });
+}
+
+void collapse_forecasts(SumsArguments& a) {
+  dispatch(a.modules[0].factors.format, [&](auto zero) {
+    using F = decltype(zero);
+    clusca::CollapseForecastsParams<F> p{};
+    const clusca::Factors<F> like = factors<F>(a.modules[0].factors, {});
+    p.order_stride = like.order_stride, p.batch_stride = like.batch_stride;
+    p.token_stride = like.token_stride, p.orders = like.count;
+    p.sums = {static_cast<float*>(a.sums.data()), a.sums.stride(0), a.sums.stride(1),
+              a.sums.stride(2)};
+    p.steps = static_cast<int>(a.S), p.adds = a.adds;
+    p.B = a.B, p.N = a.N, p.D = a.D;
+    for (ForecastArguments& module : a.modules) {
+      const clusca::Rows gate = rows(module.gate);
+      p.modules[p.count++] = {module.factors.data(),
+                              static_cast<float*>(module.weights.data()),
+                              gate.data,
+                              gate.batch_stride,
+                              gate.token_stride,
+                              static_cast<int32_t>(module.weights.stride(0)),
+                              gate.dtype};
+    }
+    clusca::launch_collapse_forecasts(p, kQueue);
   });
 }
 

@@ -65,6 +65,20 @@ struct CollapseArguments {
   float gamma_value;
 };
 
+// What a module brings to collapse_forecasts.
+struct ForecastArguments {
+  Array factors;              // [O + 1, B, N, D]
+  std::optional<Array> gate;  // [S, B, D] or [S, 1, D]
+  Array weights;              // [S, O + 1]
+};
+
+struct SumsArguments {
+  int64_t S, B, N, D;
+  Array sums;  // [S, B, N, D]
+  bool adds;
+  std::vector<ForecastArguments> modules;
+};
+
 struct SelectArguments {
   int64_t B, N, K;
   Array cluster_ids, distances;  // [B, N]
@@ -97,6 +111,7 @@ struct KmeansArguments {
   void select_nearest(SelectArguments& a);         \
   void carry_representatives(CarryArguments& a);   \
   void collapsed_residual(CollapseArguments& a);   \
+  void collapse_forecasts(SumsArguments& a);       \
   void kmeans_assign(KmeansArguments& a);          \
   void kmeans_step(KmeansArguments& a);            \
   void kmeans_fit(KmeansArguments& a);             \

@@ -26,7 +26,8 @@ constexpr Shape kShapes[] = {
 constexpr Format kPairs[][2] = {
     {Format::kFloat, Format::kFloat},       {Format::kFloat, Format::kHalf},
     {Format::kFloat, Format::kBFloat16},    {Format::kHalf, Format::kHalf},
-    {Format::kBFloat16, Format::kBFloat16},
+    {Format::kBFloat16, Format::kBFloat16}, {Format::kHalf, Format::kFloat},
+    {Format::kBFloat16, Format::kFloat},
 };
 
 int64_t draw_orders(Random& random) { return random.of<int64_t>({1, 2, 3, 5, 6, 8}); }
@@ -134,6 +135,34 @@ CollapseArguments draw_collapse(Random& random, const Shape& s, const Format (&p
   return a;
 }
 
+// Sums of an earlier launch are added to, or overwritten; gates are one a batch row or one for all.
+SumsArguments draw_sums(Random& random, const Shape& s, Format format, Layout layout) {
+  const int64_t orders = draw_orders(random), S = 1 + random.below(8);
+  const int64_t count = 1 + random.below(4);
+  const int64_t odd_one = random.below(8), odd_module = random.below(count);
+  const auto of = [&](int i) { return i == odd_one ? without_packets(random) : layout; };
+  SumsArguments a{
+      S, s.B, s.N, s.D, Array(Format::kFloat, {S, s.B, s.N, s.D}, of(0)), random.one_in(2), {}};
+  random.fill(a.sums, 0.125, 2);
+  const Layout all = of(1);
+  for (int64_t m = 0; m < count; ++m) {
+    const bool is_shifted = odd_one == 2 && m == odd_module && all == Layout::kDense;
+    const Layout gate_layout = m == odd_module ? of(3) : layout;
+    a.modules.push_back(
+        {Array(format, {orders, s.B, s.N, s.D}, is_shifted ? Layout::kShifted : all), std::nullopt,
+         Array(Format::kFloat, {S, orders}, layout)});
+    ForecastArguments& module = a.modules.back();
+    fill(random, module.factors);
+    random.fill(module.weights, 0.5, 4);
+    if (random.one_in(3)) continue;
+    const int64_t rows = random.one_in(3) ? 1 : s.B;
+    module.gate = Array(random.of({Format::kFloat, Format::kHalf, Format::kBFloat16}),
+                        {S, rows, s.D}, gate_layout);
+    fill(random, *module.gate);
+  }
+  return a;
+}
+
 void check_carry(const std::string& what, const CarryArguments& a) {
   CarryArguments emulated = a, expected = a;
   emulated::carry_representatives(emulated);
@@ -149,6 +178,13 @@ void check_collapse(const std::string& what, const CollapseArguments& a) {
   compare(what + "out", emulated.out, expected.out);
 }
 
+void check_sums(const std::string& what, const SumsArguments& a) {
+  SumsArguments emulated = a, expected = a;
+  emulated::collapse_forecasts(emulated);
+  cpu::collapse_forecasts(expected);
+  compare(what + "sums", emulated.sums, expected.sums);
+}
+
 }  // namespace
 
 void test_collapse() {
@@ -159,6 +195,8 @@ void test_collapse() {
         for (const Format format : kFloats) {
           check_carry(text("carry_representatives", shape, format, layout, variant),
                       draw_carry(random, shape, format, layout));
+          check_sums(text("collapse_forecasts", shape, format, layout, variant),
+                     draw_sums(random, shape, format, layout));
         }
         for (const auto& pair : kPairs) {
           check_collapse(text("collapsed_residual", shape, pair[1], layout, variant),
