@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= torch==2.13.0
+# Of the tests: auto is as many as there are cores, 0 is none but their own.
+PROCESSES ?= auto
 BIN := $(VENV)/bin
 SOURCES := $(wildcard csrc/*.cpp csrc/*/* cmake/*) CMakeLists.txt setup.py pyproject.toml
 
@@ -10,8 +12,10 @@ SOURCES := $(wildcard csrc/*.cpp csrc/*/* cmake/*) CMakeLists.txt setup.py pypro
 demo: $(VENV)/ready
 	$(BIN)/clusca demo
 
+# A file's tests stay together: what its fixtures compile is compiled once. Threads that wait for work
+# leave the cores to the other processes. A process that crashes is not replaced: the run has failed.
 test: $(VENV)/ready
-	$(BIN)/python -m pytest
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n $(PROCESSES) --max-worker-restart 0 --dist loadfile
 
 # Environment, torch, build. Rebuilt when a source of the extension changes; Python is used in place.
 $(VENV)/ready: $(SOURCES)

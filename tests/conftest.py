@@ -4,6 +4,11 @@ import os
 import pytest
 import torch
 
+# Each of several processes takes its part of the cores, and two threads even where that is one: a
+# kernel's rows are tested as its threads divide them.
+if processes := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    torch.set_num_threads(max(2, torch.get_num_threads() // int(processes)))
+
 
 def require_cuda():
     """Skip without a CUDA device; fail instead where the environment promises one."""

@@ -20,7 +20,7 @@ def unread(monkeypatch):
         raise AssertionError(f"read {timestep}")
 
     for module in ("course", "conditions"):
-        monkeypatch.setattr(f"clusca_ext.{module}.highest", refuse)
+        monkeypatch.setattr(f"clusca_ext.runs.{module}.highest", refuse)
 
 
 def step(model, index, steps, name="cond"):

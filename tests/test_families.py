@@ -30,10 +30,10 @@ def family(request):
 
 
 @torch.no_grad()
-def run(family: Family, model, on_step=None):
+def run(family: Family, model, on_step=None, times=TIMES):
     """Steps with fresh noise each, so that every one of them says whether it was right."""
     outputs = []
-    for step, timestep in enumerate(TIMES):
+    for step, timestep in enumerate(times):
         noise = torch.randn(family.noise, generator=torch.Generator().manual_seed(step))
         if on_step is not None:
             on_step(step)

@@ -4,7 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 PY=$PWD/.venv/bin/python
 WORK=$(mktemp -d)
-trap 'rm -rf "$WORK"' EXIT
+# pytest keeps what a process that ends at once has said: what it reports goes to files.
+trap 'cat "$WORK"/report.* 2>/dev/null || true; rm -rf "$WORK"' EXIT
 TORCH_DIR=$("$PY" -c "import importlib.util as u; print(u.find_spec('torch').submodule_search_locations[0])")
 
 .venv/bin/cmake -S . -B build/sanitized -G Ninja -DCMAKE_MAKE_PROGRAM="$PWD/.venv/bin/ninja" \
@@ -22,8 +23,11 @@ TESTS=(tests/test_collapse.py) # of several operators in turn
 for op in $OPS; do TESTS+=(tests/test_"$op"*.py); done
 
 # Python itself is not sanitized: its leaks are not ours, and the runtime must be loaded first.
-export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1
+export ASAN_OPTIONS=detect_leaks=0:log_path=$WORK/report
+export UBSAN_OPTIONS=print_stacktrace=1:log_path=$WORK/report
 export LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libubsan.so)"
 export PYTHONPATH=$WORK
 "$PY" -c "import clusca_ext; assert clusca_ext.__file__.startswith('$WORK')"
-"$PY" -m pytest -q -p no:cacheprovider -x "${TESTS[@]}"
+# Threads that wait for work leave the cores to the other processes.
+OMP_WAIT_POLICY=passive "$PY" -m pytest -q -p no:cacheprovider -n auto --max-worker-restart 0 -x \
+  "${TESTS[@]}"
