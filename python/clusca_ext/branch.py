@@ -11,7 +11,7 @@ from torch import Tensor
 from clusca_ext.adapters.description import Args, Kwargs
 from clusca_ext.ahead import Ahead
 from clusca_ext.correction import Clusters
-from clusca_ext.executor import ModuleExecutor
+from clusca_ext.executor import ModuleExecutor, Segment
 from clusca_ext.forecast import Forecaster
 from clusca_ext.installation import Key
 from clusca_ext.plan import ModulationPlan
@@ -37,6 +37,7 @@ class Branch:
     """
 
     decide: Callable[[Step], Decision]
+    _constants: DeviceConstants
 
     def __init__(
         self,
@@ -133,10 +134,15 @@ class Branch:
         if clusters is not None and clusters is self.clusters and not self.is_last(step):
             clusters.fit(tokens)
 
+    def look_ahead(self, step: int, segments: Sequence[Segment], forecaster: Forecaster) -> None:
+        """Give segments what they forecast for this cached step where that was known before."""
+        self.ahead.use(step, segments, self.plan, self.decide, forecaster, self._constants)
+
     def prepare(
         self, step: int, computed: frozenset[Key], forecaster: Forecaster, on: DeviceConstants
     ) -> None:
         """Give every module what this step needs: a place for its output, or its weights."""
+        self._constants = on
         if computed:
             self.ahead.drop()
         made: dict[tuple[int, ...], Tensor] = {}  # by when modules were computed: mostly together

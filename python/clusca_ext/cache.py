@@ -172,27 +172,21 @@ class Cache:
         computed, step = branch.computed(args, kwargs), len(branch.kinds)
         branch.prepare(step, computed, self.config.forecaster, self._constants)
         kind = "full" if len(computed) == len(self.modules) else "partial" if computed else "cached"
-        for block in self.blocks:
-            block.substituted = kind != "full"
-        self._installed.keeps_source = kind == "full"
+        self._installed.let(full=kind == "full")
         if kind == "full":
             branch.plan.look(step, args, kwargs)
         else:
             branch.plan.use(step, args, kwargs)
             self._installed.begin_step(step, self.clusters, self.description.by_token(args, kwargs))
-            segments = self._installed.segments
-            branch.ahead.use(
-                step, segments, branch.plan, branch.decide, self.config.forecaster, self._constants
-            )
+            branch.look_ahead(step, self._installed.segments, self.config.forecaster)
         branch.kinds.append(kind)
 
     @torch.no_grad()
     def _after(self, model: nn.Module, args: Args, kwargs: Kwargs, output: Any) -> None:
         if not self._is_step(model, args, kwargs):
             return
-        self._running = self._installed.keeps_source = False
-        for block in self.blocks:
-            block.substituted = False
+        self._running = False
+        self._installed.let(full=None)
         computed = {key: module for key, module in self.modules.items() if module.computed}
         for module in computed.values():
             module.computed = False  # whoever calls it between steps is not cached

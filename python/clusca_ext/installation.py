@@ -74,6 +74,12 @@ class Installation:
         tokens, self._source_tokens = self._source_tokens, None
         return tokens
 
+    def let(self, full: bool | None) -> None:
+        """A full step begins, or one that forecasts; None: it has ended."""
+        self.keeps_source = full is True
+        for block in self.blocks:
+            block.substituted = full is False
+
     def begin_step(self, step: int, clusters: Clusters | None, by_token: bool) -> None:
         """A step begins that forecasts some modules.
 
