@@ -2,10 +2,11 @@
 
 The same loop with every method of loop_rows.py, in one run: ours, without a cache, with fewer
 steps, with the paper's step in plain torch, with the caches of diffusers and, where it is
-installed, of cache-dit. Rows go to bench/results/<machine>-end-to-end.json: the median of the loop,
-of its full and of its cached steps; on a GPU also peak memory, how many kernels one cached step has
-and how long they run, and how long it takes in a CUDA graph. A row without numbers says why. Only
-the transformer runs.
+installed, of cache-dit. Rows go to bench/results/<machine>-end-to-end.json: the median of the loop
+and of its full steps, the mean of its cached ones, for the first of an interval may prepare the
+others; on a GPU also peak memory, how many kernels a cached step of an interval has in the mean and
+how long they run, and how long the last one takes in a CUDA graph. A row without numbers says why.
+Only the transformer runs.
 """
 
 import argparse
@@ -41,7 +42,8 @@ def measure(loop: Loop, row: Row, repeats: int) -> Measured:
         full = frozenset(loop.full)
         measured |= {"full": len(full), "cached": row.steps - len(full)}
         for kind, each in loop.times.seconds().items():
-            measured[f"{kind}_ms"] = round(statistics.median(each) * 1e3, 3)
+            middle = statistics.mean if kind == "cached" else statistics.median
+            measured[f"{kind}_ms"] = round(middle(each) * 1e3, 3)
         measured |= doubts(row, full, measured)
         if loop.device == "cuda":
             measured["peak_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
@@ -63,21 +65,32 @@ def doubts(row: Row, full: frozenset[int], measured: Measured) -> Measured:
 
 
 def of_device(loop: Loop, row: Row) -> Measured:
-    """Of one cached step. The times of the loop stand, whatever happens here."""
-    step = row.steady if loop.described.is_slow else row.cached[len(row.cached) // 2]
+    """Of the cached steps of one interval. The times of the loop stand, whatever happens here."""
+    middle = row.steady if loop.described.is_slow else row.cached[len(row.cached) // 2]
+    steps = row.interval(middle)
     measured: Measured = {}
-    for name, how in {"kernels": counted, "graph": graphed}.items():
-        if how is graphed and not row.is_graphed:
-            measured["no_graph"] = "it asks the host at every step"
-            continue
-        try:
-            loop.run(row.steps, until=step + 1, at=step, how=how(loop, measured))
-        except (RuntimeError, AssertionError) as error:
-            measured[f"no_{name}"] = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-            if how is graphed:
-                with contextlib.suppress(Exception):
-                    recover()
+    try:
+        found: list[tuple[int, float]] = []
+        loop.run(row.steps, until=steps.stop, at=steps, how=lambda: counted(loop, found))
+        kernels, milliseconds = (statistics.mean(each) for each in zip(*found, strict=True))
+        measured |= {"cached_kernels": round(kernels, 1)}
+        measured |= {"cached_kernels_ms": round(milliseconds, 3)}
+    except (RuntimeError, AssertionError) as error:
+        measured["no_kernels"] = first_line(error)
+    if not row.is_graphed:
+        return measured | {"no_graph": "it asks the host at every step"}
+    try:
+        last = steps[-1:]
+        loop.run(row.steps, until=steps.stop, at=last, how=lambda: graphed(loop, measured))
+    except (RuntimeError, AssertionError) as error:
+        measured["no_graph"] = first_line(error)
+        with contextlib.suppress(Exception):
+            recover()
     return measured
+
+
+def first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
 def outcome(loop: Loop, row: Row, repeats: int) -> Measured:

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -60,16 +60,16 @@ class Loop:
         self,
         steps: int,
         until: int | None = None,
-        at: int = -1,
-        how: AbstractContextManager[Any] | None = None,
+        at: Collection[int] = (),
+        how: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext,
     ) -> float:
         """Seconds.
 
         Args:
             steps: Steps of the loop.
             until: Break off before this one; None: at the end.
-            at: The step that is run within ``how``; none: -1.
-            how: What measures it.
+            at: The steps each of which is run within what ``how`` makes.
+            how: Makes what measures a step.
         """
         if self.begin is not None:
             self.begin()
@@ -81,7 +81,7 @@ class Loop:
         timesteps, latents, start = self.timesteps(steps)[:until], self.latents, self.now()
         for self.step, timestep in enumerate(timesteps):
             inputs = self.inputs | {"timestep": self.given(timestep), "return_dict": False}
-            with named("cond"), how if how and self.step == at else nothing:
+            with named("cond"), how() if self.step in at else nothing:
                 self.times.start()
                 out = self.model(latents, **inputs)[0]
                 self.times.stop("full" if self.step in self.full else "cached")

@@ -58,6 +58,15 @@ class Row:
         first = sorted(self.full)[:2]
         return next((step for step in self.cached if step > first[-1]), first[-1])
 
+    def interval(self, step: int) -> range:
+        """The cached steps around one of them, up to a full one before and behind it."""
+        first = last = step
+        while first - 1 in self.cached:
+            first -= 1
+        while last + 1 in self.cached:
+            last += 1
+        return range(first, last + 1)
+
     @property
     def warmup(self) -> int:
         """How many steps a short warm-up has. Compiled sums see what they generalise from."""

@@ -83,9 +83,9 @@ EXPLANATION = """\
 Models of real size with random weights, the transformer alone, with equally many full steps in
 every row. *torch*: the paper's cached step in plain torch, held against ours by
 `tests/test_paper_cache.py`; *sums compiled*: its sums under `torch.compile`, as in its code. A
-step's time is that between two events around it; the time of its kernels leaves out launches and
-waiting; in a graph: the model's forward, replayed. What the rows are is said in
-[bench/README.md](../bench/README.md)."""
+step's time is that between two events around it, of cached ones the mean; the time of their kernels
+leaves out launches and waiting; in a graph: the forward of an interval's last one, replayed. What
+the rows are is said in [bench/README.md](../bench/README.md)."""
 
 
 def gpu_table(device: str, shape: str, rows: list[dict]) -> list[str]:

@@ -43,9 +43,9 @@ def assert_nearest(cluster_ids, tokens, centroids, metric):
     labels equal the oracle's wherever its margin is wider. For l1 the D terms of a sum each round
     to 2^-24 of it; roundings add like a random walk, for D < 512 to some 2^-20 of the distance. For
     l2 |c|^2 / 2 - x.c may be compared instead, which rounds to as much of (|x| + |c|) |c|; products
-    of half types may go through tensor cores, which keep 2^-16.
+    of half types may go through tensor cores, which keep 2^-16. A CPU's matrix tiles keep all.
     """
-    eps = 2**-20 if tokens.dtype == torch.float32 else 2**-16
+    eps = 2**-16 if tokens.is_cuda and tokens.dtype != torch.float32 else 2**-20
     distances = exact_distances(tokens, centroids, metric)
     least = distances.amin(dim=2)
     own = distances.gather(2, cluster_ids.long().unsqueeze(2)).squeeze(2)

@@ -218,7 +218,7 @@ def test_a_step_is_captured_once_between_its_hooks(name, loops, monkeypatch):
         loop.run(STEPS)
         expected = loop.result
         torch.manual_seed(0)
-        loop.run(STEPS, at=row.steady, how=graphed(loop, measured))
+        loop.run(STEPS, at=[row.steady], how=lambda: graphed(loop, measured))
     assert torch.equal(loop.result, expected) and loop.full == row.full
     assert measured == {"cached_graph_ms": 2.0}
     assert "forward" not in vars(loop.model)

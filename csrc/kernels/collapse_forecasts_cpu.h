@@ -75,13 +75,6 @@ inline void add_factors(Piece p, int count, int steps) {
   if (count == 1) add_steps<1>(p, steps);
 }
 
-inline const float* as_floats(const float* from, float*, int64_t) { return from; }
-template <typename T>
-const float* as_floats(const T* from, float* scratch, int64_t size) {
-  convert_row(from, scratch, size);
-  return scratch;
-}
-
 // A task's memory for a tile: sums [S, kTile], gates [S, kPiece], factors [O + 1, kPiece].
 struct TileScratch {
   std::vector<float> sums, gates, factors;

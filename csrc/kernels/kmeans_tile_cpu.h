@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <limits>
+#include <memory>
 #include <numeric>
 #include <type_traits>
 #include <vector>
 
+#include "kernels/kmeans_amx_cpu.h"
 #include "kernels/kmeans_loops_cpu.h"
 
 namespace clusca {
@@ -17,19 +19,36 @@ constexpr float kSafe = 1e37f;
 constexpr int kSweep = 8;    // tokens that go together past few centroids
 constexpr int kDepth = 256;  // channels a product runs over: a panel's slice is 16 kB, in L1
 
-// The centroids of one batch row, laid out in panels [ceil(K / 16)][D][16] for ScorePanels.
+// Whether scores are products of tiles. A float32 token is split into parts anew for every panel.
+template <typename scalar_t>
+bool uses_tiles(Metric metric, int64_t K) {
+  const bool pays = std::is_same_v<scalar_t, float> ? K <= 2 * kPanel : sizeof(scalar_t) == 2;
+  return metric == Metric::kL2 && pays && !std::is_same_v<scalar_t, half_t> && has_tiles();
+}
+
+// The centroids of one batch row, laid out in panels [ceil(K / 16)][D][16] for ScorePanels, or in
+// tiles.
 class PackedCentroids {
  public:
   PackedCentroids() = default;
-  PackedCentroids(int64_t K, int64_t D)
+  PackedCentroids(int64_t K, int64_t D, bool in_tiles)
       : panels((K + kPanel - 1) / kPanel),
         D(D),
-        values_(panels * D * kPanel + kPanel),
+        in_tiles(in_tiles),
+        tiles(in_tiles ? CentroidTiles(K, D) : CentroidTiles()),
+        values_(in_tiles ? 0 : panels * D * kPanel + kPanel),
         offsets_(panels * kPanel, std::numeric_limits<float>::infinity()) {}
 
   // Fills panel i.
   void pack(Metric metric, const Tokens<const float>& centroids, int64_t b, int64_t i, int64_t K) {
     const int64_t first = i * kPanel, count = std::min<int64_t>(kPanel, K - first);
+    if (in_tiles) {
+      tiles.pack(centroids, b, i, K, D);
+      for (int64_t k = first; k < first + count; ++k) {
+        offsets_[k] = half_square(centroids.row(b, k), D);
+      }
+      return;
+    }
     float* to = const_cast<float*>(panel(i, 0));
     for (int64_t k = 0; k < count; ++k) {
       const float* c = centroids.row(b, first + k);
@@ -49,6 +68,8 @@ class PackedCentroids {
   const std::vector<float>& offsets() const { return offsets_; }
 
   int64_t panels = 0, D = 0;
+  bool in_tiles = false;
+  CentroidTiles tiles;
 
  private:
   std::vector<float> values_, offsets_;
@@ -86,11 +107,15 @@ class TokenTile {
     }
     const bool squares = kMetric == Metric::kL2 && !exact;
     if (squares) std::fill(squares_.begin(), squares_.end(), 0.f);
+    if (packed.in_tiles) {
+      square_rows(tokens, b, first, count);
+      subtract_products(tokens, packed, b, first, count);
+    }
     // Few centroids stay in cache from token to token; of many, slices are used by the whole tile.
-    const int sweep = packed.panels <= 2 ? kSweep : kTile;
+    const int sweep = packed.panels <= 2 && !packed.in_tiles ? kSweep : kTile;
     for (int t = 0; t < count; t += sweep) {
       const int rows = std::min(sweep, count - t);
-      score<kMetric>(tokens, packed, b, first, t, rows, squares);
+      if (!packed.in_tiles) score<kMetric>(tokens, packed, b, first, t, rows, squares);
       for (int r = t; r < t + rows; ++r) {
         const int64_t best = lowest(&scores_[r * width]);
         float distance = bound_of<kMetric>(r, best, packed);
@@ -154,6 +179,37 @@ class TokenTile {
     return best;
   }
 
+  // Token by token: the one order in which memory is read ahead of a product that takes sixteen.
+  void square_rows(const Tokens<const scalar_t>& tokens, int64_t b, int64_t first, int count) {
+    for (int t = 0; t < count; ++t) {
+      float* squares = &squares_[t * kPanel];
+      std::fill_n(squares, kPanel, 0.f);
+      for (int64_t d = 0; d < D_; d += kDepth) {
+        const int64_t depth = std::min<int64_t>(kDepth, D_ - d);
+        const float* x = as_floats(tokens.row(b, first + t) + d, x_.data(), depth);
+        run_widest(AddSquares{x, kDepth, 1, depth, squares});
+      }
+    }
+  }
+
+  void subtract_products(const Tokens<const scalar_t>& tokens, const PackedCentroids& packed,
+                         int64_t b, int64_t first, int count) {
+    if (!products_) products_ = std::make_unique<TileProducts<scalar_t>>();
+    constexpr int kTokens = TileProducts<scalar_t>::kTokens;
+    float products[kTokens * kPanel];
+    for (int t = 0; t < count; t += kTokens) {
+      const int rows = std::min(kTokens, count - t);
+      const scalar_t* x = tokens.row(b, first + t);
+      for (int64_t i = 0; i < packed.panels; ++i) {
+        products_->run(x, tokens.token_stride, rows, D_, packed.tiles, i, products);
+        for (int r = 0; r < rows; ++r) {
+          float* scores = &scores_[((t + r) * packed.panels + i) * kPanel];
+          for (int k = 0; k < kPanel; ++k) scores[k] -= products[r * kPanel + k];
+        }
+      }
+    }
+  }
+
   // Scores, and if asked for squares, of the tile's tokens t .. t + count - 1.
   template <Metric kMetric>
   void score(const Tokens<const scalar_t>& tokens, const PackedCentroids& packed, int64_t b,
@@ -183,6 +239,7 @@ class TokenTile {
   std::vector<float> row_;                // [D]
   std::vector<const scalar_t*> members_;  // tokens, cluster by cluster
   std::vector<int64_t> starts_;           // [K + 1]
+  std::unique_ptr<TileProducts<scalar_t>> products_;
 };
 
 }  // namespace clusca

@@ -148,6 +148,14 @@ CLUSCA_CLONES void store_row(const float* from, T* to, int64_t D) {
   for (int64_t d = 0; d < D; ++d) to[d] = from_float<T>(from[d]);
 }
 
+// Values as floats: in place if they are, else converted into scratch.
+inline const float* as_floats(const float* from, float*, int64_t) { return from; }
+template <typename T>
+const float* as_floats(const T* from, float* scratch, int64_t size) {
+  convert_row(from, scratch, size);
+  return scratch;
+}
+
 // Row (b, n) as floats: in place if it is float32, else converted into scratch [D].
 inline const float* float_row(const Rows& rows, int64_t b, int64_t n, float* scratch, int64_t D) {
   const int64_t offset = rows.offset(b, n);

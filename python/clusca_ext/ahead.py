@@ -98,7 +98,13 @@ class Sums:
     ) -> None:
         """Sum what modules forecast for S steps, behind their gates [S, B, D] or [S, 1, D]."""
         factors = [module.factors for module in modules]
-        weights = [_weights(module, steps, forecaster, on) for module in modules]
+        made: dict[tuple[int, ...], Tensor] = {}  # by when modules were computed: mostly together
+        weights = []
+        for module in modules:
+            past = tuple(module.feature.clock.steps)
+            if past not in made:
+                made[past] = _weights(module, steps, forecaster, on)
+            weights.append(made[past])
         rows = self._room(len(steps), factors[0])
         ops.collapse_forecasts_(rows[: len(steps)], factors, gates, weights)
         self._steps = steps

@@ -1,0 +1,238 @@
+// The CPU's k-means scores by matrix tiles (AMX), where there are any: products of bfloat16, summed
+// in float32. A float32 is three bfloat16, eight bits each, so that nothing of it is lost; products
+// of parts that together lie below its last bit are left out.
+#pragma once
+
+#include <algorithm>
+#include <type_traits>
+#include <vector>
+
+#include "kernels/simd.h"
+#include "kernels/tensors.h"
+
+#if defined(CLUSCA_HAS_CLONES) && defined(__linux__)
+#define CLUSCA_HAS_AMX
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+namespace clusca {
+
+constexpr int kTileRows = 16;   // tokens, clusters or pairs of channels
+constexpr int kTileDepth = 32;  // channels: two a four-byte lane
+constexpr int kTileSize = kTileRows * kTileDepth;
+constexpr int kParts = 3;  // of a float32
+
+// The parts of a float32, the largest first: x = first + second + third.
+CLUSCA_INLINE void split(float x, uint16_t* parts, int64_t stride) {
+  for (int i = 0; i < kParts; ++i) {
+    const uint32_t top = float_bits(x) & 0xffff0000u;
+    parts[i * stride] = static_cast<uint16_t>(top >> 16);
+    x -= bits_float(top);
+  }
+}
+
+CLUSCA_CLONES inline void split_row(const float* from, uint16_t* parts, int64_t stride,
+                                    int64_t size) {
+#pragma GCC ivdep
+  for (int64_t d = 0; d < size; ++d) split(from[d], parts + d, stride);
+}
+
+#ifdef CLUSCA_HAS_AMX
+
+// Whether the CPU has tiles and Linux lets this process use them, which must be asked for once.
+inline bool has_tiles() {
+  static const bool has = [] {
+    unsigned a, b, c, d;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+    constexpr unsigned kBfloat16 = 1u << 22, kTile = 1u << 24;
+    if (!(d & kBfloat16) || !(d & kTile)) return false;
+    constexpr long kRequestPermission = 0x1023, kTileData = 18;
+    return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  }();
+  return has;
+}
+
+// A thread's eight tiles, of 16 rows of 64 bytes, for as long as this lives.
+class Tiles {
+ public:
+  Tiles() {
+    alignas(64) uint8_t config[64] = {};
+    config[0] = 1;  // the palette
+    for (int i = 0; i < 8; ++i) config[16 + 2 * i] = 64, config[48 + i] = kTileRows;
+    asm volatile("ldtilecfg %0" ::"m"(config));
+  }
+  ~Tiles() { asm volatile("tilerelease"); }
+  Tiles(const Tiles&) = delete;
+
+  template <int kInto>
+  static CLUSCA_INLINE void clear() {
+    asm volatile("tilezero %%tmm%c0" ::"i"(kInto));
+  }
+  template <int kInto>
+  static CLUSCA_INLINE void load(const void* from, int64_t row_bytes) {
+    asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(row_bytes), "i"(kInto)
+                 : "memory");
+  }
+  template <int kFrom>
+  static CLUSCA_INLINE void store(void* to, int64_t row_bytes) {
+    asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(to), "r"(row_bytes), "i"(kFrom) : "memory");
+  }
+  // into[r, k] += sum over pairs of rows[r, pair] * columns[pair, k]
+  template <int kInto, int kRows, int kColumns>
+  static CLUSCA_INLINE void multiply() {
+    asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kInto), "i"(kRows), "i"(kColumns));
+  }
+};
+
+#else
+
+inline bool has_tiles() { return false; }
+
+#endif
+
+// The centroids of one batch row in parts, laid out for tiles: [ceil(K / 16)][ceil(D / 32)][parts]
+// of [16 pairs of channels][16 clusters][2], zeros beyond K and D.
+class CentroidTiles {
+ public:
+  CentroidTiles() = default;
+  CentroidTiles(int64_t K, int64_t D)
+      : steps((D + kTileDepth - 1) / kTileDepth),
+        values_((K + kTileRows - 1) / kTileRows * steps * kParts * kTileSize + 32) {}
+
+  void pack(const Tokens<const float>& centroids, int64_t b, int64_t panel, int64_t K, int64_t D) {
+    const int64_t first = panel * kTileRows, padded = steps * kTileDepth;
+    std::vector<uint16_t> parts(kParts * padded);
+    for (int64_t k = 0; k < std::min<int64_t>(kTileRows, K - first); ++k) {
+      split_row(centroids.row(b, first + k), parts.data(), padded, D);
+      for (int64_t step = 0; step < steps; ++step) {
+        for (int i = 0; i < kParts; ++i) {
+          uint16_t* to = const_cast<uint16_t*>(tile(panel, step, i)) + 2 * k;
+          const uint16_t* from = &parts[i * padded + step * kTileDepth];
+          for (int pair = 0; pair < kTileRows; ++pair) {
+            std::memcpy(to + pair * kTileDepth, from + 2 * pair, 4);
+          }
+        }
+      }
+    }
+  }
+
+  const uint16_t* tile(int64_t panel, int64_t step, int part) const {
+    const auto address = reinterpret_cast<uintptr_t>(values_.data());
+    const uint16_t* aligned = reinterpret_cast<const uint16_t*>((address + 63) / 64 * 64);
+    return aligned + ((panel * steps + step) * kParts + part) * kTileSize;
+  }
+
+  int64_t steps = 0;
+
+ private:
+  std::vector<uint16_t> values_;
+};
+
+#ifdef CLUSCA_HAS_AMX
+
+// products[r, k] of up to kTokens tokens and the sixteen centroids of a panel. Tiles 0 and up hold
+// the sums of a group of sixteen tokens each, the next ones the parts of centroids, then of tokens.
+template <typename scalar_t>
+class TileProducts {
+ public:
+  static constexpr bool kIsWhole = std::is_same_v<scalar_t, float>;
+  static constexpr int kTokenParts = kIsWhole ? kParts : 1;
+  static constexpr int kGroups = 8 - kParts - kTokenParts;  // 2 of float32, 4 of bfloat16
+  static constexpr int kTokens = kGroups * kTileRows;
+
+  TileProducts() : scratch_(kTokenParts * kTokens * kBlockDepth + 32) {}
+
+  // x [tokens, D], products [tokens rounded up to sixteen, 16]
+  void run(const scalar_t* x, int64_t x_stride, int64_t tokens, int64_t D,
+           const CentroidTiles& centroids, int64_t panel, float* products) {
+    const int groups = static_cast<int>((tokens + kTileRows - 1) / kTileRows);
+    const auto each_group = [&](const auto& each) {
+      each(std::integral_constant<int, 0>());
+      if (groups > 1) each(std::integral_constant<int, 1>());
+      if constexpr (kGroups > 2) {
+        if (groups > 2) each(std::integral_constant<int, 2>());
+        if (groups > 3) each(std::integral_constant<int, 3>());
+      }
+    };
+    each_group([](auto g) { Tiles::clear<g>(); });
+    for (int64_t d = 0; d < D; d += kBlockDepth) {
+      const int64_t depth = std::min<int64_t>(kBlockDepth, D - d);
+      const Block block = prepare(x + d, x_stride, tokens, groups * kTileRows, depth);
+      for (int64_t at = 0; at < depth; at += kTileDepth) {
+        const uint16_t* columns = centroids.tile(panel, (d + at) / kTileDepth, 0);
+        Tiles::load<kColumns>(columns, 64);
+        Tiles::load<kColumns + 1>(columns + kTileSize, 64);
+        Tiles::load<kColumns + 2>(columns + 2 * kTileSize, 64);
+        each_group([&](auto g) { add<g>(block, at); });
+      }
+    }
+    each_group(
+        [&](auto g) { Tiles::store<g>(products + g * kTileRows * kTileRows, 4 * kTileRows); });
+  }
+
+ private:
+  static constexpr int kColumns = kGroups, kRows = kGroups + kParts;
+  static constexpr int64_t kBlockDepth = 256;
+
+  // Channels of all tokens as tiles read them.
+  struct Block {
+    const uint16_t* rows;  // [parts, tokens, depth]
+    int64_t part_stride, row_stride;
+  };
+
+  // In place where all that a tile reads exists; else in scratch, with zeros for what does not.
+  Block prepare(const scalar_t* x, int64_t x_stride, int64_t tokens, int64_t rows, int64_t depth) {
+    if constexpr (!kIsWhole) {
+      if (tokens == rows && depth % kTileDepth == 0) {
+        return {reinterpret_cast<const uint16_t*>(x), 0, x_stride};
+      }
+    }
+    constexpr int64_t kPart = kTokens * kBlockDepth;
+    const auto address = reinterpret_cast<uintptr_t>(scratch_.data());
+    uint16_t* to = reinterpret_cast<uint16_t*>((address + 63) / 64 * 64);
+    if (tokens < rows || depth % kTileDepth != 0) std::fill_n(to, kTokenParts * kPart, 0);
+    for (int64_t r = 0; r < tokens; ++r) {
+      if constexpr (kIsWhole) {
+        split_row(x + r * x_stride, to + r * kBlockDepth, kPart, depth);
+      } else {
+        std::memcpy(to + r * kBlockDepth, x + r * x_stride, depth * sizeof(scalar_t));
+      }
+    }
+    return {to, kPart, kBlockDepth};
+  }
+
+  template <int kGroup>
+  static CLUSCA_INLINE void add(const Block& block, int64_t at) {
+    const uint16_t* rows = block.rows + kGroup * kTileRows * block.row_stride + at;
+    const int64_t bytes = block.row_stride * sizeof(uint16_t);
+    Tiles::load<kRows>(rows, bytes);
+    if constexpr (kIsWhole) {
+      Tiles::load<kRows + 1>(rows + block.part_stride, bytes);
+      Tiles::load<kRows + 2>(rows + 2 * block.part_stride, bytes);
+      Tiles::multiply<kGroup, kRows + 2, kColumns>();
+      Tiles::multiply<kGroup, kRows + 1, kColumns + 1>();
+      Tiles::multiply<kGroup, kRows + 1, kColumns>();
+    }
+    Tiles::multiply<kGroup, kRows, kColumns + 2>();
+    Tiles::multiply<kGroup, kRows, kColumns + 1>();
+    Tiles::multiply<kGroup, kRows, kColumns>();
+  }
+
+  const Tiles tiles_;  // configured as long as this lives
+  std::vector<uint16_t> scratch_;
+};
+
+#else
+
+template <typename scalar_t>
+struct TileProducts {
+  static constexpr int kTokens = kTileRows;
+
+  void run(const scalar_t*, int64_t, int64_t, int64_t, const CentroidTiles&, int64_t, float*) {}
+};
+
+#endif
+
+}  // namespace clusca
