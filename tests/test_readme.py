@@ -60,7 +60,6 @@ def test_its_table_is_what_was_measured():
         assert len(found) == 1, row
 
 
-@pytest.mark.xfail(strict=True, reason="0.89 and 0.84 measured: a cached step is bound by memory")
 def test_the_default_is_as_fast_as_its_operations_say():
     """On a CPU: at least 0.85 of the counted ratio, representatives and k-means included."""
     defaults = [row for row in measured_rows() if row["impl"] == "ClusCa, default"]
