@@ -1,9 +1,10 @@
-// The CPU's k-means scores by matrix tiles (AMX), where there are any: products of bfloat16, summed
-// in float32. A float32 is three bfloat16, eight bits each, so that nothing of it is lost; products
-// of parts that together lie below its last bit are left out.
+// The CPU's k-means scores of bfloat16 tokens by matrix tiles (AMX), where there are any: products
+// of bfloat16, summed in float32. A centroid's float32 is three bfloat16 of eight bits each, so
+// that nothing of it is lost. (Of float32 tokens, split as well, it does not pay.)
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 #include <type_traits>
 #include <vector>
 
@@ -132,105 +133,66 @@ class CentroidTiles {
 
 #ifdef CLUSCA_HAS_AMX
 
-// products[r, k] of up to kTokens tokens and the sixteen centroids of a panel. Tiles 0 and up hold
-// the sums of a group of sixteen tokens each, the next ones the parts of centroids, then of tokens.
-template <typename scalar_t>
+// products[r, k] of up to 64 tokens and the sixteen centroids of a panel. Tiles 0 to 3 hold the
+// sums of sixteen tokens each, 4 to 6 the parts of centroids, 7 tokens.
 class TileProducts {
  public:
-  static constexpr bool kIsWhole = std::is_same_v<scalar_t, float>;
-  static constexpr int kTokenParts = kIsWhole ? kParts : 1;
-  static constexpr int kGroups = 8 - kParts - kTokenParts;  // 2 of float32, 4 of bfloat16
-  static constexpr int kTokens = kGroups * kTileRows;
+  static constexpr int kTokens = 4 * kTileRows;
 
-  TileProducts() : scratch_(kTokenParts * kTokens * kBlockDepth + 32) {}
-
-  // x [tokens, D], products [tokens rounded up to sixteen, 16]
-  void run(const scalar_t* x, int64_t x_stride, int64_t tokens, int64_t D,
+  // x [tokens, D], products [kTokens, 16]
+  void run(const bfloat16_t* x, int64_t x_stride, int64_t tokens, int64_t D,
            const CentroidTiles& centroids, int64_t panel, float* products) {
-    const int groups = static_cast<int>((tokens + kTileRows - 1) / kTileRows);
+    const int64_t groups = (tokens + kTileRows - 1) / kTileRows;
     const auto each_group = [&](const auto& each) {
       each(std::integral_constant<int, 0>());
       if (groups > 1) each(std::integral_constant<int, 1>());
-      if constexpr (kGroups > 2) {
-        if (groups > 2) each(std::integral_constant<int, 2>());
-        if (groups > 3) each(std::integral_constant<int, 3>());
-      }
+      if (groups > 2) each(std::integral_constant<int, 2>());
+      if (groups > 3) each(std::integral_constant<int, 3>());
     };
     each_group([](auto g) { Tiles::clear<g>(); });
-    for (int64_t d = 0; d < D; d += kBlockDepth) {
-      const int64_t depth = std::min<int64_t>(kBlockDepth, D - d);
-      const Block block = prepare(x + d, x_stride, tokens, groups * kTileRows, depth);
-      for (int64_t at = 0; at < depth; at += kTileDepth) {
-        const uint16_t* columns = centroids.tile(panel, (d + at) / kTileDepth, 0);
-        Tiles::load<kColumns>(columns, 64);
-        Tiles::load<kColumns + 1>(columns + kTileSize, 64);
-        Tiles::load<kColumns + 2>(columns + 2 * kTileSize, 64);
-        each_group([&](auto g) { add<g>(block, at); });
-      }
+    for (int64_t step = 0, d = 0; step < centroids.steps; ++step, d += kTileDepth) {
+      const uint16_t* columns = centroids.tile(panel, step, 0);
+      Tiles::load<4>(columns, kRowBytes);
+      Tiles::load<5>(columns + kTileSize, kRowBytes);
+      Tiles::load<6>(columns + 2 * kTileSize, kRowBytes);
+      each_group([&](auto g) {
+        const int64_t first = g * kTileRows;
+        load_tokens(x + first * x_stride + d, x_stride, tokens - first, D - d);
+        Tiles::multiply<g, 7, 6>();
+        Tiles::multiply<g, 7, 5>();
+        Tiles::multiply<g, 7, 4>();
+      });
     }
-    each_group(
-        [&](auto g) { Tiles::store<g>(products + g * kTileRows * kTileRows, 4 * kTileRows); });
+    each_group([&](auto g) { Tiles::store<g>(products + g * kTileRows * kTileRows, kRowBytes); });
   }
 
  private:
-  static constexpr int kColumns = kGroups, kRows = kGroups + kParts;
-  static constexpr int64_t kBlockDepth = 256;
+  static constexpr int64_t kRowBytes = 64;
 
-  // Channels of all tokens as tiles read them.
-  struct Block {
-    const uint16_t* rows;  // [parts, tokens, depth]
-    int64_t part_stride, row_stride;
-  };
-
-  // In place where all that a tile reads exists; else in scratch, with zeros for what does not.
-  Block prepare(const scalar_t* x, int64_t x_stride, int64_t tokens, int64_t rows, int64_t depth) {
-    if constexpr (!kIsWhole) {
-      if (tokens == rows && depth % kTileDepth == 0) {
-        return {reinterpret_cast<const uint16_t*>(x), 0, x_stride};
-      }
+  // Where sixteen tokens of thirty-two channels do not all exist, zeros stand for them.
+  CLUSCA_INLINE void load_tokens(const bfloat16_t* x, int64_t x_stride, int64_t tokens,
+                                 int64_t depth) {
+    if (tokens >= kTileRows && depth >= kTileDepth) {
+      return Tiles::load<7>(x, x_stride * sizeof(bfloat16_t));
     }
-    constexpr int64_t kPart = kTokens * kBlockDepth;
-    const auto address = reinterpret_cast<uintptr_t>(scratch_.data());
-    uint16_t* to = reinterpret_cast<uint16_t*>((address + 63) / 64 * 64);
-    if (tokens < rows || depth % kTileDepth != 0) std::fill_n(to, kTokenParts * kPart, 0);
-    for (int64_t r = 0; r < tokens; ++r) {
-      if constexpr (kIsWhole) {
-        split_row(x + r * x_stride, to + r * kBlockDepth, kPart, depth);
-      } else {
-        std::memcpy(to + r * kBlockDepth, x + r * x_stride, depth * sizeof(scalar_t));
-      }
+    std::fill_n(scratch_, kTileSize, bfloat16_t{0});
+    for (int64_t r = 0; r < std::min<int64_t>(tokens, kTileRows); ++r) {
+      std::copy_n(x + r * x_stride, std::min<int64_t>(depth, kTileDepth),
+                  scratch_ + r * kTileDepth);
     }
-    return {to, kPart, kBlockDepth};
-  }
-
-  template <int kGroup>
-  static CLUSCA_INLINE void add(const Block& block, int64_t at) {
-    const uint16_t* rows = block.rows + kGroup * kTileRows * block.row_stride + at;
-    const int64_t bytes = block.row_stride * sizeof(uint16_t);
-    Tiles::load<kRows>(rows, bytes);
-    if constexpr (kIsWhole) {
-      Tiles::load<kRows + 1>(rows + block.part_stride, bytes);
-      Tiles::load<kRows + 2>(rows + 2 * block.part_stride, bytes);
-      Tiles::multiply<kGroup, kRows + 2, kColumns>();
-      Tiles::multiply<kGroup, kRows + 1, kColumns + 1>();
-      Tiles::multiply<kGroup, kRows + 1, kColumns>();
-    }
-    Tiles::multiply<kGroup, kRows, kColumns + 2>();
-    Tiles::multiply<kGroup, kRows, kColumns + 1>();
-    Tiles::multiply<kGroup, kRows, kColumns>();
+    Tiles::load<7>(scratch_, kRowBytes);
   }
 
   const Tiles tiles_;  // configured as long as this lives
-  std::vector<uint16_t> scratch_;
+  bfloat16_t scratch_[kTileSize];
 };
 
 #else
 
-template <typename scalar_t>
 struct TileProducts {
   static constexpr int kTokens = kTileRows;
 
-  void run(const scalar_t*, int64_t, int64_t, int64_t, const CentroidTiles&, int64_t, float*) {}
+  void run(const bfloat16_t*, int64_t, int64_t, int64_t, const CentroidTiles&, int64_t, float*) {}
 };
 
 #endif

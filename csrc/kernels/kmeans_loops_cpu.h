@@ -97,6 +97,34 @@ struct AddSquares {
   }
 };
 
+// |x|^2, roughly: in whatever order.
+struct RowSquare {
+  const bfloat16_t* x;  // [D]
+  int64_t D;
+  float* result;
+
+  template <int kWidth>
+  CLUSCA_INLINE void run() const {
+    using V = VectorOf<kWidth>;
+    typename V::Floats sums[4] = {};  // so that an addition need not wait for the one before it
+    int64_t d = 0;
+    for (; d + 4 * kWidth <= D; d += 4 * kWidth) {
+      for (int j = 0; j < 4; j += 2) {  // channels in pairs: odd ones are the upper halves
+        typename V::Bits pairs;
+        std::memcpy(&pairs, x + d + j * kWidth, sizeof pairs);
+        const auto even = reinterpret_cast<typename V::Floats>(pairs << 16);
+        const auto odd = reinterpret_cast<typename V::Floats>(pairs & 0xffff0000u);
+        sums[j] += even * even, sums[j + 1] += odd * odd;
+      }
+    }
+    const auto lanes = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    float sum = 0.f;
+    for (int j = 0; j < kWidth; ++j) sum += lanes[j];
+    for (; d < D; ++d) sum += to_float(x[d]) * to_float(x[d]);
+    *result = sum;
+  }
+};
+
 // The distance itself, without the cancellation of |x|^2 - 2 x c + |c|^2.
 template <Metric kMetric>
 struct Distance {

@@ -19,11 +19,10 @@ constexpr float kSafe = 1e37f;
 constexpr int kSweep = 8;    // tokens that go together past few centroids
 constexpr int kDepth = 256;  // channels a product runs over: a panel's slice is 16 kB, in L1
 
-// Whether scores are products of tiles. A float32 token is split into parts anew for every panel.
+// Whether scores are products of tiles.
 template <typename scalar_t>
-bool uses_tiles(Metric metric, int64_t K) {
-  const bool pays = std::is_same_v<scalar_t, float> ? K <= 2 * kPanel : sizeof(scalar_t) == 2;
-  return metric == Metric::kL2 && pays && !std::is_same_v<scalar_t, half_t> && has_tiles();
+bool uses_tiles(Metric metric) {
+  return std::is_same_v<scalar_t, bfloat16_t> && metric == Metric::kL2 && has_tiles();
 }
 
 // The centroids of one batch row, laid out in panels [ceil(K / 16)][D][16] for ScorePanels, or in
@@ -107,9 +106,8 @@ class TokenTile {
     }
     const bool squares = kMetric == Metric::kL2 && !exact;
     if (squares) std::fill(squares_.begin(), squares_.end(), 0.f);
-    if (packed.in_tiles) {
-      square_rows(tokens, b, first, count);
-      subtract_products(tokens, packed, b, first, count);
+    if constexpr (std::is_same_v<scalar_t, bfloat16_t>) {
+      if (packed.in_tiles) score_in_tiles(tokens, packed, b, first, count);
     }
     // Few centroids stay in cache from token to token; of many, slices are used by the whole tile.
     const int sweep = packed.panels <= 2 && !packed.in_tiles ? kSweep : kTile;
@@ -179,27 +177,18 @@ class TokenTile {
     return best;
   }
 
-  // Token by token: the one order in which memory is read ahead of a product that takes sixteen.
-  void square_rows(const Tokens<const scalar_t>& tokens, int64_t b, int64_t first, int count) {
+  // The tile's scores as products, and tokens' squares. These come first: token by token is the
+  // order in which memory is read ahead, of sixteen at once it is not.
+  void score_in_tiles(const Tokens<const bfloat16_t>& tokens, const PackedCentroids& packed,
+                      int64_t b, int64_t first, int count) {
     for (int t = 0; t < count; ++t) {
-      float* squares = &squares_[t * kPanel];
-      std::fill_n(squares, kPanel, 0.f);
-      for (int64_t d = 0; d < D_; d += kDepth) {
-        const int64_t depth = std::min<int64_t>(kDepth, D_ - d);
-        const float* x = as_floats(tokens.row(b, first + t) + d, x_.data(), depth);
-        run_widest(AddSquares{x, kDepth, 1, depth, squares});
-      }
+      run_widest(RowSquare{tokens.row(b, first + t), D_, &squares_[t * kPanel]});
     }
-  }
-
-  void subtract_products(const Tokens<const scalar_t>& tokens, const PackedCentroids& packed,
-                         int64_t b, int64_t first, int count) {
-    if (!products_) products_ = std::make_unique<TileProducts<scalar_t>>();
-    constexpr int kTokens = TileProducts<scalar_t>::kTokens;
-    float products[kTokens * kPanel];
-    for (int t = 0; t < count; t += kTokens) {
-      const int rows = std::min(kTokens, count - t);
-      const scalar_t* x = tokens.row(b, first + t);
+    if (!products_) products_ = std::make_unique<TileProducts>();
+    float products[TileProducts::kTokens * kPanel];
+    for (int t = 0; t < count; t += TileProducts::kTokens) {
+      const int rows = std::min(TileProducts::kTokens, count - t);
+      const bfloat16_t* x = tokens.row(b, first + t);
       for (int64_t i = 0; i < packed.panels; ++i) {
         products_->run(x, tokens.token_stride, rows, D_, packed.tiles, i, products);
         for (int r = 0; r < rows; ++r) {
@@ -239,7 +228,7 @@ class TokenTile {
   std::vector<float> row_;                // [D]
   std::vector<const scalar_t*> members_;  // tokens, cluster by cluster
   std::vector<int64_t> starts_;           // [K + 1]
-  std::unique_ptr<TileProducts<scalar_t>> products_;
+  std::unique_ptr<TileProducts> products_;
 };
 
 }  // namespace clusca
