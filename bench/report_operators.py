@@ -14,6 +14,8 @@ PEERS = ("torch", "compile", "graph")
 ROOFS = ("copy", "gemm")
 CPU_GOAL = {"bfloat16": 3.0}  # best peer / ours; other dtypes:
 OTHER_GOAL = 1.5
+SHOWN = {"dit-xl-512", "flux-1024"}
+CHOICES = {"K64", "K256", "O2", "O4", "S3", "l1", "delta"}  # beside an operator's first ones
 
 
 def ratio(value: float | None, ours: float | None) -> str:
@@ -89,10 +91,11 @@ def section(rows: list[dict], complete: bool) -> list[str]:
 
     Args:
         rows: Of any bench.
-        complete: All rows of GPUs; else one dtype, and the caches as a model leaves them.
+        complete: All rows; else of GPUs one dtype, and the caches as a model leaves them, of CPUs
+            two models, and the first of an operator's choices.
     """
     rows = [row for row in rows if "median_us" in row]
-    shown = [row for row in rows if complete or is_cpu(row) or _is_typical(row)]
+    shown = [row for row in rows if complete or _is_typical(row)]
     origins: dict[tuple[str, str, str], list[dict]] = defaultdict(list)
     for row in shown:
         origins[row["device"], row["commit"], row["torch"]].append(row)
@@ -116,4 +119,7 @@ def section(rows: list[dict], complete: bool) -> list[str]:
 
 
 def _is_typical(row: dict) -> bool:
+    words = set(row["shape"].split())
+    if is_cpu(row):
+        return bool(words & SHOWN) and not words & CHOICES
     return row["shape"].endswith(" cold") and row["dtype"] in ("bfloat16", "int32")
