@@ -13,7 +13,7 @@ constexpr int kSumsBlocks = 4;  // a multiprocessor's, at least: 128 registers a
 template <int kSteps>
 constexpr int kTokensEach = 8 / kSteps;  // tokens of a thread: each gate serves all of them
 
-template <typename f_t, int kVec, int kSteps>
+template <typename f_t, int kSteps, int kVec>
 __global__ __launch_bounds__(kTokenThreads, kSumsBlocks) void collapse_forecasts_kernel(
     const __grid_constant__ CollapseForecastsParams<f_t> p) {
   constexpr int kTokens = kTokensEach<kSteps>;
@@ -76,19 +76,19 @@ __global__ __launch_bounds__(kTokenThreads, kSumsBlocks) void collapse_forecasts
   }
 }
 
-template <typename f_t, int kVec, int kSteps>
+template <typename f_t, int kSteps, int kVec>
 cudaError_t launch_of(const CollapseForecastsParams<f_t>& p, cudaStream_t stream) {
   if (p.B * p.N * p.D == 0) return cudaSuccess;
   const int64_t groups = p.B * ceil_div(p.N, kRows * kTokensEach<kSteps>);
   const int64_t blocks = groups * ceil_div(p.D, kLanes * kVec);
-  return launch(collapse_forecasts_kernel<f_t, kVec, kSteps>, blocks, dim3(kLanes, kRows), stream,
+  return launch(collapse_forecasts_kernel<f_t, kSteps, kVec>, blocks, dim3(kLanes, kRows), stream,
                 p);
 }
 
 template <typename f_t, int kVec>
 cudaError_t launch_steps(const CollapseForecastsParams<f_t>& p, cudaStream_t stream) {
-  if (p.steps <= 4) return launch_of<f_t, kVec, 4>(p, stream);
-  return launch_of<f_t, kVec, 8>(p, stream);
+  if (p.steps <= 4) return launch_of<f_t, 4, kVec>(p, stream);
+  return launch_of<f_t, 8, kVec>(p, stream);
 }
 
 }  // namespace
