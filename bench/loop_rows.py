@@ -60,6 +60,7 @@ class Row:
 
     def interval(self, step: int) -> range:
         """The cached steps around one of them, up to a full one before and behind it."""
+        assert step in self.cached, step
         first = last = step
         while first - 1 in self.cached:
             first -= 1

@@ -23,13 +23,15 @@ a copy of the same bytes, "of gemm speed" with a matrix product of the same mult
 roof" is what a kernel as fast as the slower of these two would reach. The goals on a CPU are 3x in
 bfloat16, else 1.5x. [bench/README.md](../bench/README.md) says how all of it is measured.
 
-Of the goals that are missed on a CPU: operators on all tokens run at or near copy speed, which is
-what memory allows. k-means of 16 clusters and bfloat16 tokens goes through matrix tiles (AMX),
-where the CPU has them, at 54 to 82 % of a matrix product's speed; of float32 tokens it is vector
-code at 39 to 53 % of one. Split into bfloat16 parts, as the centroids are, float32 tokens were
-slower than that. On tensors that caches hold, `collapsed_residual` of many modules loses to
-compiled code, which reads all of them side by side; a cached step whose timesteps are known gives
-it one. What reads few rows waits for memory, not for its bandwidth.
+Of the goals that are missed on a CPU, most are because of memory: where "x at the roof" is below
+the goal, nothing would reach it. k-means of 16 clusters and bfloat16 tokens goes through matrix
+tiles (AMX), where the CPU has them, at 54 to 82 % of a matrix product's speed on these shapes; of
+float32 tokens it is vector code, at 39 to 53 %. Split into bfloat16 parts, as the centroids are,
+float32 tokens were slower than that. `collapse_forecasts` in bfloat16 converts and multiplies more
+than it reads. On tensors that caches hold, `collapsed_residual` of many modules loses to compiled
+code, which reads all of them side by side; a cached step whose timesteps are known gives it one.
+What reads few rows, as `gather_representatives` and `carry_representatives` do, waits for memory,
+not for its bandwidth.
 """
 
 

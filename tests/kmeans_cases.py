@@ -36,7 +36,7 @@ def exact_distances(tokens, centroids, metric):  # float64 [B, N, K]
     return difference.square().sum(-1) if metric == "l2" else difference.abs().sum(-1)
 
 
-def assert_nearest(cluster_ids, tokens, centroids, metric):
+def assert_nearest(cluster_ids, tokens, centroids, metric, eps=None):
     """Every label is float64's, unless rounding can reorder the two distances.
 
     A label's distance exceeds the least one by no more than the rounding of a comparison, so that
@@ -45,7 +45,8 @@ def assert_nearest(cluster_ids, tokens, centroids, metric):
     l2 |c|^2 / 2 - x.c may be compared instead, which rounds to as much of (|x| + |c|) |c|; products
     of half types may go through tensor cores, which keep 2^-16. A CPU's matrix tiles keep all.
     """
-    eps = 2**-16 if tokens.is_cuda and tokens.dtype != torch.float32 else 2**-20
+    if eps is None:
+        eps = 2**-16 if tokens.is_cuda and tokens.dtype != torch.float32 else 2**-20
     distances = exact_distances(tokens, centroids, metric)
     least = distances.amin(dim=2)
     own = distances.gather(2, cluster_ids.long().unsqueeze(2)).squeeze(2)

@@ -182,5 +182,7 @@ def test_memory_is_counted_and_given_back():
         assert branch.ahead.bytes() == held
         others = branch.plan.bytes() + 12 * 2 * 64 * 4 * 32 * 4 // 2
         assert summary(model).cache_bytes == held + others
+        # What they were given of a step is not theirs any more: of a view, the whole would be held.
+        assert all(segment.ahead is None for segment in Cache.of(model)._installed.segments)
         branch.restart()
         assert branch.ahead.bytes() == 0

@@ -55,6 +55,27 @@ def test_a_token_on_its_centroid_has_distance_zero(metric, device):
     assert torch.equal(distances, torch.zeros(2, 40, device=device))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("exponent", [-60, -40, 40, 56])
+def test_magnitude_does_not_matter(exponent, dtype, device):
+    """Powers of two scale exactly: what is small is not taken for zero, what is large is finite."""
+    tokens, centroids = make_grid(2, 130, 7, 300, dtype, device)
+    ids, distances = ops.kmeans_assign(tokens, centroids)
+    scaled = ops.kmeans_assign(tokens * 2.0**exponent, centroids * 2.0**exponent)
+    assert torch.equal(scaled[0], ids)
+    assert torch.equal(scaled[1], distances * 2.0 ** (2 * exponent))
+
+
+@by_dtype
+def test_many_channels_and_a_common_mean_round_little(dtype, device):
+    """Sums of all channels in one row would lose several bits more."""
+    tokens, centroids = make_tokens(1, 200, 16, 3072, dtype, device)
+    tokens, centroids = tokens + 30, centroids + 30
+    cluster_ids, _ = ops.kmeans_assign(tokens, centroids)
+    eps = 2**-16 if tokens.is_cuda and dtype != torch.float32 else 2**-22
+    assert_nearest(cluster_ids, tokens, centroids, "l2", eps)
+
+
 @by_dtype
 @by_metric
 def test_a_batch_equals_its_rows(dtype, metric, device):

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <type_traits>
 #include <vector>
@@ -34,15 +35,16 @@ CLUSCA_INLINE void split(float x, uint16_t* parts, int64_t stride) {
   }
 }
 
-CLUSCA_CLONES inline void split_row(const float* from, uint16_t* parts, int64_t stride,
+CLUSCA_CLONES inline void split_row(const float* from, float scale, uint16_t* parts, int64_t stride,
                                     int64_t size) {
 #pragma GCC ivdep
-  for (int64_t d = 0; d < size; ++d) split(from[d], parts + d, stride);
+  for (int64_t d = 0; d < size; ++d) split(scale * from[d], parts + d, stride);
 }
 
 #ifdef CLUSCA_HAS_AMX
 
-// Whether the CPU has tiles and Linux lets this process use them, which must be asked for once.
+// Whether the CPU has tiles and Linux lets this process use them, which must be asked for once, as
+// libraries of matrix products do: signal stacks must be larger from then on.
 inline bool has_tiles() {
   static const bool has = [] {
     unsigned a, b, c, d;
@@ -93,20 +95,41 @@ inline bool has_tiles() { return false; }
 
 #endif
 
+// The largest magnitude of finite values, by their bits, which compare as magnitudes do.
+CLUSCA_CLONES inline float largest_of(const float* row, int64_t size) {
+  constexpr uint32_t kInfinity = 0x7f800000u;
+  uint32_t largest = 0;
+  for (int64_t d = 0; d < size; ++d) {
+    const uint32_t value = float_bits(row[d]) & 0x7fffffffu;
+    largest = std::max(largest, value < kInfinity ? value : 0u);
+  }
+  return bits_float(largest);
+}
+
 // The centroids of one batch row in parts, laid out for tiles: [ceil(K / 16)][ceil(D / 32)][parts]
-// of [16 pairs of channels][16 clusters][2], zeros beyond K and D.
+// of [16 pairs of channels][16 clusters][2], zeros beyond K and D. Tiles take what is denormal for
+// zero: a panel is scaled by a power of two, so that no part and no product of a centroid that
+// matters is, and none overflows with a token whose square does not.
 class CentroidTiles {
  public:
   CentroidTiles() = default;
   CentroidTiles(int64_t K, int64_t D)
       : steps((D + kTileDepth - 1) / kTileDepth),
-        values_((K + kTileRows - 1) / kTileRows * steps * kParts * kTileSize + 32) {}
+        values_((K + kTileRows - 1) / kTileRows * steps * kParts * kTileSize + 32),
+        unscales_((K + kTileRows - 1) / kTileRows) {}
 
   void pack(const Tokens<const float>& centroids, int64_t b, int64_t panel, int64_t K, int64_t D) {
     const int64_t first = panel * kTileRows, padded = steps * kTileDepth;
+    const int64_t count = std::min<int64_t>(kTileRows, K - first);
+    float largest = 0.f;
+    for (int64_t k = 0; k < count; ++k) {
+      largest = std::max(largest, largest_of(centroids.row(b, first + k), D));
+    }
+    const int exponent = largest > 0.f ? std::clamp(40 - std::ilogb(largest), -100, 100) : 0;
+    unscales_[panel] = std::ldexp(1.f, -exponent);
     std::vector<uint16_t> parts(kParts * padded);
-    for (int64_t k = 0; k < std::min<int64_t>(kTileRows, K - first); ++k) {
-      split_row(centroids.row(b, first + k), parts.data(), padded, D);
+    for (int64_t k = 0; k < count; ++k) {
+      split_row(centroids.row(b, first + k), std::ldexp(1.f, exponent), parts.data(), padded, D);
       for (int64_t step = 0; step < steps; ++step) {
         for (int i = 0; i < kParts; ++i) {
           uint16_t* to = const_cast<uint16_t*>(tile(panel, step, i)) + 2 * k;
@@ -125,23 +148,47 @@ class CentroidTiles {
     return aligned + ((panel * steps + step) * kParts + part) * kTileSize;
   }
 
+  // What products of a panel are to be multiplied by.
+  float unscale(int64_t panel) const { return unscales_[panel]; }
+
   int64_t steps = 0;
 
  private:
   std::vector<uint16_t> values_;
+  std::vector<float> unscales_;
 };
 
 #ifdef CLUSCA_HAS_AMX
 
-// products[r, k] of up to 64 tokens and the sixteen centroids of a panel. Tiles 0 to 3 hold the
-// sums of sixteen tokens each, 4 to 6 the parts of centroids, 7 tokens.
+// Subtracts from scores [r, k] the products of up to 64 tokens and the sixteen centroids of a
+// panel. Tiles 0 to 3 hold the sums of sixteen tokens each, 4 to 6 the parts of centroids, 7
+// tokens. Sums of so many channels begin anew, as those of vectors do: a long sum rounds more.
 class TileProducts {
  public:
   static constexpr int kTokens = 4 * kTileRows;
 
-  // x [tokens, D], products [kTokens, 16]
+  static constexpr int64_t kSteps = 16;  // times kTileDepth channels
+
+  // x [tokens, D], scores [tokens, 16]
   void run(const bfloat16_t* x, int64_t x_stride, int64_t tokens, int64_t D,
-           const CentroidTiles& centroids, int64_t panel, float* products) {
+           const CentroidTiles& centroids, int64_t panel, float* scores, int64_t scores_stride) {
+    for (int64_t first = 0; first < centroids.steps; first += kSteps) {
+      const int64_t last = std::min(first + kSteps, centroids.steps);
+      multiply(x, x_stride, tokens, D, centroids, panel, first, last);
+      for (int64_t r = 0; r < tokens; ++r) {
+        float* to = scores + r * scores_stride;
+        const float* from = products_ + r * kTileRows;
+        for (int k = 0; k < kTileRows; ++k) to[k] -= centroids.unscale(panel) * from[k];
+      }
+    }
+  }
+
+ private:
+  static constexpr int64_t kRowBytes = 64;
+
+  void multiply(const bfloat16_t* x, int64_t x_stride, int64_t tokens, int64_t D,
+                const CentroidTiles& centroids, int64_t panel, int64_t first_step,
+                int64_t last_step) {
     const int64_t groups = (tokens + kTileRows - 1) / kTileRows;
     const auto each_group = [&](const auto& each) {
       each(std::integral_constant<int, 0>());
@@ -150,7 +197,8 @@ class TileProducts {
       if (groups > 3) each(std::integral_constant<int, 3>());
     };
     each_group([](auto g) { Tiles::clear<g>(); });
-    for (int64_t step = 0, d = 0; step < centroids.steps; ++step, d += kTileDepth) {
+    for (int64_t step = first_step; step < last_step; ++step) {
+      const int64_t d = step * kTileDepth;
       const uint16_t* columns = centroids.tile(panel, step, 0);
       Tiles::load<4>(columns, kRowBytes);
       Tiles::load<5>(columns + kTileSize, kRowBytes);
@@ -163,11 +211,8 @@ class TileProducts {
         Tiles::multiply<g, 7, 4>();
       });
     }
-    each_group([&](auto g) { Tiles::store<g>(products + g * kTileRows * kTileRows, kRowBytes); });
+    each_group([&](auto g) { Tiles::store<g>(products_ + g * kTileRows * kTileRows, kRowBytes); });
   }
-
- private:
-  static constexpr int64_t kRowBytes = 64;
 
   // Where sixteen tokens of thirty-two channels do not all exist, zeros stand for them.
   CLUSCA_INLINE void load_tokens(const bfloat16_t* x, int64_t x_stride, int64_t tokens,
@@ -185,6 +230,7 @@ class TileProducts {
 
   const Tiles tiles_;  // configured as long as this lives
   bfloat16_t scratch_[kTileSize];
+  float products_[kTokens * kTileRows];
 };
 
 #else
@@ -192,7 +238,8 @@ class TileProducts {
 struct TileProducts {
   static constexpr int kTokens = kTileRows;
 
-  void run(const bfloat16_t*, int64_t, int64_t, int64_t, const CentroidTiles&, int64_t, float*) {}
+  void run(const bfloat16_t*, int64_t, int64_t, int64_t, const CentroidTiles&, int64_t, float*,
+           int64_t) {}
 };
 
 #endif

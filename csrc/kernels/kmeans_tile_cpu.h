@@ -185,16 +185,12 @@ class TokenTile {
       run_widest(RowSquare{tokens.row(b, first + t), D_, &squares_[t * kPanel]});
     }
     if (!products_) products_ = std::make_unique<TileProducts>();
-    float products[TileProducts::kTokens * kPanel];
     for (int t = 0; t < count; t += TileProducts::kTokens) {
       const int rows = std::min(TileProducts::kTokens, count - t);
       const bfloat16_t* x = tokens.row(b, first + t);
       for (int64_t i = 0; i < packed.panels; ++i) {
-        products_->run(x, tokens.token_stride, rows, D_, packed.tiles, i, products);
-        for (int r = 0; r < rows; ++r) {
-          float* scores = &scores_[((t + r) * packed.panels + i) * kPanel];
-          for (int k = 0; k < kPanel; ++k) scores[k] -= products[r * kPanel + k];
-        }
+        products_->run(x, tokens.token_stride, rows, D_, packed.tiles, i,
+                       &scores_[(t * packed.panels + i) * kPanel], packed.panels * kPanel);
       }
     }
   }

@@ -50,7 +50,8 @@ class Ahead:
         """Give segments the sum of a cached step.
 
         Where coming steps are not known beforehand segments sum at their end. One that has no other
-        behind it is summed here, too: compiled code has a graph for each way.
+        behind it, or whose conditions are made anew at each step, is summed here, too: compiled
+        code has a graph for each way.
         """
         if not isinstance(decide, ByIndex):
             return

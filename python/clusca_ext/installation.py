@@ -79,6 +79,8 @@ class Installation:
         self.keeps_source = full is True
         for block in self.blocks:
             block.substituted = full is False
+        for segment in self.segments if full is None else ():
+            segment.end()
 
     def begin_step(self, step: int, clusters: Clusters | None, by_token: bool) -> None:
         """A step begins that forecasts some modules.

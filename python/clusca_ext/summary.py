@@ -19,10 +19,12 @@ class Summary:
         partial: Steps on which some were.
         tokens: Tokens N of a sample; 0 before they are known, by the first full step at the latest.
         representatives: Tokens computed in each MLP of a cached step, for each sample.
-        seconds: Median duration of a step, by kind.
+        seconds: Duration of a step, by kind: the median of full ones, the mean of others, of which
+            the first after a full one may prepare those that follow.
         total_seconds: All steps together.
         speedup: What the same steps would have taken, had all been full, over ``total_seconds``.
-        cache_bytes: Memory of the cached features and of the planned modulation.
+        cache_bytes: Memory of the cached features, of their sums for coming steps, and of the
+            planned modulation.
         clusterings: How often tokens were clustered.
         kmeans_iterations: Mean number of iterations of a clustering.
         run_known_by: How runs and steps are told apart.
@@ -87,7 +89,9 @@ def summarize(cache: Cache) -> Summary:
         partial=branch.kinds.count("partial"),
         tokens=branch.tokens or min(streams, default=0),
         representatives=clusters.num_clusters if clusters is not None and fits else 0,
-        seconds={kind: median(values) for kind, values in durations.items()},
+        seconds={
+            kind: (median if kind == "full" else mean)(values) for kind, values in durations.items()
+        },
         total_seconds=total,
         speedup=None if full is None or not total else full * count / total,
         cache_bytes=sum(one.plan.bytes() + one.ahead.bytes() for one in branches)

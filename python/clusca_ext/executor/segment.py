@@ -47,8 +47,12 @@ class Segment:
 
     def begin(self, collapses: bool) -> None:
         """A step begins."""
-        self.collapses, self.ahead = collapses, None
-        self._offset = self._learnt = None
+        self.end()
+        self.collapses = collapses
+
+    def end(self) -> None:
+        """A step ends: what it was given and has made is not held."""
+        self.ahead = self._offset = self._learnt = None
         for module in self.modules:
             module.gate = None
 
