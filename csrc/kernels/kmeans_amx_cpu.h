@@ -9,21 +9,11 @@
 #include <type_traits>
 #include <vector>
 
-#include "kernels/simd.h"
+#include "kernels/amx_cpu.h"
 #include "kernels/tensors.h"
-
-#if defined(CLUSCA_HAS_CLONES) && defined(__linux__)
-#define CLUSCA_HAS_AMX
-#include <cpuid.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
 
 namespace clusca {
 
-constexpr int kTileRows = 16;   // tokens, clusters or pairs of channels
-constexpr int kTileDepth = 32;  // channels: two a four-byte lane
-constexpr int kTileSize = kTileRows * kTileDepth;
 constexpr int kParts = 3;  // of a float32
 
 // The parts of a float32, the largest first: x = first + second + third.
@@ -41,60 +31,6 @@ CLUSCA_CLONES inline void split_row(const float* from, float scale, uint16_t* pa
   for (int64_t d = 0; d < size; ++d) split(scale * from[d], parts + d, stride);
 }
 
-#ifdef CLUSCA_HAS_AMX
-
-// Whether the CPU has tiles and Linux lets this process use them, which must be asked for once, as
-// libraries of matrix products do: signal stacks must be larger from then on.
-inline bool has_tiles() {
-  static const bool has = [] {
-    unsigned a, b, c, d;
-    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
-    constexpr unsigned kBfloat16 = 1u << 22, kTile = 1u << 24;
-    if (!(d & kBfloat16) || !(d & kTile)) return false;
-    constexpr long kRequestPermission = 0x1023, kTileData = 18;
-    return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-  }();
-  return has;
-}
-
-// A thread's eight tiles, of 16 rows of 64 bytes, for as long as this lives.
-class Tiles {
- public:
-  Tiles() {
-    alignas(64) uint8_t config[64] = {};
-    config[0] = 1;  // the palette
-    for (int i = 0; i < 8; ++i) config[16 + 2 * i] = 64, config[48 + i] = kTileRows;
-    asm volatile("ldtilecfg %0" ::"m"(config));
-  }
-  ~Tiles() { asm volatile("tilerelease"); }
-  Tiles(const Tiles&) = delete;
-
-  template <int kInto>
-  static CLUSCA_INLINE void clear() {
-    asm volatile("tilezero %%tmm%c0" ::"i"(kInto));
-  }
-  template <int kInto>
-  static CLUSCA_INLINE void load(const void* from, int64_t row_bytes) {
-    asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(row_bytes), "i"(kInto)
-                 : "memory");
-  }
-  template <int kFrom>
-  static CLUSCA_INLINE void store(void* to, int64_t row_bytes) {
-    asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(to), "r"(row_bytes), "i"(kFrom) : "memory");
-  }
-  // into[r, k] += sum over pairs of rows[r, pair] * columns[pair, k]
-  template <int kInto, int kRows, int kColumns>
-  static CLUSCA_INLINE void multiply() {
-    asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kInto), "i"(kRows), "i"(kColumns));
-  }
-};
-
-#else
-
-inline bool has_tiles() { return false; }
-
-#endif
-
 // The largest magnitude of finite values, by their bits, which compare as magnitudes do.
 CLUSCA_CLONES inline float largest_of(const float* row, int64_t size) {
   constexpr uint32_t kInfinity = 0x7f800000u;
@@ -105,6 +41,40 @@ CLUSCA_CLONES inline float largest_of(const float* row, int64_t size) {
   }
   return bits_float(largest);
 }
+
+#ifdef CLUSCA_HAS_AMX
+typedef uint32_t Lanes __attribute__((vector_size(64)));
+
+// One of the steps of a transposition: blocks of kSize x kSize off the diagonal change places.
+template <int kSize>
+__attribute__((target("arch=x86-64-v4"), always_inline)) inline void exchange(Lanes* rows) {
+  Lanes upper, lower;
+  for (unsigned j = 0; j < kTileRows; ++j) {
+    upper[j] = j & kSize ? kTileRows + (j ^ kSize) : j;
+    lower[j] = j & kSize ? kTileRows + j : j ^ kSize;
+  }
+  for (int i = 0; i < kTileRows; ++i) {
+    if (i & kSize) continue;
+    const Lanes a = rows[i], b = rows[i + kSize];
+    rows[i] = __builtin_shuffle(a, b, upper), rows[i + kSize] = __builtin_shuffle(a, b, lower);
+  }
+}
+
+// to[pair, row] <- from[row, pair], of sixteen rows of sixteen pairs.
+__attribute__((target("arch=x86-64-v4"))) inline void transpose_pairs(const uint16_t* from,
+                                                                      int64_t stride,
+                                                                      uint16_t* to) {
+  Lanes rows[kTileRows];
+  for (int k = 0; k < kTileRows; ++k) std::memcpy(&rows[k], from + k * stride, sizeof(Lanes));
+  exchange<8>(rows);
+  exchange<4>(rows);
+  exchange<2>(rows);
+  exchange<1>(rows);
+  std::memcpy(to, rows, sizeof rows);
+}
+#else
+inline void transpose_pairs(const uint16_t*, int64_t, uint16_t*) {}
+#endif
 
 // The centroids of one batch row in parts, laid out for tiles: [ceil(K / 16)][ceil(D / 32)][parts]
 // of [16 pairs of channels][16 clusters][2], zeros beyond K and D. Tiles take what is denormal for
@@ -127,17 +97,16 @@ class CentroidTiles {
     }
     const int exponent = largest > 0.f ? std::clamp(40 - std::ilogb(largest), -100, 100) : 0;
     unscales_[panel] = std::ldexp(1.f, -exponent);
-    std::vector<uint16_t> parts(kParts * padded);
+    const int64_t part_stride = kTileRows * padded;
+    std::vector<uint16_t> parts(kParts * part_stride);
     for (int64_t k = 0; k < count; ++k) {
-      split_row(centroids.row(b, first + k), std::ldexp(1.f, exponent), parts.data(), padded, D);
-      for (int64_t step = 0; step < steps; ++step) {
-        for (int i = 0; i < kParts; ++i) {
-          uint16_t* to = const_cast<uint16_t*>(tile(panel, step, i)) + 2 * k;
-          const uint16_t* from = &parts[i * padded + step * kTileDepth];
-          for (int pair = 0; pair < kTileRows; ++pair) {
-            std::memcpy(to + pair * kTileDepth, from + 2 * pair, 4);
-          }
-        }
+      split_row(centroids.row(b, first + k), std::ldexp(1.f, exponent), &parts[k * padded],
+                part_stride, D);
+    }
+    for (int64_t step = 0; step < steps; ++step) {
+      for (int i = 0; i < kParts; ++i) {
+        const uint16_t* from = &parts[i * part_stride + step * kTileDepth];
+        transpose_pairs(from, padded, const_cast<uint16_t*>(tile(panel, step, i)));
       }
     }
   }

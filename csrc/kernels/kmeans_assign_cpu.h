@@ -13,7 +13,7 @@ std::vector<PackedCentroids> pack_centroids(const KmeansAssignParams<scalar_t>& 
   const bool in_tiles = uses_tiles<scalar_t>(p.metric);
   std::vector<PackedCentroids> packed(rows.size(), PackedCentroids(p.K, p.D, in_tiles));
   const int64_t panels = (p.K + kPanel - 1) / kPanel, count = rows.size() * panels;
-  pool(count, 1 + 4096 / p.D, [&](int64_t begin, int64_t end) {
+  pool(count, 1 + 4096 / (kPanel * p.D), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       packed[i / panels].pack(p.metric, p.centroids, rows[i / panels], i % panels, p.K);
     }
