@@ -1,12 +1,19 @@
 // CUDA kernel of collapsed_residual; the equation is in collapsed_residual.h.
 #include "kernels/collapsed_residual.h"
+
+#include <algorithm>
+
 #include "kernels/token_row.cuh"
 
 namespace clusca {
 namespace {
 
+// Packets of a half stream are two of float32 factors: a thread holds more then.
+template <typename f_t, int kVec>
+constexpr int kBlocks = kVec > kPacketSize<f_t> ? kTokenBlocks - 2 : kTokenBlocks;
+
 template <typename x_t, typename f_t, int kVec>
-__global__ __launch_bounds__(kTokenThreads, kTokenBlocks) void collapsed_residual_kernel(
+__global__ __launch_bounds__(kTokenThreads, kBlocks<f_t, kVec>) void collapsed_residual_kernel(
     const __grid_constant__ CollapsedResidualParams<x_t, f_t> p) {
   const Token token(p);
   if (!token.exists) return;
@@ -47,7 +54,7 @@ template <typename x_t, typename f_t>
 cudaError_t launch_collapsed_residual(const CollapsedResidualParams<x_t, f_t>& p,
                                       cudaStream_t stream) {
   static_assert(sizeof(p) <= 4096, "a kernel's parameters");
-  constexpr int kVec = kPacketSize<f_t>;
+  constexpr int kVec = std::max(kPacketSize<x_t>, kPacketSize<f_t>);  // packets of both
   bool packets =
       p.D % kVec == 0 && is_aligned(p.x) && is_aligned(p.out) && is_aligned(p.clusters.computed);
   for (int m = 0; m < p.count; ++m) {
