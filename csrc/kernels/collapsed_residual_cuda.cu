@@ -10,7 +10,7 @@ namespace {
 
 // Packets of a half stream are two of float32 factors: a thread holds more then.
 template <typename f_t, int kVec>
-constexpr int kBlocks = kVec > kPacketSize<f_t> ? kTokenBlocks - 2 : kTokenBlocks;
+constexpr int kBlocks = kVec > kPacketSize<f_t> ? kTokenBlocks / 2 : kTokenBlocks;
 
 template <typename x_t, typename f_t, int kVec>
 __global__ __launch_bounds__(kTokenThreads, kBlocks<f_t, kVec>) void collapsed_residual_kernel(
