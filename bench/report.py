@@ -25,8 +25,8 @@ bfloat16, else 1.5x. [bench/README.md](../bench/README.md) says how all of it is
 
 Of the goals that are missed on a CPU, most are because of memory: where "x at the roof" is below
 the goal, nothing would reach it. k-means of 16 clusters and bfloat16 tokens goes through matrix
-tiles (AMX), where the CPU has them, at 54 to 82 % of a matrix product's speed on these shapes; of
-float32 tokens it is vector code, at 39 to 53 %. Split into bfloat16 parts, as the centroids are,
+tiles (AMX), where the CPU has them, at 58 to 79 % of a matrix product's speed on these shapes; of
+float32 tokens it is vector code, at 43 to 53 %. Split into bfloat16 parts, as the centroids are,
 float32 tokens were slower than that. `collapse_forecasts` in bfloat16 converts and multiplies more
 than it reads. On tensors that caches hold, `collapsed_residual` of many modules loses to compiled
 code, which reads all of them side by side; a cached step whose timesteps are known gives it one.
