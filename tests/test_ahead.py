@@ -180,8 +180,8 @@ def test_memory_is_counted_and_given_back():
         branch = Cache.of(model).branch
         held = 4 * 4 * 64 * 32 * 4  # steps of the longest interval, rows, tokens, channels, bytes
         assert branch.ahead.bytes() == held
-        others = branch.plan.bytes() + 12 * 2 * 64 * 4 * 32 * 4 // 2
-        assert summary(model).cache_bytes == held + others
+        features = 3 * 2 * 2 * 4 * 64 * 32 * 4  # blocks, modules, orders, rows, tokens, channels
+        assert summary(model).cache_bytes == held + features + branch.plan.bytes()
         # What they were given of a step is not theirs any more: of a view, the whole would be held.
         assert all(segment.ahead is None for segment in Cache.of(model)._installed.segments)
         branch.restart()

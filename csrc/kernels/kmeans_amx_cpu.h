@@ -131,13 +131,10 @@ class CentroidTiles {
 
 // Subtracts from scores [r, k] the products of up to 64 tokens and the sixteen centroids of a
 // panel. Tiles 0 to 3 hold the sums of sixteen tokens each, 4 to 6 the parts of centroids, 7
-// tokens. Sums of so many channels begin anew, as those of vectors do: a long sum rounds more.
+// tokens. Sums begin anew now and then, as those of vectors do: a long sum rounds more.
 class TileProducts {
  public:
   static constexpr int kTokens = 4 * kTileRows;
-
-  static constexpr int64_t kSteps = 16;  // times kTileDepth channels
-
   // x [tokens, D], scores [tokens, 16]
   void run(const bfloat16_t* x, int64_t x_stride, int64_t tokens, int64_t D,
            const CentroidTiles& centroids, int64_t panel, float* scores, int64_t scores_stride) {
@@ -154,6 +151,7 @@ class TileProducts {
 
  private:
   static constexpr int64_t kRowBytes = 64;
+  static constexpr int64_t kSteps = 16;  // of kTileDepth channels, after which sums begin anew
 
   void multiply(const bfloat16_t* x, int64_t x_stride, int64_t tokens, int64_t D,
                 const CentroidTiles& centroids, int64_t panel, int64_t first_step,

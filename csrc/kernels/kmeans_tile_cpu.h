@@ -41,18 +41,14 @@ class PackedCentroids {
   // Fills panel i.
   void pack(Metric metric, const Tokens<const float>& centroids, int64_t b, int64_t i, int64_t K) {
     const int64_t first = i * kPanel, count = std::min<int64_t>(kPanel, K - first);
-    if (in_tiles) {
-      tiles.pack(centroids, b, i, K, D);
-      for (int64_t k = first; k < first + count; ++k) {
-        offsets_[k] = half_square(centroids.row(b, k), D);
-      }
-      return;
+    for (int64_t k = first; k < first + count; ++k) {
+      offsets_[k] = metric == Metric::kL2 ? half_square(centroids.row(b, k), D) : 0.f;
     }
+    if (in_tiles) return tiles.pack(centroids, b, i, K, D);
     float* to = const_cast<float*>(panel(i, 0));
     for (int64_t k = 0; k < count; ++k) {
       const float* c = centroids.row(b, first + k);
       for (int64_t d = 0; d < D; ++d) to[d * kPanel + k] = c[d];
-      offsets_[first + k] = metric == Metric::kL2 ? half_square(c, D) : 0.f;
     }
   }
 

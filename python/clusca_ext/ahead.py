@@ -15,7 +15,7 @@ from clusca_ext.executor import ModuleExecutor, Segment
 from clusca_ext.forecast import Forecaster
 from clusca_ext.plan import ModulationPlan
 from clusca_ext.schedule import ByIndex, Decision, Step
-from clusca_ext.storage import DeviceConstants
+from clusca_ext.storage import DeviceConstants, weights_of
 
 MAX_STEPS = 8  # as many as ops.collapse_forecasts_ takes
 
@@ -99,13 +99,7 @@ class Sums:
     ) -> None:
         """Sum what modules forecast for S steps, behind their gates [S, B, D] or [S, 1, D]."""
         factors = [module.factors for module in modules]
-        made: dict[tuple[int, ...], Tensor] = {}  # by when modules were computed: mostly together
-        weights = []
-        for module in modules:
-            past = tuple(module.feature.clock.steps)
-            if past not in made:
-                made[past] = _weights(module, steps, forecaster, on)
-            weights.append(made[past])
+        weights = weights_of([module.feature for module in modules], steps, forecaster, on)
         rows = self._room(len(steps), factors[0])
         ops.collapse_forecasts_(rows[: len(steps)], factors, gates, weights)
         self._steps = steps
@@ -127,14 +121,3 @@ def _coming(step: int, plan: ModulationPlan, decide: ByIndex) -> range:
     stop = min(plan.known.stop, step + MAX_STEPS)
     full = (index for index in range(step + 1, stop) if decide.is_full(index))
     return range(step, next(full, stop))
-
-
-def _weights(
-    module: ModuleExecutor, steps: range, forecaster: Forecaster, on: DeviceConstants
-) -> Tensor:
-    """What the forecast of each step takes of what is kept. float32 [S, O+1]"""
-    feature, clock = module.feature, module.feature.clock
-    rows = [
-        feature.of_factors(forecaster.weights(step - clock.last, clock.spacing)) for step in steps
-    ]
-    return on.of(tuple(weight for row in rows for weight in row)).view(len(rows), -1)

@@ -17,7 +17,7 @@ from clusca_ext.installation import Key
 from clusca_ext.plan import ModulationPlan
 from clusca_ext.runs.counting import Runs
 from clusca_ext.schedule import Decision, Schedule, Step
-from clusca_ext.storage import DeviceConstants, Feature, autocast_dtype
+from clusca_ext.storage import DeviceConstants, Feature, autocast_dtype, weights_of
 
 
 class Branch:
@@ -37,7 +37,6 @@ class Branch:
     """
 
     decide: Callable[[Step], Decision]
-    _constants: DeviceConstants
 
     def __init__(
         self,
@@ -134,27 +133,26 @@ class Branch:
         if clusters is not None and clusters is self.clusters and not self.is_last(step):
             clusters.fit(tokens)
 
-    def look_ahead(self, step: int, segments: Sequence[Segment], forecaster: Forecaster) -> None:
+    def look_ahead(
+        self, step: int, segments: Sequence[Segment], forecaster: Forecaster, on: DeviceConstants
+    ) -> None:
         """Give segments what they forecast for this cached step where that was known before."""
-        self.ahead.use(step, segments, self.plan, self.decide, forecaster, self._constants)
+        self.ahead.use(step, segments, self.plan, self.decide, forecaster, on)
 
     def prepare(
         self, step: int, computed: frozenset[Key], forecaster: Forecaster, on: DeviceConstants
     ) -> None:
         """Give every module what this step needs: a place for its output, or its weights."""
-        self._constants = on
         if computed:
             self.ahead.drop()
-        made: dict[tuple[int, ...], Tensor] = {}  # by when modules were computed: mostly together
         for key, module in self._modules.items():
             module.computed, module.captures = key in computed, 0
             module.is_last = self.is_last(step)
-            feature, clock = module.feature, module.feature.clock
             if module.computed:
-                feature.expect(step, on)
-                continue
-            past = tuple(clock.steps)
-            if past not in made:
-                weights = forecaster.weights(step - clock.last, clock.spacing)
-                made[past] = on.of(feature.of_factors(weights))
-            feature.weights = made[past]
+                module.feature.expect(step, on)
+        forecast = [module.feature for module in self._modules.values() if not module.computed]
+        this = range(step, step + 1)
+        for feature, weights in zip(
+            forecast, weights_of(forecast, this, forecaster, on), strict=True
+        ):
+            feature.weights = weights.view(-1)

@@ -170,7 +170,8 @@ class Cache:
             self._prepare(branch, args, kwargs)
         self.times.start()
         computed, step = branch.computed(args, kwargs), len(branch.kinds)
-        branch.prepare(step, computed, self.config.forecaster, self._constants)
+        how = self.config.forecaster, self._constants
+        branch.prepare(step, computed, *how)
         kind = "full" if len(computed) == len(self.modules) else "partial" if computed else "cached"
         self._installed.let(full=kind == "full")
         if kind == "full":
@@ -178,7 +179,7 @@ class Cache:
         else:
             branch.plan.use(step, args, kwargs)
             self._installed.begin_step(step, self.clusters, self.description.by_token(args, kwargs))
-            branch.look_ahead(step, self._installed.segments, self.config.forecaster)
+            branch.look_ahead(step, self._installed.segments, *how)
         branch.kinds.append(kind)
 
     @torch.no_grad()

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from clusca_ext.forecast import Forecaster
+
 
 @dataclass
 class Clock:
@@ -169,6 +171,24 @@ def differences(spacings: Sequence[float]) -> list[list[float]]:
         ]
         rows.append(each[0])
     return rows
+
+
+def weights_of(
+    features: Sequence[Feature], steps: range, forecaster: Forecaster, on: "DeviceConstants"
+) -> list[Tensor]:
+    """What the forecasts of S steps take of what is kept of each module. float32 [S, O+1]"""
+    made: dict[tuple[int, ...], Tensor] = {}  # by when modules were computed: mostly together
+    weights = []
+    for feature in features:
+        clock, past = feature.clock, tuple(feature.clock.steps)
+        if past not in made:
+            rows = [
+                feature.of_factors(forecaster.weights(step - clock.last, clock.spacing))
+                for step in steps
+            ]
+            made[past] = on.of(tuple(weight for row in rows for weight in row)).view(len(rows), -1)
+        weights.append(made[past])
+    return weights
 
 
 class DeviceConstants:
