@@ -26,6 +26,7 @@ FLAGS = [
 ]
 ENVIRONMENT = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
 FAMILIES = ["kmeans", "tokens", "collapse", "gather", "select", "formats"]  # the longest first
+EMULATOR = ["cuda_emulation", "dynamic_shared", "fail", "fiber", "tensor_core"]
 SHARED_MEMORY = 48 * 1024  # bytes a block may have without asking for more
 
 pytestmark = pytest.mark.skipif(
@@ -65,7 +66,7 @@ def programs(tmp_path_factory) -> Path:
         compiler("-no-pie", *files, "-o", folder / program)
 
     link("test_kernels", objects.keys() - {"self_test"})
-    link("self_test", {"self_test", "cuda_emulation", "fiber"})
+    link("self_test", {"self_test", *EMULATOR})
     return folder
 
 
@@ -116,6 +117,9 @@ MISTAKES = {
     "shuffles_with_lanes_that_left": "which is not there",
     "has_too_many_threads": "a block of 41 x 25 x 1 threads",
     "has_no_threads": "a block of no threads",
+    "has_too_much_shared_memory": "131072 bytes of shared memory",
+    "copies_a_misaligned_packet": "copy_packet of a misaligned packet",
+    "reads_beyond_dynamic_shared": "heap-buffer-overflow",
 }
 
 
@@ -127,7 +131,11 @@ def test_a_mistake_is_reported(programs, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["reads_unwritten_shared_memory", "leaves_before_a_barrier", "sums_its_block"]
+    "name",
+    [
+        *("reads_unwritten_shared_memory", "leaves_before_a_barrier", "sums_its_block"),
+        *("waits_for_its_copies", "multiplies"),
+    ],
 )
 def test_what_is_legal_runs(programs, name):
     done = run(programs / "self_test", name)

@@ -6,8 +6,9 @@
 - libclusca_cuda.so needs libtorch_cuda.so and libcudart.so, and neither library has an RPATH.
 - Every architecture is there, and no kernel uses local memory (spills, dynamic indexing).
 - Every kernel has 128-bit loads and stores where its packets are 16 bytes, or says why it has none.
+- Tensor cores make the products of the kernels that are there for it, summed in float32.
 
-The last two read machine code with cuobjdump, which must be in PATH.
+The last three read machine code with cuobjdump, which must be in PATH.
 """
 
 import argparse
@@ -19,7 +20,8 @@ from pathlib import Path
 ALLOWED = re.compile(
     r"^(aoti_torch_|torch_|cuda|__cuda|_ITM_|__gmon_start__|__cxa_finalize|__cpu_)\w*$"
 )
-LOAD, STORE = "load", "store"
+LOAD, STORE, PRODUCT = "load", "store", "tensor core product"
+MATRIX = "kmeans_matrix_kernel"  # whose products tensor cores make
 # What a kernel does without, and why. Every other one reads and writes 16 bytes at a time.
 WITHOUT = {
     "correction_kernel": ({LOAD, STORE}, "K of N rows: little beside the propagation it precedes"),
@@ -28,6 +30,9 @@ WITHOUT = {
         "two channels a thread: the sums of all its clusters must fit shared memory",
     ),
     "kmeans_assign_kernel": ({STORE}, "it writes a label and a distance a token"),
+    "kmeans_distance_kernel": ({STORE}, "it writes a label and a distance a token"),
+    "kmeans_matrix_kernel": ({STORE}, "it writes a label and a distance a token"),
+    "kmeans_split_kernel": ({LOAD, STORE}, "one thread a channel of a cluster: K of N rows"),
     "kmeans_count_kernel": ({LOAD, STORE}, "it reads labels and distances, no features"),
     "kmeans_reduce_kernel": ({LOAD, STORE}, "one thread a channel of a cluster: K of N rows"),
     "kmeans_update_kernel": ({LOAD, STORE}, "one thread a channel of a cluster: K of N rows"),
@@ -77,8 +82,10 @@ def accesses(library: Path) -> dict[tuple[str, str], set[str]]:
         elif match := re.search(r"Function : (\S+)", line):
             kernel = run("c++filt", match[1]).strip()
             found[chip, kernel] = set()
-        elif match := re.search(r"\b(LD|ST)G?\.E(\.\w+)*\.128", line):
-            found[chip, kernel].add(LOAD if match[1] == "LD" else STORE)
+        elif match := re.search(r"\b(LDG?|LDGSTS|STG?)\.E(\.\w+)*\.128", line):
+            found[chip, kernel].add(STORE if match[1] in ("ST", "STG") else LOAD)
+        elif re.search(r"\bHMMA\.16816\.F32", line):
+            found[chip, kernel].add(PRODUCT)
     return found
 
 
@@ -101,6 +108,11 @@ def narrow_kernels(found: dict[tuple[str, str], set[str]]) -> list[str]:
             problems.append(f"{name} has no packets of 16 bytes, and no reason in WITHOUT")
         for where, has in variants:
             problems += [f"no 128-bit {access} in {where}" for access in sorted(needed - has)]
+    if MATRIX not in packets:
+        problems.append(f"{MATRIX} is not in the library")
+    for (chip, kernel), has in found.items():
+        if MATRIX in kernel and PRODUCT not in has:
+            problems.append(f"no {PRODUCT} in {kernel} ({chip})")
     gone = sorted(WITHOUT.keys() - packets.keys())
     return problems + [f"{name} of WITHOUT is not in the library" for name in gone]
 

@@ -26,6 +26,8 @@ struct KmeansAssignParams {
   int32_t* cluster_ids;           // [B, N]  dense
   float* distances;               // [B, N]  dense
   Metric metric;
+  Kernel kernel;    // kMatrix: l2 of a half type; on a CPU of bfloat16, where it has tiles
+  void* workspace;  // of the CUDA matrix kernel: kmeans_matrix.h
   int64_t B, N, K, D;
 };
 

@@ -10,7 +10,7 @@ namespace clusca {
 template <typename scalar_t, typename Pool>
 std::vector<PackedCentroids> pack_centroids(const KmeansAssignParams<scalar_t>& p,
                                             const std::vector<int64_t>& rows, const Pool& pool) {
-  const bool in_tiles = uses_tiles<scalar_t>(p.metric);
+  const bool in_tiles = p.kernel == Kernel::kMatrix;
   std::vector<PackedCentroids> packed(rows.size(), PackedCentroids(p.K, p.D, in_tiles));
   const int64_t panels = (p.K + kPanel - 1) / kPanel, count = rows.size() * panels;
   pool(count, 1 + 4096 / (kPanel * p.D), [&](int64_t begin, int64_t end) {

@@ -1,5 +1,8 @@
 // CUDA kernel of kmeans_assign; the equation is in kmeans_assign.h.
+#include <type_traits>
+
 #include "kernels/kmeans.cuh"
+#include "kernels/kmeans_matrix.cuh"
 #include "kernels/vec.cuh"
 
 namespace clusca {
@@ -101,6 +104,9 @@ __global__ __launch_bounds__(kThreads, 8) void kmeans_assign_kernel(const Params
 template <typename scalar_t>
 cudaError_t launch_assign(const KmeansAssignParams<scalar_t>& p, Convergence converged,
                           cudaStream_t stream) {
+  if constexpr (!std::is_same_v<scalar_t, float>) {
+    if (p.kernel == Kernel::kMatrix) return launch_matrix_assign(p, converged, stream);
+  }
   constexpr int kVec = kPacketSize<scalar_t>;
   const bool packets = p.D % kVec == 0 && is_aligned(p.tokens);
   const auto l2 = packets ? kmeans_assign_kernel<scalar_t, Metric::kL2, kVec>
@@ -113,7 +119,11 @@ cudaError_t launch_assign(const KmeansAssignParams<scalar_t>& p, Convergence con
 
 template <typename scalar_t>
 cudaError_t launch_kmeans_assign(const KmeansAssignParams<scalar_t>& p, cudaStream_t stream) {
-  return launch_assign(p, Convergence{nullptr, 0.f}, stream);
+  const cudaError_t error = launch_assign(p, Convergence{nullptr, 0.f}, stream);
+  if constexpr (!std::is_same_v<scalar_t, float>) {
+    if (error == cudaSuccess && p.kernel == Kernel::kMatrix) return launch_distances(p, stream);
+  }
+  return error;
 }
 
 #define CLUSCA_INSTANTIATE(T)                                                                  \

@@ -19,12 +19,6 @@ constexpr float kSafe = 1e37f;
 constexpr int kSweep = 8;    // tokens that go together past few centroids
 constexpr int kDepth = 256;  // channels a product runs over: a panel's slice is 16 kB, in L1
 
-// Whether scores are products of tiles.
-template <typename scalar_t>
-bool uses_tiles(Metric metric) {
-  return std::is_same_v<scalar_t, bfloat16_t> && metric == Metric::kL2 && has_tiles();
-}
-
 // The centroids of one batch row, laid out in panels [ceil(K / 16)][D][16] for ScorePanels, or in
 // tiles.
 class PackedCentroids {

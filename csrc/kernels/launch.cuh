@@ -8,14 +8,24 @@
 
 namespace clusca {
 
+constexpr int kFreeShared = 48 * 1024;  // bytes a block may have without asking for them
+
+// shared_bytes: of dynamic_shared().
 template <typename Params>
 cudaError_t launch(void (*kernel)(Params), int64_t blocks, dim3 threads, cudaStream_t stream,
-                   const Params& p) {
+                   const Params& p, int shared_bytes = 0) {
   if (blocks == 0) return cudaSuccess;  // an empty grid is a launch error
   if (blocks > INT32_MAX) return cudaErrorInvalidConfiguration;
+  if (shared_bytes > kFreeShared) {
+    const cudaError_t error =
+        cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                             cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes);
+    if (error != cudaSuccess) return error;
+  }
   cudaLaunchConfig_t config = {};
   config.gridDim = dim3(static_cast<unsigned>(blocks));  // x alone goes beyond 65,535
   config.blockDim = threads;
+  config.dynamicSmemBytes = static_cast<size_t>(shared_bytes);
   config.stream = stream;
   return cudaLaunchKernelEx(&config, kernel, p);
 }

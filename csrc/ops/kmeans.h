@@ -1,6 +1,7 @@
 // What the glue of the three k-means ops shares: checks, outputs, parameters.
 #pragma once
 
+#include "kernels/kmeans_matrix.h"
 #include "kernels/kmeans_step.h"
 #include "ops/views.h"
 
@@ -17,6 +18,51 @@ inline Check check_kmeans(const char* op, const Tensor& tokens, const Tensor& ce
                ScalarType::Float);
   return check;
 }
+
+// The kernel that "auto" names is the fastest one measured: on a GPU nothing has been measured yet.
+inline Kernel kernel_of(const Check& check, const Tensor& tokens, Metric metric,
+                        const Text& kernel) {
+  enum class Asked { kAuto, kVector, kMatrix };
+  const Asked asked = check.one_of<Asked>(
+      kernel.value, "kernel",
+      {{"auto", Asked::kAuto}, {"vector", Asked::kVector}, {"matrix", Asked::kMatrix}});
+  const ScalarType dtype = tokens.scalar_type();
+  const bool l2 = metric == Metric::kL2;
+#ifdef CLUSCA_CUDA
+  const bool fits = dtype != ScalarType::Float, is_default = false;
+  const char* needed = "float16 or bfloat16";
+#else
+  const bool fits = dtype == ScalarType::BFloat16, is_default = fits && l2 && has_tiles();
+  const char* needed = "bfloat16";
+#endif
+  if (asked == Asked::kAuto) return is_default ? Kernel::kMatrix : Kernel::kVector;
+  if (asked == Asked::kVector) return Kernel::kVector;
+  check.require(l2, "metric must be \"l2\" for kernel \"matrix\", got \"l1\"");
+  check.require(fits, "tokens must be ", needed, " for kernel \"matrix\" on ",
+                tokens.is_cuda() ? "CUDA" : "a CPU", ", got ", dtype_name(dtype));
+#ifndef CLUSCA_CUDA
+  check.require(has_tiles(),
+                "kernel \"matrix\" needs a CPU with matrix tiles (AMX), got one without");
+#endif
+  return Kernel::kMatrix;
+}
+
+// How the distances are computed, and where.
+struct KmeansMethod {
+  KmeansMethod(const Check& check, const Tensor& tokens, const Tensor& centroids,
+               const Text& metric, const Text& kernel)
+      : metric(metric_of(check, metric)), kernel(kernel_of(check, tokens, this->metric, kernel)) {
+#ifdef CLUSCA_CUDA
+    if (this->kernel == Kernel::kVector) return;
+    const int64_t size = matrix_workspace(tokens.size(0), centroids.size(1), tokens.size(2));
+    workspace = torch::stable::new_empty(tokens, {size}, ScalarType::Float);
+#endif
+  }
+
+  Metric metric;
+  Kernel kernel;
+  std::optional<Tensor> workspace;
+};
 
 // The labels of an assignment.
 struct KmeansLabels {
@@ -51,12 +97,14 @@ T* data_of(const Tensor& t) {
 
 template <typename scalar_t>
 KmeansAssignParams<scalar_t> assign_params(const Tensor& tokens, const Tensor& centroids,
-                                           Metric metric, const KmeansLabels& labels) {
+                                           const KmeansMethod& method, const KmeansLabels& labels) {
   return {tokens_of<scalar_t>(tokens),
           tokens_of<float>(centroids),
           data_of<int32_t>(labels.cluster_ids),
           data_of<float>(labels.distances),
-          metric,
+          method.metric,
+          method.kernel,
+          method.workspace ? method.workspace->mutable_data_ptr() : nullptr,
           tokens.size(0),
           tokens.size(1),
           centroids.size(1),
@@ -64,9 +112,10 @@ KmeansAssignParams<scalar_t> assign_params(const Tensor& tokens, const Tensor& c
 }
 
 template <typename scalar_t>
-KmeansStepParams<scalar_t> step_params(const Tensor& tokens, const Tensor& centroids, Metric metric,
-                                       const KmeansLabels& labels, const KmeansSums& sums) {
-  return {assign_params<scalar_t>(tokens, centroids, metric, labels),
+KmeansStepParams<scalar_t> step_params(const Tensor& tokens, const Tensor& centroids,
+                                       const KmeansMethod& method, const KmeansLabels& labels,
+                                       const KmeansSums& sums) {
+  return {assign_params<scalar_t>(tokens, centroids, method, labels),
           data_of<float>(sums.partial_sums), data_of<int32_t>(sums.partial_counts),
           data_of<float>(sums.sums), data_of<int32_t>(sums.counts)};
 }

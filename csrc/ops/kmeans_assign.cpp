@@ -10,9 +10,9 @@ namespace clusca {
 namespace {
 
 std::tuple<Tensor, Tensor> kmeans_assign(const Tensor& tokens, const Tensor& centroids,
-                                         const Text& metric) {
+                                         const Text& metric, const Text& kernel) {
   const Check check = check_kmeans("kmeans_assign", tokens, centroids);
-  const Metric by = metric_of(check, metric);
+  const KmeansMethod by(check, tokens, centroids, metric, kernel);
   const KmeansLabels labels(tokens);
   dispatch(tokens.scalar_type(), [&](auto zero) {
     const auto p = assign_params<decltype(zero)>(tokens, centroids, by, labels);

@@ -14,9 +14,9 @@ constexpr int64_t kMostIterations = 1000000;  // each has a row of `moves`
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> kmeans_fit(const Tensor& tokens,
                                                               const Tensor& centroids,
                                                               const Text& metric, int64_t max_iters,
-                                                              double rtol) {
+                                                              double rtol, const Text& kernel) {
   const Check check = check_kmeans("kmeans_fit", tokens, centroids);
-  const Metric by = metric_of(check, metric);
+  const KmeansMethod by(check, tokens, centroids, metric, kernel);
   check.require(max_iters >= 0 && max_iters <= kMostIterations, "max_iters must be in [0, ",
                 kMostIterations, "], got ", max_iters);
   check.require(rtol >= 0, "rtol must be at least 0, got ", rtol);

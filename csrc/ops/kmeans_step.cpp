@@ -10,9 +10,9 @@ namespace clusca {
 namespace {
 
 std::tuple<Tensor, Tensor, Tensor> kmeans_step(const Tensor& tokens, const Tensor& centroids,
-                                               const Text& metric) {
+                                               const Text& metric, const Text& kernel) {
   const Check check = check_kmeans("kmeans_step", tokens, centroids);
-  const Metric by = metric_of(check, metric);
+  const KmeansMethod by(check, tokens, centroids, metric, kernel);
   const KmeansLabels labels(tokens);
   const KmeansSums sums(tokens, centroids.size(1));
   dispatch(tokens.scalar_type(), [&](auto zero) {

@@ -3,14 +3,12 @@
 // needs a single fiber.
 #include "cuda_emulation.h"
 
-#include <cstdarg>
-#include <cstdio>
-#include <cstdlib>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "dynamic_shared.h"
 #include "fiber.h"
 
 dim3 gridDim, blockDim;
@@ -31,8 +29,9 @@ struct Thread {
   Fiber* fiber = nullptr;
   const char* place = "";  // of the barrier or shuffle
   unsigned mask = 0;       // of the shuffle
-  int source = 0;          // thread whose value the shuffle returns
-  uint64_t value = 0;      // posted, then received
+  uint64_t value = 0;      // posted
+  Posted received = {};
+  unsigned lanes = 0;  // that have posted
 };
 
 const std::function<void()>* body;
@@ -41,6 +40,8 @@ int started;                // threads that have a fiber, or had one
 std::vector<int> runnable;  // threads whose wait is over, the next one last
 bool descending, eager;     // see cuda_emulation.h
 
+uint64_t blocks_run = 0;
+
 Fiber host;  // the caller of launch()
 Fiber* running = &host;
 std::vector<std::unique_ptr<Fiber>> fibers;
@@ -48,18 +49,6 @@ std::vector<Fiber*> idle;
 
 int count() { return static_cast<int>(threads.size()); }
 int in_order(int i) { return descending ? count() - 1 - i : i; }
-
-[[noreturn]] __attribute__((format(printf, 1, 2))) void fail(const char* format, ...) {
-  std::fputs("cuda emulation: ", stderr);
-  if (running != &host)
-    std::fprintf(stderr, "block (%u, %u, %u): ", blockIdx.x, blockIdx.y, blockIdx.z);
-  va_list arguments;
-  va_start(arguments, format);
-  std::vfprintf(stderr, format, arguments);
-  va_end(arguments);
-  std::fputc('\n', stderr);
-  std::abort();
-}
 
 void enter(int thread) {
   running->thread = thread;
@@ -131,18 +120,15 @@ std::vector<int> gathered_lanes(int thread) {
 
 void release_shuffle(int thread) {
   const std::vector<int> lanes = gathered_lanes(thread);
-  std::vector<uint64_t> received;
+  Posted received = {};
+  unsigned present = 0;
   for (const int lane : lanes) {
-    const int source = threads[lane].source;
-    if (std::find(lanes.begin(), lanes.end(), source) == lanes.end()) {
-      fail("thread %d reads lane %d in the shuffle at %s, which is not there", lane, source % kWarp,
-           threads[lane].place);
-    }
-    received.push_back(threads[source].value);
+    received[lane % kWarp] = threads[lane].value;
+    present |= 1u << lane % kWarp;
   }
-  for (size_t i = 0; i < lanes.size(); ++i) {
-    threads[lanes[i]].value = received[i];
-    run_next(lanes[i]);
+  for (const int lane : lanes) {
+    threads[lane].received = received, threads[lane].lanes = present;
+    run_next(lane);
   }
 }
 
@@ -195,6 +181,7 @@ Thread& wait(State state, const char* place) {
 
 void run_block() {
   threads.assign(count(), Thread{});
+  ++blocks_run;
   started = 0;
   switch_to(next_fiber());
 }
@@ -209,17 +196,29 @@ std::set<const void*> kernels;
 }  // namespace
 
 const std::set<const void*>& launched_kernels() { return kernels; }
+int thread_number() { return running->thread; }
+uint64_t block_number() { return blocks_run; }
 
 void barrier(const char* place) { wait(State::kAtBarrier, place); }
 
-uint64_t exchange(unsigned mask, uint64_t value, int lane_mask, const char* place) {
-  const int thread = running->thread, lane = thread % kWarp;
-  if (!(mask >> lane & 1u))
+Posted gather(unsigned mask, uint64_t value, const char* place) {
+  const int thread = running->thread;
+  if (!(mask >> thread % kWarp & 1u))
     fail("thread %d is not in the mask of its shuffle at %s", thread, place);
+  threads[thread].mask = mask, threads[thread].value = value;
+  return wait(State::kInShuffle, place).received;
+}
+
+uint64_t exchange(unsigned mask, uint64_t value, int lane_mask, const char* place) {
+  const int source = running->thread % kWarp ^ lane_mask;
   if (lane_mask < 0 || lane_mask >= kWarp) fail("lane mask %d at %s", lane_mask, place);
-  Thread& self = threads[thread];
-  self.mask = mask, self.value = value, self.source = thread - lane + (lane ^ lane_mask);
-  return wait(State::kInShuffle, place).value;
+  const Posted posted = gather(mask, value, place);
+  const Thread& self = threads[running->thread];
+  if (!(self.lanes >> source & 1u)) {
+    fail("thread %d reads lane %d in the shuffle at %s, which is not there", running->thread,
+         source, place);
+  }
+  return posted[source];
 }
 
 void launch(const cudaLaunchConfig_t& config, const void* kernel,
@@ -231,7 +230,7 @@ void launch(const cudaLaunchConfig_t& config, const void* kernel,
     fail("a block of %u x %u x %u threads", block.x, block.y, block.z);
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) fail("an empty grid");
   if (grid.x > 0x7fffffffu || grid.y > 0xffffu || grid.z > 0xffffu) fail("too many blocks");
-  if (config.dynamicSmemBytes) fail("dynamic shared memory is not emulated");
+  allocate_dynamic_shared(kernel, config.dynamicSmemBytes);
   kernels.insert(kernel);
   fill_shared_memory();
   gridDim = grid, blockDim = block, body = &thread;

@@ -15,6 +15,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -40,6 +41,7 @@ struct dim3 : uint3 {
 };
 
 enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidConfiguration = 9 };
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 using cudaStream_t = struct CUstream_st*;
 
 struct cudaLaunchConfig_t {
@@ -56,8 +58,17 @@ namespace emulation {
 void launch(const cudaLaunchConfig_t& config, const void* kernel,
             const std::function<void()>& thread);
 void barrier(const char* place);
-// Posts a value, waits for the lanes of the mask, returns what lane (own ^ lane_mask) has posted.
+// Posts a value, waits for the lanes of the mask, returns what they have posted.
+using Posted = std::array<uint64_t, 32>;
+Posted gather(unsigned mask, uint64_t value, const char* place);
+// Of these, what lane (own ^ lane_mask) has posted.
 uint64_t exchange(unsigned mask, uint64_t value, int lane_mask, const char* place);
+// As many bytes as the running block was launched with, which a kernel must have been allowed.
+unsigned char* dynamic_shared();
+cudaError_t allow_dynamic_shared(const void* kernel, int bytes);
+int thread_number();      // of the running thread in its block
+uint64_t block_number();  // of all blocks ever run
+[[noreturn]] void fail(const char* format, ...) __attribute__((format(printf, 1, 2)));
 // The address of every kernel launched so far.
 const std::set<const void*>& launched_kernels();
 
@@ -104,11 +115,23 @@ inline int __float_as_int(float value) {
   return bits;
 }
 
+inline float __int_as_float(int bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+using std::max;
+
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 
 inline cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
   std::memset(to, value, bytes);
   return cudaSuccess;
+}
+
+inline cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int bytes) {
+  return emulation::allow_dynamic_shared(kernel, bytes);
 }
 
 template <typename... Params, typename... Arguments>

@@ -1,6 +1,8 @@
 // The k-means ops on one side; compiled twice.
 #include "side.h"
 
+#include "kernels/kmeans_matrix.h"
+
 #ifdef CLUSCA_CUDA
 #include "kernels/kmeans_fit.h"
 #else
@@ -10,6 +12,12 @@
 namespace SIDE {
 namespace {
 
+#ifdef CLUSCA_CUDA
+constexpr bool kIsCuda = true;
+#else
+constexpr bool kIsCuda = false;
+#endif
+
 template <typename T>
 clusca::KmeansAssignParams<T> assign_of(KmeansArguments& a) {
   return {tokens<const T>(a.tokens),
@@ -17,6 +25,8 @@ clusca::KmeansAssignParams<T> assign_of(KmeansArguments& a) {
           static_cast<int32_t*>(a.cluster_ids.data()),
           static_cast<float*>(a.distances.data()),
           a.l1 ? clusca::Metric::kL1 : clusca::Metric::kL2,
+          kIsCuda && a.matrix ? clusca::Kernel::kMatrix : clusca::Kernel::kVector,
+          a.workspace.data(),
           a.B,
           a.N,
           a.K,
@@ -33,6 +43,8 @@ clusca::KmeansStepParams<T> step_of(KmeansArguments& a) {
 }  // namespace
 
 int64_t chunks_of(int64_t N, int64_t K) { return clusca::kmeans_chunks(N, K); }
+
+int64_t workspace_of(int64_t B, int64_t K, int64_t D) { return clusca::matrix_workspace(B, K, D); }
 
 void kmeans_assign(KmeansArguments& a) {
   dispatch(a.tokens.format,

@@ -9,6 +9,7 @@
 
 #include "kernels/launch.cuh"
 #include "kernels/reduce.cuh"
+#include "kernels/tensor_core.cuh"
 
 namespace {
 
@@ -76,10 +77,37 @@ __global__ void sums_its_block(const Params p) {
   p.values[threadIdx.x] = clusca::block_sum<64>(once, scratch);
 }
 
+// A copy that nobody has waited for may not be there yet.
+__global__ void waits_for_its_copies(const Params p) {
+  auto* packets = reinterpret_cast<float*>(clusca::dynamic_shared()) + threadIdx.x * 4;
+  clusca::copy_packet(packets, p.values + threadIdx.x % 16 * 4, true);
+  clusca::end_copies();
+  const bool early = packets[0] == packets[0];
+  clusca::wait_for_copies<0>();
+  if (threadIdx.x < 16) p.values[threadIdx.x * 4] = early ? 1.f : 2.f + packets[0];
+}
+
+__global__ void copies_a_misaligned_packet(const Params p) {
+  clusca::copy_packet(clusca::dynamic_shared(), p.values + 1, true);
+}
+
+__global__ void reads_beyond_dynamic_shared(const Params p) {
+  p.values[0] = reinterpret_cast<const float*>(clusca::dynamic_shared())[32 + threadIdx.x];
+}
+
+// The product of two matrices of ones, 16 x 16 and 16 x 8.
+__global__ void multiplies(const Params p) {
+  const uint32_t ones = 0x3c003c00u, a[4] = {ones, ones, ones, ones};
+  float sum[4] = {1.f, 1.f, 1.f, 1.f};
+  clusca::multiply_add<__half>(sum, a, ones, ones);
+  p.values[threadIdx.x] = sum[threadIdx.x % 4];
+}
+
 struct Case {
   void (*kernel)(Params);
   dim3 block;
   bool (*holds)(const float* values);  // null: the emulation must end the program
+  int shared = 0;                      // bytes
 };
 
 const std::map<std::string, Case> kCases = {
@@ -91,6 +119,12 @@ const std::map<std::string, Case> kCases = {
     {"shuffles_with_lanes_that_left", {shuffles_with_lanes_that_left, 64, nullptr}},
     {"has_too_many_threads", {does_nothing, dim3(41, 25), nullptr}},
     {"has_no_threads", {does_nothing, dim3(32, 0), nullptr}},
+    {"has_too_much_shared_memory", {does_nothing, 32, nullptr, 128 * 1024}},
+    {"copies_a_misaligned_packet", {copies_a_misaligned_packet, 1, nullptr, 128}},
+    {"reads_beyond_dynamic_shared", {reads_beyond_dynamic_shared, 1, nullptr, 128}},
+    {"waits_for_its_copies",
+     {waits_for_its_copies, 64, [](const float* values) { return values[8] == 2.f; }, 1024}},
+    {"multiplies", {multiplies, 64, [](const float* values) { return values[63] == 17.f; }}},
     {"reads_unwritten_shared_memory",
      {reads_unwritten_shared_memory, 64,
       [](const float* values) { return values[9] != values[9]; }}},
@@ -105,6 +139,7 @@ const std::map<std::string, Case> kCases = {
 int main(int, char** arguments) {
   const Case& test = kCases.at(arguments[1]);
   std::vector<float> values(64);
-  clusca::launch(test.kernel, 2, test.block, nullptr, Params{values.data()});
+  clusca::launch(test.kernel, test.shared ? 1 : 2, test.block, nullptr, Params{values.data()},
+                 test.shared);
   return test.holds && test.holds(values.data()) ? 0 : 1;
 }

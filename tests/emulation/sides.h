@@ -91,7 +91,9 @@ struct KmeansArguments {
   int64_t B, N, K, D;
   Array tokens, centroids;  // [B, N, D], [B, K, D]
   bool l1;
-  Array cluster_ids, distances;        // [B, N]
+  bool matrix;                   // what the CUDA side scores with; the CPU's is the vector kernel
+  Array workspace;               // [workspace_of(...)]
+  Array cluster_ids, distances;  // [B, N]
   Array partial_sums, partial_counts;  // [B, chunks, K, D], [B, chunks, K]
   Array sums, counts;                  // [B, K, D], [B, K]
   int64_t max_iters;
@@ -115,7 +117,8 @@ struct KmeansArguments {
   void kmeans_assign(KmeansArguments& a);          \
   void kmeans_step(KmeansArguments& a);            \
   void kmeans_fit(KmeansArguments& a);             \
-  int64_t chunks_of(int64_t N, int64_t K);
+  int64_t chunks_of(int64_t N, int64_t K);         \
+  int64_t workspace_of(int64_t B, int64_t K, int64_t D);
 
 namespace emulated {
 CLUSCA_SIDE_FUNCTIONS

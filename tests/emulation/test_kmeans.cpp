@@ -15,6 +15,8 @@ KmeansArguments draw(const Shape& s, Format format, Layout layout, Layout centro
           Array(format, {s.B, s.N, s.D}, layout),
           Array(Format::kFloat, {s.B, s.K, s.D}, centroids),
           false,
+          false,
+          Array(Format::kFloat, {cpu::workspace_of(s.B, s.K, s.D)}),
           Array(Format::kInt32, {s.B, s.N}),
           Array(Format::kFloat, {s.B, s.N}),
           Array(Format::kFloat, {s.B, chunks, s.K, s.D}),
@@ -42,11 +44,13 @@ constexpr Shape kShapes[] = {
 
 // Multiples of 1/2 up to 4: every product and sum is exact in float32 on both sides, whatever its
 // order and formula, ties included. So all must be equal.
-void check_pass(Random& random, const Shape& shape, Format format, Layout layout, int variant) {
+void check_pass(Random& random, const Shape& shape, Format format, Layout layout, int variant,
+                bool matrix = false) {
   const Layout tokens = layout == Layout::kSkewed ? without_packets(random) : layout;
   KmeansArguments a = draw(shape, format, tokens, random.of({Layout::kDense, layout}), 0);
   const bool step = variant < 2;
-  a.l1 = step ? variant == 1 : random.one_in(2);
+  a.l1 = !matrix && (step ? variant == 1 : random.one_in(2));
+  a.matrix = matrix;
   random.fill(a.tokens, 0.5, 4);
   random.fill(a.centroids, 0.5, 4);
   if (random.one_in(3)) spoil(random, a.tokens);
@@ -93,10 +97,12 @@ void fill_fit(Random& random, KmeansArguments& a) {
 // Sums of integers are exact, so that both sides divide the same numbers: labels, counts, centroids
 // and iterations must be equal. Centroids then are no longer on a grid: a distance has D terms of
 // relative error 3 * 2^-24 and D - 1 additions, on each side.
-void check_fit(Random& random, const Shape& shape, Format format, Layout layout, int variant) {
+void check_fit(Random& random, const Shape& shape, Format format, Layout layout, int variant,
+               bool matrix = false) {
   const int64_t max_iters = random.of<int64_t>({0, 1, 2, 10, 10});
   KmeansArguments a = draw(shape, format, layout, Layout::kDense, max_iters);
-  a.l1 = variant % 2;
+  a.l1 = !matrix && variant % 2;
+  a.matrix = matrix;
   a.rtol = random.of({0.f, 1e-4f, 0.25f});
   fill_fit(random, a);
   KmeansArguments emulated = a, expected = a;
@@ -109,6 +115,37 @@ void check_fit(Random& random, const Shape& shape, Format format, Layout layout,
   compare(what + "centroids", emulated.centroids, expected.centroids);
   compare(what + "counts", emulated.counts, expected.counts);
   compare(what + "iterations", emulated.iterations, expected.iterations);
+}
+
+constexpr Shape kMatrixShapes[] = {
+    {0, 5, 2, 8},      // no batch rows
+    {2, 0, 3, 8},      // no tokens
+    {1, 1, 1, 1},      // one of everything
+    {3, 7, 40, 3},     // more clusters than tokens, part of a packet
+    {2, 33, 16, 8},    // a tile and one, a panel, one packet
+    {1, 20, 17, 136},  // a panel of 64, a stage and one packet
+    {2, 40, 5, 600},   // more stages than there are at a time
+    {1, 70, 70, 333},  // two panels of 64, two tiles, odd
+};
+
+// Tokens enough for the kernel of large tiles.
+constexpr Shape kMany = {1, 16'400, 3, 8};
+
+void check_matrix(Random& random) {
+  for (const Format format : {Format::kHalf, Format::kBFloat16}) {
+    for (const Shape& shape : kMatrixShapes) {
+      for (const int variant : {0, 2}) {
+        check_pass(random, shape, format, kLayouts[random.below(4)], variant, true);
+        check_pass(random, shape, format, Layout::kDense, variant, true);
+      }
+    }
+    for (const Shape& shape : kFitShapes) {
+      check_fit(random, shape, format, kLayouts[random.below(4)], 0, true);
+    }
+    for (const Layout layout : {Layout::kDense, Layout::kSkewed}) {
+      check_pass(random, kMany, format, layout, 0, true);
+    }
+  }
 }
 
 }  // namespace
@@ -129,4 +166,5 @@ void test_kmeans() {
       }
     }
   }
+  check_matrix(random);
 }

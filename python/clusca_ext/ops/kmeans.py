@@ -6,31 +6,39 @@ from torch import Tensor
 from clusca_ext.ops._dispatch import call, fake
 
 
-def kmeans_assign(tokens: Tensor, centroids: Tensor, metric: str = "l2") -> tuple[Tensor, Tensor]:
+def kmeans_assign(
+    tokens: Tensor, centroids: Tensor, metric: str = "l2", kernel: str = "auto"
+) -> tuple[Tensor, Tensor]:
     """Find the nearest centroid of every token.
 
     A token whose distance is not finite (NaN or infinity in it) gets cluster 0 at distance +inf.
+
+    Kernels are ``"vector"``, which takes everything, and ``"matrix"``, for l2: on CUDA the tensor
+    cores score float16 and bfloat16 tokens, on a CPU with AMX its tiles score bfloat16. Labels of
+    both are float64's where the margin between two centroids is wider than rounding. ``"auto"`` is
+    ``"matrix"`` on a CPU that can; on CUDA it stays ``"vector"`` until a GPU has measured both.
 
     Args:
         tokens: What is clustered. [B, N, D]
         centroids: Cluster centres. [B, K, D] float32
         metric: ``"l2"`` (squared Euclidean distance) or ``"l1"``.
+        kernel: ``"vector"``, ``"matrix"`` or ``"auto"``, as said above.
 
     Returns:
         ``(cluster_ids, distances)``: the nearest centroid, the lowest at a tie, [B, N] int32, and
         its distance [B, N] float32.
 
     Raises:
-        ValueError: A shape, dtype, device, stride or the metric does not fit.
+        ValueError: A shape, dtype, device, stride, the metric or the kernel does not fit.
     """
     result: tuple[Tensor, Tensor] = call(
-        torch.ops.clusca.kmeans_assign.default, tokens, centroids, metric
+        torch.ops.clusca.kmeans_assign.default, tokens, centroids, metric, kernel
     )
     return result
 
 
 def kmeans_step(
-    tokens: Tensor, centroids: Tensor, metric: str = "l2"
+    tokens: Tensor, centroids: Tensor, metric: str = "l2", kernel: str = "auto"
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Assign every token and, in the same pass, sum the tokens of every cluster.
 
@@ -41,15 +49,16 @@ def kmeans_step(
         tokens: What is clustered. [B, N, D]
         centroids: Cluster centres. [B, K, D] float32
         metric: ``"l2"`` (squared Euclidean distance) or ``"l1"``.
+        kernel: As in :func:`kmeans_assign`.
 
     Returns:
         ``(cluster_ids, sums, counts)``: [B, N] int32, [B, K, D] float32 and [B, K] int32.
 
     Raises:
-        ValueError: A shape, dtype, device, stride or the metric does not fit.
+        ValueError: A shape, dtype, device, stride, the metric or the kernel does not fit.
     """
     result: tuple[Tensor, Tensor, Tensor] = call(
-        torch.ops.clusca.kmeans_step.default, tokens, centroids, metric
+        torch.ops.clusca.kmeans_step.default, tokens, centroids, metric, kernel
     )
     return result
 
@@ -60,6 +69,7 @@ def kmeans_fit(
     metric: str = "l2",
     max_iters: int = 10,
     rtol: float = 1e-4,
+    kernel: str = "auto",
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Run Lloyd's algorithm from given centroids, each batch row until it has converged.
 
@@ -73,6 +83,7 @@ def kmeans_fit(
         metric: ``"l2"`` (squared Euclidean distance) or ``"l1"``.
         max_iters: Centroid updates at most; 0 only assigns, a million is the most.
         rtol: Relative change below which a row has converged.
+        kernel: As in :func:`kmeans_assign`.
 
     Returns:
         ``(cluster_ids, distances, centroids, counts, iterations)``: [B, N] int32, [B, N] float32,
@@ -80,23 +91,27 @@ def kmeans_fit(
         centroids returned.
 
     Raises:
-        ValueError: A shape, dtype, device, stride or the metric does not fit, ``max_iters`` or
-            ``rtol`` is negative.
+        ValueError: A shape, dtype, device, stride, the metric or the kernel does not fit,
+            ``max_iters`` or ``rtol`` is negative.
     """
     result: tuple[Tensor, Tensor, Tensor, Tensor, Tensor] = call(
-        torch.ops.clusca.kmeans_fit.default, tokens, centroids, metric, max_iters, rtol
+        torch.ops.clusca.kmeans_fit.default, tokens, centroids, metric, max_iters, rtol, kernel
     )
     return result
 
 
 @fake("clusca::kmeans_assign")
-def _(tokens: Tensor, centroids: Tensor, metric: str = "l2") -> tuple[Tensor, Tensor]:
+def _(
+    tokens: Tensor, centroids: Tensor, metric: str = "l2", kernel: str = "auto"
+) -> tuple[Tensor, Tensor]:
     ids = tokens.new_empty(tokens.shape[:2], dtype=torch.int32)
     return ids, ids.new_empty(ids.shape, dtype=torch.float32)
 
 
 @fake("clusca::kmeans_step")
-def _(tokens: Tensor, centroids: Tensor, metric: str = "l2") -> tuple[Tensor, Tensor, Tensor]:
+def _(
+    tokens: Tensor, centroids: Tensor, metric: str = "l2", kernel: str = "auto"
+) -> tuple[Tensor, Tensor, Tensor]:
     ids = tokens.new_empty(tokens.shape[:2], dtype=torch.int32)
     sums = centroids.new_empty(centroids.shape)
     return ids, sums, ids.new_empty(centroids.shape[:2])
@@ -109,6 +124,7 @@ def _(
     metric: str = "l2",
     max_iters: int = 10,
     rtol: float = 1e-4,
+    kernel: str = "auto",
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     ids = tokens.new_empty(tokens.shape[:2], dtype=torch.int32)
     distances = ids.new_empty(ids.shape, dtype=torch.float32)
