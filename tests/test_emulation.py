@@ -26,7 +26,7 @@ FLAGS = [
 ]
 ENVIRONMENT = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
 FAMILIES = ["kmeans", "tokens", "collapse", "gather", "select", "formats"]  # the longest first
-EMULATOR = ["cuda_emulation", "dynamic_shared", "fail", "fiber", "tensor_core"]
+EMULATOR = ["check_launch", "cuda_emulation", "fail", "fiber", "shared_memory", "tensor_core"]
 SHARED_MEMORY = 48 * 1024  # bytes a block may have without asking for more
 
 pytestmark = pytest.mark.skipif(

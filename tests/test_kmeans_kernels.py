@@ -19,7 +19,7 @@ from kmeans_cases import (
 by_half = pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 
 
-@pytest.fixture(params=["vector", "matrix"])
+@pytest.fixture(params=["vector", "matrix", "cluster"])
 def kernel(request):
     return request.param
 
@@ -29,6 +29,8 @@ def require(device):
     """Skips what this machine has no kernel for, and nothing else."""
 
     def require_kernel(kernel, dtype):
+        if kernel == "cluster" and (device == "cpu" or torch.cuda.get_device_capability() < (9, 0)):
+            pytest.skip("clusters of blocks are there from sm_90 on")
         if kernel == "vector" or device == "cuda":
             return
         if dtype != torch.bfloat16:
@@ -148,18 +150,22 @@ def test_auto_is_one_of_them(device, require):
 @pytest.mark.parametrize(
     "override, message",
     [
-        ({"kernel": "fast"}, 'kernel must be one of "auto", "vector", "matrix", got "fast"'),
+        ({"kernel": "fast"}, 'kernel must be one of "auto", "vector", "matrix", "cluster", got "fast"'),
         (
             {"kernel": "matrix", "metric": "l1"},
             'metric must be "l2" for kernel "matrix", got "l1"',
         ),
         (
             {"kernel": "matrix"},
-            'tokens must be bfloat16 for kernel "matrix" on a CPU, got float32',
+            'tokens must be bfloat16 for kernel "matrix", got float32',
         ),
         (
             {"kernel": "matrix", "tokens": torch.zeros(2, 33, 4).half()},
-            'tokens must be bfloat16 for kernel "matrix" on a CPU, got float16',
+            'tokens must be bfloat16 for kernel "matrix", got float16',
+        ),
+        (
+            {"kernel": "cluster", "tokens": torch.zeros(2, 33, 4).bfloat16()},
+            'kernel "cluster" needs tokens on CUDA, got cpu',
         ),
     ],
 )
@@ -169,5 +175,5 @@ def test_rejects(override, message):
 
 def test_rejects_float32_on_cuda(cuda):
     args = (torch.zeros(1, 5, 4, device=cuda), torch.zeros(1, 2, 4, device=cuda), "l2", "matrix")
-    message = 'tokens must be float16 or bfloat16 for kernel "matrix" on CUDA, got float32'
+    message = 'tokens must be float16 or bfloat16 for kernel "matrix", got float32'
     assert_rejected("kmeans_assign", args, message)

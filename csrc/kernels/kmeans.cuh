@@ -36,8 +36,9 @@ __device__ inline float add_chunks(const KmeansStepParams<scalar_t>& step, int64
 template <typename scalar_t>
 cudaError_t launch_assign(const KmeansAssignParams<scalar_t>& p, Convergence converged,
                           cudaStream_t stream);
+// Labels, and the chunks' partial sums of them.
 template <typename scalar_t>
-cudaError_t launch_accumulate(const KmeansStepParams<scalar_t>& p, Convergence converged,
-                              cudaStream_t stream);
+cudaError_t launch_label_and_add(const KmeansStepParams<scalar_t>& p, Convergence converged,
+                                 cudaStream_t stream);
 
 }  // namespace clusca

@@ -26,8 +26,8 @@ struct KmeansAssignParams {
   int32_t* cluster_ids;           // [B, N]  dense
   float* distances;               // [B, N]  dense
   Metric metric;
-  Kernel kernel;    // kMatrix: l2 of a half type; on a CPU of bfloat16, where it has tiles
-  void* workspace;  // of the CUDA matrix kernel: kmeans_matrix.h
+  Kernel kernel;    // others than kVector: l2 of a half type; on a CPU only kMatrix, of bfloat16
+  void* workspace;  // of the CUDA kernels but the vector one: kmeans_matrix.h
   int64_t B, N, K, D;
 };
 

@@ -105,7 +105,7 @@ template <typename scalar_t>
 cudaError_t launch_assign(const KmeansAssignParams<scalar_t>& p, Convergence converged,
                           cudaStream_t stream) {
   if constexpr (!std::is_same_v<scalar_t, float>) {
-    if (p.kernel == Kernel::kMatrix) return launch_matrix_assign(p, converged, stream);
+    if (p.kernel != Kernel::kVector) return launch_matrix_assign(p, converged, stream);
   }
   constexpr int kVec = kPacketSize<scalar_t>;
   const bool packets = p.D % kVec == 0 && is_aligned(p.tokens);
@@ -121,7 +121,7 @@ template <typename scalar_t>
 cudaError_t launch_kmeans_assign(const KmeansAssignParams<scalar_t>& p, cudaStream_t stream) {
   const cudaError_t error = launch_assign(p, Convergence{nullptr, 0.f}, stream);
   if constexpr (!std::is_same_v<scalar_t, float>) {
-    if (error == cudaSuccess && p.kernel == Kernel::kMatrix) return launch_distances(p, stream);
+    if (error == cudaSuccess && p.kernel != Kernel::kVector) return launch_distances(p, stream);
   }
   return error;
 }

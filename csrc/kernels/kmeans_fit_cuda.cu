@@ -74,8 +74,7 @@ cudaError_t launch_kmeans_fit(const KmeansFitParams<scalar_t>& fit, cudaStream_t
   Params<scalar_t> params{fit, {nullptr, fit.rtol}, fit.moves, kmeans_chunks(p.N, p.K)};
   const int64_t blocks = p.B * ceil_div(p.K * p.D, kThreads);
   for (int64_t i = 0; i < fit.max_iters && error == cudaSuccess; ++i) {
-    error = launch_assign(p, params.converged, stream);
-    if (error == cudaSuccess) error = launch_accumulate(fit.step, params.converged, stream);
+    error = launch_label_and_add(fit.step, params.converged, stream);
     if (error == cudaSuccess) {
       error = launch(kmeans_update_kernel<scalar_t>, blocks, dim3(kThreads), stream, params);
     }

@@ -12,7 +12,6 @@ constexpr int kThreads = 128, kWarps = kThreads / 32;
 constexpr int kStages = 4;  // of shared memory, three of them on their way
 constexpr int kStep = 16;   // channels of a multiplication
 constexpr int64_t kManyTokens = 16384;
-constexpr float kSafe = 1e37f;  // below it squares and products cannot have overflowed
 
 // What a block scores together: kTokens x kPanel, in stages of kDepth channels. In a stage the
 // parts of the centroids come first, then the tokens, a row each. A row's packets of 16 bytes
@@ -67,13 +66,6 @@ __device__ inline void load_stage(const MatrixParams<scalar_t>& params, unsigned
       *reinterpret_cast<Packet<scalar_t, 8>*>(to) = gather_packet(from, exists ? d : D, D);
     }
   }
-}
-
-// sum += the squares of two bfloat16.
-__device__ inline void add_squares(float& sum, uint32_t pair) {
-  const float low = __int_as_float(static_cast<int>(pair << 16));
-  const float high = __int_as_float(static_cast<int>(pair & 0xffff0000u));
-  sum += low * low + high * high;
 }
 
 template <typename T, typename scalar_t>
@@ -150,17 +142,6 @@ __device__ inline float product_of(const float* shared, int token, int column) {
   return sum;
 }
 
-template <typename scalar_t>
-__device__ inline float distance_of(const KmeansAssignParams<scalar_t>& p, int64_t b, int64_t n,
-                                    int64_t k) {
-  float sum = 0.f;
-  for (int64_t d = 0; d < p.D; ++d) {
-    const float difference = to_float(p.tokens.row(b, n)[d]) - p.centroids.row(b, k)[d];
-    sum += difference * difference;
-  }
-  return sum;
-}
-
 // The warps of a block share out the channels of its tokens.
 template <typename scalar_t, typename T, int kVec>
 __global__ __launch_bounds__(kThreads) void kmeans_matrix_kernel(
@@ -219,12 +200,7 @@ __global__ __launch_bounds__(kThreads) void kmeans_matrix_kernel(
     if (score < best || (score == best && cluster < id)) best = score, id = cluster;
   }
   if (lane != 0 || first + token >= N) return;
-  // Below it the distance is finite: |x - c|^2 is at most 2 (|x|^2 + |c|^2).
-  float distance = 0.f;
-  if (!(fabsf(best) < kSafe && square < kSafe)) distance = distance_of(p, b, first + token, id);
-  const int64_t n = b * p.N + first + token;
-  p.cluster_ids[n] = is_finite(distance) ? id : 0;
-  p.distances[n] = is_finite(distance) ? distance : INFINITY;
+  write_label(p, b, first + token, id, is_finite_distance(p, b, first + token, id, best, square));
 }
 
 template <typename T, typename scalar_t>
@@ -233,7 +209,8 @@ cudaError_t launch_tile(const MatrixParams<scalar_t>& params, cudaStream_t strea
   const bool packets = p.D % 8 == 0 && is_aligned(p.tokens);
   return launch(
       packets ? kmeans_matrix_kernel<scalar_t, T, 8> : kmeans_matrix_kernel<scalar_t, T, 1>,
-      p.B * ceil_div(p.N, T::kTokens), dim3(kThreads), stream, params, T::kShared);
+      p.B * ceil_div(p.N, T::kTokens), dim3(kThreads), stream, params,
+      LaunchOptions{T::kShared, 1});
 }
 
 }  // namespace

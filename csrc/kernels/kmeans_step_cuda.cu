@@ -1,5 +1,8 @@
 // CUDA kernels of kmeans_step; the equation and the two stages are in kmeans_step.h.
+#include <type_traits>
+
 #include "kernels/kmeans.cuh"
+#include "kernels/kmeans_matrix.cuh"
 #include "kernels/vec.cuh"
 
 namespace clusca {
@@ -97,9 +100,14 @@ Params<scalar_t> params_of(const KmeansStepParams<scalar_t>& step, Convergence c
 }  // namespace
 
 template <typename scalar_t>
-cudaError_t launch_accumulate(const KmeansStepParams<scalar_t>& step, Convergence converged,
-                              cudaStream_t stream) {
+cudaError_t launch_label_and_add(const KmeansStepParams<scalar_t>& step, Convergence converged,
+                                 cudaStream_t stream) {
   const KmeansAssignParams<scalar_t>& p = step.assign;
+  if constexpr (!std::is_same_v<scalar_t, float>) {
+    if (p.kernel == Kernel::kCluster) return launch_cluster(step, converged, stream);
+  }
+  const cudaError_t error = launch_assign(p, converged, stream);
+  if (error != cudaSuccess) return error;
   // Two channels a thread: 32 kB of sums, so that several blocks share a multiprocessor.
   const bool pairs = p.D % 2 == 0 && is_aligned(p.tokens);
   const auto kernel =
@@ -112,16 +120,16 @@ cudaError_t launch_accumulate(const KmeansStepParams<scalar_t>& step, Convergenc
 template <typename scalar_t>
 cudaError_t launch_kmeans_step(const KmeansStepParams<scalar_t>& step, cudaStream_t stream) {
   const Convergence nobody{nullptr, 0.f};
-  cudaError_t error = launch_assign(step.assign, nobody, stream);
-  if (error == cudaSuccess) error = launch_accumulate(step, nobody, stream);
+  const cudaError_t error = launch_label_and_add(step, nobody, stream);
   if (error != cudaSuccess) return error;
   const KmeansAssignParams<scalar_t>& p = step.assign;
   return launch(kmeans_reduce_kernel<scalar_t>, ceil_div(p.B * p.K * p.D, kThreads), dim3(kThreads),
                 stream, params_of(step, nobody, 1));
 }
 
-#define CLUSCA_INSTANTIATE(T)                                                                    \
-  template cudaError_t launch_accumulate(const KmeansStepParams<T>&, Convergence, cudaStream_t); \
+#define CLUSCA_INSTANTIATE(T)                                                        \
+  template cudaError_t launch_label_and_add(const KmeansStepParams<T>&, Convergence, \
+                                            cudaStream_t);                           \
   template cudaError_t launch_kmeans_step(const KmeansStepParams<T>&, cudaStream_t);
 CLUSCA_INSTANTIATE(float)
 CLUSCA_INSTANTIATE(__half)

@@ -10,23 +10,33 @@ namespace clusca {
 
 constexpr int kFreeShared = 48 * 1024;  // bytes a block may have without asking for them
 
-// shared_bytes: of dynamic_shared().
+struct LaunchOptions {
+  int shared_bytes = 0;    // of dynamic_shared()
+  int cluster_blocks = 1;  // blocks that run together
+};
+
 template <typename Params>
 cudaError_t launch(void (*kernel)(Params), int64_t blocks, dim3 threads, cudaStream_t stream,
-                   const Params& p, int shared_bytes = 0) {
+                   const Params& p, const LaunchOptions& options = {}) {
   if (blocks == 0) return cudaSuccess;  // an empty grid is a launch error
   if (blocks > INT32_MAX) return cudaErrorInvalidConfiguration;
-  if (shared_bytes > kFreeShared) {
+  if (options.shared_bytes > kFreeShared) {
     const cudaError_t error =
         cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                             cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes);
+                             cudaFuncAttributeMaxDynamicSharedMemorySize, options.shared_bytes);
     if (error != cudaSuccess) return error;
   }
+  cudaLaunchAttribute cluster = {};
+  cluster.id = cudaLaunchAttributeClusterDimension;
+  cluster.val.clusterDim.x = static_cast<unsigned>(options.cluster_blocks);
+  cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
   cudaLaunchConfig_t config = {};
   config.gridDim = dim3(static_cast<unsigned>(blocks));  // x alone goes beyond 65,535
   config.blockDim = threads;
-  config.dynamicSmemBytes = static_cast<size_t>(shared_bytes);
+  config.dynamicSmemBytes = static_cast<size_t>(options.shared_bytes);
   config.stream = stream;
+  config.attrs = &cluster;
+  config.numAttrs = options.cluster_blocks > 1;
   return cudaLaunchKernelEx(&config, kernel, p);
 }
 

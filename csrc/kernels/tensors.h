@@ -15,7 +15,7 @@ namespace clusca {
 
 enum class Dtype : int32_t { kFloat, kHalf, kBFloat16 };
 enum class Metric : int32_t { kL2, kL1 };
-enum class Kernel : int32_t { kVector, kMatrix };
+enum class Kernel : int32_t { kVector, kMatrix, kCluster };
 enum class Rule : int32_t { kValue, kDelta };
 enum class Norm : int32_t { kLayer, kRms, kNone };
 

@@ -3,6 +3,7 @@
 
 #include "kernels/kmeans_matrix.h"
 #include "kernels/kmeans_step.h"
+#include "ops/kmeans_kernels.h"
 #include "ops/views.h"
 
 namespace clusca {
@@ -20,38 +21,34 @@ inline Check check_kmeans(const char* op, const Tensor& tokens, const Tensor& ce
 }
 
 // The kernel that "auto" names is the fastest one measured: on a GPU nothing has been measured yet.
-inline Kernel kernel_of(const Check& check, const Tensor& tokens, Metric metric,
-                        const Text& kernel) {
-  enum class Asked { kAuto, kVector, kMatrix };
-  const Asked asked = check.one_of<Asked>(
-      kernel.value, "kernel",
-      {{"auto", Asked::kAuto}, {"vector", Asked::kVector}, {"matrix", Asked::kMatrix}});
-  const ScalarType dtype = tokens.scalar_type();
-  const bool l2 = metric == Metric::kL2;
-#ifdef CLUSCA_CUDA
-  const bool fits = dtype != ScalarType::Float, is_default = false;
-  const char* needed = "float16 or bfloat16";
-#else
-  const bool fits = dtype == ScalarType::BFloat16, is_default = fits && l2 && has_tiles();
-  const char* needed = "bfloat16";
-#endif
-  if (asked == Asked::kAuto) return is_default ? Kernel::kMatrix : Kernel::kVector;
-  if (asked == Asked::kVector) return Kernel::kVector;
-  check.require(l2, "metric must be \"l2\" for kernel \"matrix\", got \"l1\"");
-  check.require(fits, "tokens must be ", needed, " for kernel \"matrix\" on ",
-                tokens.is_cuda() ? "CUDA" : "a CPU", ", got ", dtype_name(dtype));
-#ifndef CLUSCA_CUDA
-  check.require(has_tiles(),
-                "kernel \"matrix\" needs a CPU with matrix tiles (AMX), got one without");
-#endif
-  return Kernel::kMatrix;
+inline Kernel kernel_of(const Check& check, const Tensor& tokens, const Tensor& centroids,
+                        Metric metric, const Text& kernel) {
+  constexpr std::optional<Kernel> kAuto;
+  const std::optional<Kernel> asked =
+      check.one_of<std::optional<Kernel>>(kernel.value, "kernel",
+                                          {{"auto", kAuto},
+                                           {"vector", Kernel::kVector},
+                                           {"matrix", Kernel::kMatrix},
+                                           {"cluster", Kernel::kCluster}});
+  const bool fits = is_for_matrix_kernel(tokens.scalar_type()), l2 = metric == Metric::kL2;
+  if (!asked)
+    return kMatrixIsFaster && fits && l2 && has_matrix_kernel() ? Kernel::kMatrix : Kernel::kVector;
+  if (*asked == Kernel::kVector) return *asked;
+  const std::string name = "kernel \"" + kernel.value + "\"";
+  check.require(l2, "metric must be \"l2\" for ", name, ", got \"l1\"");
+  check.require(fits, "tokens must be ", kMatrixDtypes, " for ", name, ", got ",
+                dtype_name(tokens.scalar_type()));
+  check.require(has_matrix_kernel(), name, " needs a CPU with matrix tiles (AMX), got one without");
+  if (*asked == Kernel::kCluster) check_cluster_kernel(check, tokens, centroids);
+  return *asked;
 }
 
 // How the distances are computed, and where.
 struct KmeansMethod {
   KmeansMethod(const Check& check, const Tensor& tokens, const Tensor& centroids,
                const Text& metric, const Text& kernel)
-      : metric(metric_of(check, metric)), kernel(kernel_of(check, tokens, this->metric, kernel)) {
+      : metric(metric_of(check, metric)),
+        kernel(kernel_of(check, tokens, centroids, this->metric, kernel)) {
 #ifdef CLUSCA_CUDA
     if (this->kernel == Kernel::kVector) return;
     const int64_t size = matrix_workspace(tokens.size(0), centroids.size(1), tokens.size(2));

@@ -8,29 +8,27 @@
 #include <string>
 #include <vector>
 
-#include "dynamic_shared.h"
+#include "check_launch.h"
 #include "fiber.h"
+#include "shared_memory.h"
 
 dim3 gridDim, blockDim;
 uint3 blockIdx, threadIdx;
 
-extern char __start_cuda_shared[] __attribute__((weak));
-extern char __stop_cuda_shared[] __attribute__((weak));
-
 namespace emulation {
 namespace {
 
-constexpr int kWarp = 32, kMaxThreads = 1024;
+constexpr int kWarp = 32;
 
-enum class State { kRuns, kAtBarrier, kInShuffle, kExited };
+enum class State { kRuns, kAtBarrier, kAtClusterBarrier, kInShuffle, kExited };
 
 struct Thread {
   State state = State::kRuns;
   Fiber* fiber = nullptr;
   const char* place = "";  // of the barrier or shuffle
   unsigned mask = 0;       // of the shuffle
-  uint64_t value = 0;      // posted
-  Posted received = {};
+  Value value = {};        // posted
+  const Posted* received = nullptr;
   unsigned lanes = 0;  // that have posted
 };
 
@@ -40,7 +38,9 @@ int started;                // threads that have a fiber, or had one
 std::vector<int> runnable;  // threads whose wait is over, the next one last
 bool descending, eager;     // see cuda_emulation.h
 
-uint64_t blocks_run = 0;
+uint64_t clusters_run = 0;
+int block_size;        // threads of a block; a cluster's blocks follow one another in `threads`
+unsigned first_block;  // of the running cluster
 
 Fiber host;  // the caller of launch()
 Fiber* running = &host;
@@ -52,7 +52,9 @@ int in_order(int i) { return descending ? count() - 1 - i : i; }
 
 void enter(int thread) {
   running->thread = thread;
-  const unsigned i = static_cast<unsigned>(thread);
+  const unsigned i = static_cast<unsigned>(thread % block_size);
+  const unsigned block = first_block + static_cast<unsigned>(thread / block_size);
+  blockIdx = {block % gridDim.x, block / gridDim.x % gridDim.y, block / (gridDim.x * gridDim.y)};
   threadIdx = {i % blockDim.x, i / blockDim.x % blockDim.y, i / (blockDim.x * blockDim.y)};
 }
 
@@ -87,48 +89,54 @@ void run_next(int thread) {
 
 bool same(const char* a, const char* b) { return std::strcmp(a, b) == 0; }
 
-// Exited threads count as arrived.
-void release_barrier() {
+// Of threads [begin, end). Exited ones count as arrived.
+void release_barrier(State barrier, int begin, int end) {
   const Thread* first = nullptr;
-  for (const Thread& t : threads) {
+  for (int i = begin; i < end; ++i) {
+    const Thread& t = threads[i];
     if (t.state == State::kExited) continue;
-    if (t.state != State::kAtBarrier) return;
+    if (t.state != barrier) return;
     if (first && !same(first->place, t.place)) {
       fail("threads wait at different barriers, %s and %s", first->place, t.place);
     }
     first = &t;
   }
   for (int i = count(); i-- > 0;) {
-    if (threads[in_order(i)].state == State::kAtBarrier) run_next(in_order(i));
+    const int thread = in_order(i);
+    const bool is_in = thread >= begin && thread < end;
+    if (is_in && threads[thread].state == barrier) run_next(thread);
   }
 }
 
-// The lanes of one thread's mask that have not exited, if all of them wait in its shuffle.
-std::vector<int> gathered_lanes(int thread) {
+// The lanes of one thread's mask that have not exited, if all of them wait in its shuffle; else
+// none.
+unsigned gathered_lanes(int thread) {
   const Thread& self = threads[thread];
-  std::vector<int> lanes;
   const int warp = thread / kWarp * kWarp;
+  unsigned lanes = 0;
   for (int i = warp; i < std::min(warp + kWarp, count()); ++i) {
     const Thread& t = threads[i];
     if (!(self.mask >> (i - warp) & 1u) || t.state == State::kExited) continue;
     const bool here = t.state == State::kInShuffle && t.mask == self.mask;
-    if (!here || !same(t.place, self.place)) return {};
-    lanes.push_back(i);
+    if (!here || !same(t.place, self.place)) return 0;
+    lanes |= 1u << (i - warp);
   }
   return lanes;
 }
 
+// What lanes receive is kept until they have read it: a warp gets no further before.
 void release_shuffle(int thread) {
-  const std::vector<int> lanes = gathered_lanes(thread);
-  Posted received = {};
-  unsigned present = 0;
-  for (const int lane : lanes) {
-    received[lane % kWarp] = threads[lane].value;
-    present |= 1u << lane % kWarp;
-  }
-  for (const int lane : lanes) {
-    threads[lane].received = received, threads[lane].lanes = present;
-    run_next(lane);
+  static std::array<Posted, 1024> received;
+  static unsigned next = 0;
+  const unsigned lanes = gathered_lanes(thread);
+  if (lanes == 0) return;
+  Posted& posted = received[next++ % received.size()];
+  for (int lane = 0; lane < kWarp; ++lane) {
+    if (!(lanes >> lane & 1u)) continue;
+    const int own = thread / kWarp * kWarp + lane;
+    posted[lane] = threads[own].value;
+    threads[own].received = &posted, threads[own].lanes = lanes;
+    run_next(own);
   }
 }
 
@@ -149,7 +157,9 @@ void release() {
     waiting |= threads[i].state != State::kExited;
     if (threads[i].state == State::kInShuffle) release_shuffle(i);
   }
-  if (runnable.empty()) release_barrier();
+  for (int i = 0; i < count(); i += block_size)
+    release_barrier(State::kAtBarrier, i, i + block_size);
+  if (runnable.empty()) release_barrier(State::kAtClusterBarrier, 0, count());
   if (runnable.empty() && waiting) report_deadlock();
 }
 
@@ -179,16 +189,11 @@ Thread& wait(State state, const char* place) {
   return self;
 }
 
-void run_block() {
+void run_cluster() {
   threads.assign(count(), Thread{});
-  ++blocks_run;
+  ++clusters_run;
   started = 0;
   switch_to(next_fiber());
-}
-
-// All bits set: NaN as a float, -1 as an integer. The red zones between the arrays may be written.
-__attribute__((no_sanitize_address)) void fill_shared_memory() {
-  for (volatile char* byte = __start_cuda_shared; byte < __stop_cuda_shared; ++byte) *byte = -1;
 }
 
 std::set<const void*> kernels;
@@ -197,51 +202,48 @@ std::set<const void*> kernels;
 
 const std::set<const void*>& launched_kernels() { return kernels; }
 int thread_number() { return running->thread; }
-uint64_t block_number() { return blocks_run; }
+int rank_in_cluster() { return running->thread / block_size; }
+uint64_t cluster_number() { return clusters_run; }
 
 void barrier(const char* place) { wait(State::kAtBarrier, place); }
+void cluster_barrier(const char* place) { wait(State::kAtClusterBarrier, place); }
 
-Posted gather(unsigned mask, uint64_t value, const char* place) {
+const Posted& gather(unsigned mask, const Value& value, const char* place) {
   const int thread = running->thread;
   if (!(mask >> thread % kWarp & 1u))
     fail("thread %d is not in the mask of its shuffle at %s", thread, place);
   threads[thread].mask = mask, threads[thread].value = value;
-  return wait(State::kInShuffle, place).received;
+  return *wait(State::kInShuffle, place).received;
 }
 
 uint64_t exchange(unsigned mask, uint64_t value, int lane_mask, const char* place) {
   const int source = running->thread % kWarp ^ lane_mask;
   if (lane_mask < 0 || lane_mask >= kWarp) fail("lane mask %d at %s", lane_mask, place);
-  const Posted posted = gather(mask, value, place);
+  const Posted& posted = gather(mask, {value}, place);
   const Thread& self = threads[running->thread];
   if (!(self.lanes >> source & 1u)) {
     fail("thread %d reads lane %d in the shuffle at %s, which is not there", running->thread,
          source, place);
   }
-  return posted[source];
+  return posted[source][0];
 }
 
 void launch(const cudaLaunchConfig_t& config, const void* kernel,
             const std::function<void()>& thread) {
+  const unsigned cluster = check_launch(config);
   const dim3 grid = config.gridDim, block = config.blockDim;
-  const uint64_t size = uint64_t{block.x} * block.y * block.z;
-  if (size == 0) fail("a block of no threads");
-  if (size > kMaxThreads || block.z > 64)
-    fail("a block of %u x %u x %u threads", block.x, block.y, block.z);
-  if (grid.x == 0 || grid.y == 0 || grid.z == 0) fail("an empty grid");
-  if (grid.x > 0x7fffffffu || grid.y > 0xffffu || grid.z > 0xffffu) fail("too many blocks");
-  allocate_dynamic_shared(kernel, config.dynamicSmemBytes);
   kernels.insert(kernel);
-  fill_shared_memory();
+  fill_static_shared();
+  allocate_dynamic_shared(kernel, config.dynamicSmemBytes, cluster);
   gridDim = grid, blockDim = block, body = &thread;
   static unsigned turn = 0;
   descending = turn & 1, eager = turn++ & 2;
-  threads.resize(size);
+  block_size = static_cast<int>(block.x * block.y * block.z);
+  threads.resize(static_cast<size_t>(block_size) * cluster);
   const uint64_t blocks = uint64_t{grid.x} * grid.y * grid.z;
-  for (uint64_t i = 0; i < blocks; ++i) {
-    const unsigned at = static_cast<unsigned>(descending ? blocks - 1 - i : i);
-    blockIdx = {at % grid.x, at / grid.x % grid.y, at / (grid.x * grid.y)};
-    run_block();
+  for (uint64_t i = 0; i < blocks; i += cluster) {
+    first_block = static_cast<unsigned>(descending ? blocks - cluster - i : i);
+    run_cluster();
   }
 }
 

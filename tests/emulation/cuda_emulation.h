@@ -44,10 +44,24 @@ enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidConfiguration = 9 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 using cudaStream_t = struct CUstream_st*;
 
+enum cudaLaunchAttributeID { cudaLaunchAttributeClusterDimension = 4 };
+enum cudaDeviceAttr { cudaDevAttrMaxSharedMemoryPerBlockOptin = 97 };
+
+struct cudaLaunchAttribute {
+  cudaLaunchAttributeID id;
+  struct {
+    struct {
+      unsigned x, y, z;
+    } clusterDim;
+  } val;
+};
+
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
   size_t dynamicSmemBytes;
   cudaStream_t stream;
+  cudaLaunchAttribute* attrs;
+  unsigned numAttrs;
 };
 
 extern dim3 gridDim, blockDim;
@@ -58,19 +72,33 @@ namespace emulation {
 void launch(const cudaLaunchConfig_t& config, const void* kernel,
             const std::function<void()>& thread);
 void barrier(const char* place);
-// Posts a value, waits for the lanes of the mask, returns what they have posted.
-using Posted = std::array<uint64_t, 32>;
-Posted gather(unsigned mask, uint64_t value, const char* place);
+// Posts a value, waits for the lanes of the mask, returns what they have posted,
+// until the next wait.
+using Value = std::array<uint64_t, 3>;
+using Posted = std::array<Value, 32>;
+const Posted& gather(unsigned mask, const Value& value, const char* place);
 // Of these, what lane (own ^ lane_mask) has posted.
 uint64_t exchange(unsigned mask, uint64_t value, int lane_mask, const char* place);
 // As many bytes as the running block was launched with, which a kernel must have been allowed.
 unsigned char* dynamic_shared();
+// Where an address in it lies in that of another block of the cluster.
+void* in_block(void* own, int rank);
+int most_dynamic_shared();
 cudaError_t allow_dynamic_shared(const void* kernel, int bytes);
-int thread_number();      // of the running thread in its block
-uint64_t block_number();  // of all blocks ever run
+int thread_number();        // of the running thread in its block
+int rank_in_cluster();      // of its block
+uint64_t cluster_number();  // of all clusters ever run, which mostly are single blocks
+void cluster_barrier(const char* place);
 [[noreturn]] void fail(const char* format, ...) __attribute__((format(printf, 1, 2)));
 // The address of every kernel launched so far.
 const std::set<const void*>& launched_kernels();
+
+inline unsigned ballot(unsigned mask, bool holds, const char* place) {
+  const Posted& posted = gather(mask, {holds}, place);
+  unsigned bits = 0;
+  for (unsigned lane = 0; lane < 32; ++lane) bits |= (posted[lane][0] & mask >> lane & 1u) << lane;
+  return bits;
+}
 
 template <typename T>
 T shuffle_xor(unsigned mask, T value, int lane_mask, const char* place) {
@@ -133,6 +161,21 @@ inline cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream
 inline cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int bytes) {
   return emulation::allow_dynamic_shared(kernel, bytes);
 }
+
+inline cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
+
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
+  *value = emulation::most_dynamic_shared();
+  return cudaSuccess;
+}
+
+inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
+inline int __ffs(int bits) { return __builtin_ffs(bits); }
+
+#define __ballot_sync(mask, holds) emulation::ballot(mask, holds, EMULATION_PLACE(__LINE__))
 
 template <typename... Params, typename... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Params...),

@@ -25,7 +25,7 @@ clusca::KmeansAssignParams<T> assign_of(KmeansArguments& a) {
           static_cast<int32_t*>(a.cluster_ids.data()),
           static_cast<float*>(a.distances.data()),
           a.l1 ? clusca::Metric::kL1 : clusca::Metric::kL2,
-          kIsCuda && a.matrix ? clusca::Kernel::kMatrix : clusca::Kernel::kVector,
+          static_cast<clusca::Kernel>(kIsCuda ? a.kernel : kVectorKernel),
           a.workspace.data(),
           a.B,
           a.N,

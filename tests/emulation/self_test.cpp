@@ -140,6 +140,6 @@ int main(int, char** arguments) {
   const Case& test = kCases.at(arguments[1]);
   std::vector<float> values(64);
   clusca::launch(test.kernel, test.shared ? 1 : 2, test.block, nullptr, Params{values.data()},
-                 test.shared);
+                 clusca::LaunchOptions{test.shared, 1});
   return test.holds && test.holds(values.data()) ? 0 : 1;
 }

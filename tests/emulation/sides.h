@@ -87,11 +87,13 @@ struct SelectArguments {
   Array representatives;  // [B, K]
 };
 
+constexpr int kVectorKernel = 0, kMatrixKernel = 1, kClusterKernel = 2;  // as clusca::Kernel
+
 struct KmeansArguments {
   int64_t B, N, K, D;
   Array tokens, centroids;  // [B, N, D], [B, K, D]
   bool l1;
-  bool matrix;                   // what the CUDA side scores with; the CPU's is the vector kernel
+  int kernel;                    // clusca::Kernel of the CUDA side; the CPU's is kVectorKernel
   Array workspace;               // [workspace_of(...)]
   Array cluster_ids, distances;  // [B, N]
   Array partial_sums, partial_counts;  // [B, chunks, K, D], [B, chunks, K]

@@ -20,7 +20,7 @@ struct Copy {
 
 // A thread's copies: groups that have ended, oldest first, and the one that has not.
 struct Copies {
-  uint64_t block = 0;
+  uint64_t cluster = 0;
   std::deque<std::vector<Copy>> ended;
   std::vector<Copy> open;
 };
@@ -28,36 +28,36 @@ struct Copies {
 Copies& own_copies() {
   static std::map<int, Copies> of_threads;
   Copies& copies = of_threads[thread_number()];
-  if (copies.block != block_number()) copies = {block_number(), {}, {}};
+  if (copies.cluster != cluster_number()) copies = {cluster_number(), {}, {}};
   return copies;
 }
 
 }  // namespace
 
 void load_matrices(uint32_t (&to)[4], const void* row) {
-  const auto rows = gather(kAll, reinterpret_cast<uint64_t>(row), "load_matrices");
+  const Posted& rows = gather(kAll, {reinterpret_cast<uint64_t>(row)}, "load_matrices");
   const int lane = thread_number() % 32;
   for (int matrix = 0; matrix < 4; ++matrix) {
-    const auto* from = reinterpret_cast<const uint32_t*>(rows[matrix * 8 + lane / 4]);
+    const auto* from = reinterpret_cast<const uint32_t*>(rows[matrix * 8 + lane / 4][0]);
     if (reinterpret_cast<uintptr_t>(from) % kPacket) fail("load_matrices of a misaligned row");
     to[matrix] = from[lane % 4];
   }
-  gather(kAll, 0, "load_matrices, end");  // all have read before anybody writes again
+  gather(kAll, {}, "load_matrices, end");  // all have read before anybody writes again
 }
 
 void multiply_add(float (&sum)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1,
-                  const std::function<float(uint16_t)>& value_of) {
-  const auto low = gather(kAll, a[0] | uint64_t{a[1]} << 32, "multiply_add, a");
-  const auto high = gather(kAll, a[2] | uint64_t{a[3]} << 32, "multiply_add, a");
-  const auto columns = gather(kAll, b0 | uint64_t{b1} << 32, "multiply_add, b");
+                  float (*value_of)(uint16_t)) {
+  const Value own = {a[0] | uint64_t{a[1]} << 32, a[2] | uint64_t{a[3]} << 32,
+                     b0 | uint64_t{b1} << 32};
+  const Posted& lanes = gather(kAll, own, "multiply_add");
   const int lane = thread_number() % 32;
   for (int i = 0; i < 4; ++i) {
     const int row = lane / 4, column = lane % 4 * 2 + i % 2;  // row + 8 if i >= 2
     double total = sum[i];
     for (int k = 0; k < 16; ++k) {
       const int owner = k % 8 / 2;
-      const uint64_t left = (k < 8 ? low : high)[row * 4 + owner];
-      const uint64_t right = columns[column * 4 + owner];
+      const uint64_t left = lanes[row * 4 + owner][k / 8];
+      const uint64_t right = lanes[column * 4 + owner][2];
       total += static_cast<double>(value_of(half_of(left, i / 2 * 2 + k % 2))) *
                value_of(half_of(right, k / 8 * 2 + k % 2));
     }

@@ -15,7 +15,7 @@ KmeansArguments draw(const Shape& s, Format format, Layout layout, Layout centro
           Array(format, {s.B, s.N, s.D}, layout),
           Array(Format::kFloat, {s.B, s.K, s.D}, centroids),
           false,
-          false,
+          kVectorKernel,
           Array(Format::kFloat, {cpu::workspace_of(s.B, s.K, s.D)}),
           Array(Format::kInt32, {s.B, s.N}),
           Array(Format::kFloat, {s.B, s.N}),
@@ -45,12 +45,12 @@ constexpr Shape kShapes[] = {
 // Multiples of 1/2 up to 4: every product and sum is exact in float32 on both sides, whatever its
 // order and formula, ties included. So all must be equal.
 void check_pass(Random& random, const Shape& shape, Format format, Layout layout, int variant,
-                bool matrix = false) {
+                int kernel = kVectorKernel) {
   const Layout tokens = layout == Layout::kSkewed ? without_packets(random) : layout;
   KmeansArguments a = draw(shape, format, tokens, random.of({Layout::kDense, layout}), 0);
   const bool step = variant < 2;
-  a.l1 = !matrix && (step ? variant == 1 : random.one_in(2));
-  a.matrix = matrix;
+  a.l1 = kernel == kVectorKernel && (step ? variant == 1 : random.one_in(2));
+  a.kernel = kernel;
   random.fill(a.tokens, 0.5, 4);
   random.fill(a.centroids, 0.5, 4);
   if (random.one_in(3)) spoil(random, a.tokens);
@@ -98,11 +98,11 @@ void fill_fit(Random& random, KmeansArguments& a) {
 // and iterations must be equal. Centroids then are no longer on a grid: a distance has D terms of
 // relative error 3 * 2^-24 and D - 1 additions, on each side.
 void check_fit(Random& random, const Shape& shape, Format format, Layout layout, int variant,
-               bool matrix = false) {
+               int kernel = kVectorKernel) {
   const int64_t max_iters = random.of<int64_t>({0, 1, 2, 10, 10});
   KmeansArguments a = draw(shape, format, layout, Layout::kDense, max_iters);
-  a.l1 = !matrix && variant % 2;
-  a.matrix = matrix;
+  a.l1 = kernel == kVectorKernel && variant % 2;
+  a.kernel = kernel;
   a.rtol = random.of({0.f, 1e-4f, 0.25f});
   fill_fit(random, a);
   KmeansArguments emulated = a, expected = a;
@@ -135,15 +135,35 @@ void check_matrix(Random& random) {
   for (const Format format : {Format::kHalf, Format::kBFloat16}) {
     for (const Shape& shape : kMatrixShapes) {
       for (const int variant : {0, 2}) {
-        check_pass(random, shape, format, kLayouts[random.below(4)], variant, true);
-        check_pass(random, shape, format, Layout::kDense, variant, true);
+        check_pass(random, shape, format, kLayouts[random.below(4)], variant, kMatrixKernel);
+        check_pass(random, shape, format, Layout::kDense, variant, kMatrixKernel);
       }
     }
     for (const Shape& shape : kFitShapes) {
-      check_fit(random, shape, format, kLayouts[random.below(4)], 0, true);
+      check_fit(random, shape, format, kLayouts[random.below(4)], 0, kMatrixKernel);
     }
     for (const Layout layout : {Layout::kDense, Layout::kSkewed}) {
-      check_pass(random, kMany, format, layout, 0, true);
+      check_pass(random, kMany, format, layout, 0, kMatrixKernel);
+    }
+  }
+}
+
+constexpr Shape kClusterShapes[] = {
+    {0, 5, 2, 8},       // no batch rows
+    {2, 0, 3, 8},       // no tokens
+    {1, 1, 1, 8},       // one of everything, seven blocks without channels
+    {2, 70, 16, 136},   // three tiles, the last block has a packet
+    {1, 300, 20, 24},   // two chunks, more than 16 clusters
+    {1, 20, 3, 2816},   // tiles of 16 tokens, for want of shared memory
+    {1, 20, 32, 1664},  // the same of more clusters
+};
+
+void check_cluster(Random& random) {
+  for (const Format format : {Format::kHalf, Format::kBFloat16}) {
+    for (const Shape& shape : kClusterShapes) {
+      const Layout layout = random.of({Layout::kDense, Layout::kPadded, Layout::kSwapped});
+      check_pass(random, shape, format, layout, 0, kClusterKernel);
+      if (shape.D < 256) check_fit(random, shape, format, layout, 0, kClusterKernel);
     }
   }
 }
@@ -167,4 +187,5 @@ void test_kmeans() {
     }
   }
   check_matrix(random);
+  check_cluster(random);
 }

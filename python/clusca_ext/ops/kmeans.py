@@ -13,16 +13,23 @@ def kmeans_assign(
 
     A token whose distance is not finite (NaN or infinity in it) gets cluster 0 at distance +inf.
 
-    Kernels are ``"vector"``, which takes everything, and ``"matrix"``, for l2: on CUDA the tensor
-    cores score float16 and bfloat16 tokens, on a CPU with AMX its tiles score bfloat16. Labels of
-    both are float64's where the margin between two centroids is wider than rounding. ``"auto"`` is
-    ``"matrix"`` on a CPU that can; on CUDA it stays ``"vector"`` until a GPU has measured both.
+    Kernels, of which labels are float64's where the margin between two centroids is wider than
+    rounding:
+
+    - ``"vector"`` takes everything.
+    - ``"matrix"``, for l2: on CUDA tensor cores score float16 and bfloat16 tokens, on a CPU with AMX
+      its tiles score bfloat16.
+    - ``"cluster"``, as ``"matrix"`` on CUDA from sm_90 on: ``kmeans_step`` and the iterations of
+      ``kmeans_fit`` read the tokens once, for labels and sums. K up to 32; D a multiple of 8 up to
+      8192, rows that start on 16 bytes.
+    - ``"auto"`` is ``"matrix"`` on a CPU that can; on CUDA it stays ``"vector"`` until a GPU has
+      measured them.
 
     Args:
         tokens: What is clustered. [B, N, D]
         centroids: Cluster centres. [B, K, D] float32
         metric: ``"l2"`` (squared Euclidean distance) or ``"l1"``.
-        kernel: ``"vector"``, ``"matrix"`` or ``"auto"``, as said above.
+        kernel: One of those above.
 
     Returns:
         ``(cluster_ids, distances)``: the nearest centroid, the lowest at a tie, [B, N] int32, and

@@ -1,0 +1,31 @@
+// The cluster kernel of k-means: kmeans_step's labels and sums from one pass over the tokens.
+//
+// Eight blocks on neighbouring multiprocessors share a chunk of tokens: each has an eighth of the
+// channels of all of them, and of all centroids (kmeans_matrix.h), in its shared memory. For a tile
+// of tokens
+//
+//   every block   products of its channels; sent to the blocks that decide
+//   block r       r-th eighth of the tile: adds the products, chooses, sends the labels to all
+//   every block   adds its channels of the tokens, still in shared memory, to their clusters' sums
+//
+// so that a token is read once. Products are summed in the order of the blocks and sums in that of
+// the tokens: deterministic.
+#pragma once
+
+#include "kernels/kmeans_matrix.h"
+#include "kernels/kmeans_step.h"
+
+namespace clusca {
+
+constexpr int64_t kClusterBlocks = 8;
+constexpr int64_t kClusterMostK = 32;
+constexpr int64_t kClusterMostD = 8192;
+
+// Whether every row starts on 16 bytes.
+template <typename half_type>
+bool is_aligned_for_clusters(const Tokens<const half_type>& tokens) {
+  const int64_t bytes = static_cast<int64_t>(reinterpret_cast<uintptr_t>(tokens.data));
+  return (bytes | tokens.batch_stride * 2 | tokens.token_stride * 2) % 16 == 0;
+}
+
+}  // namespace clusca

@@ -1,0 +1,55 @@
+// Which of the k-means kernels this library has, and what they take.
+#pragma once
+
+#ifdef CLUSCA_CUDA
+#include "kernels/kmeans_cluster.h"
+#endif
+#include "ops/views.h"
+
+namespace clusca {
+
+#ifdef CLUSCA_CUDA
+
+constexpr bool kMatrixIsFaster = false;  // not measured
+constexpr const char* kMatrixDtypes = "float16 or bfloat16";
+
+inline bool has_matrix_kernel() { return true; }
+
+inline bool is_for_matrix_kernel(ScalarType dtype) {
+  return dtype == ScalarType::Half || dtype == ScalarType::BFloat16;
+}
+
+inline void check_cluster_kernel(const Check& check, const Tensor& tokens,
+                                 const Tensor& centroids) {
+  const int64_t K = centroids.size(1), D = tokens.size(2);
+  check.require(K <= kClusterMostK, "centroids must be at most ", kClusterMostK,
+                " for kernel \"cluster\", got ", K);
+  check.require(D <= kClusterMostD && D % 8 == 0, "D of tokens must be a multiple of 8 up to ",
+                kClusterMostD, " for kernel \"cluster\", got ", D);
+  check.require(is_aligned_for_clusters(tokens_of<bfloat16_t>(tokens)),
+                "tokens must start on 16 bytes in every row for kernel \"cluster\", got strides ",
+                Shape{tokens.strides().data(), tokens.strides().size()});
+  int major = 0, minor = 0;
+  const int device = tokens.get_device_index();
+  STD_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+  STD_CUDA_CHECK(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
+  check.require(major >= 9, "kernel \"cluster\" needs a GPU of sm_90 or newer, got sm_", major,
+                minor);
+}
+
+#else
+
+constexpr bool kMatrixIsFaster = true;  // bench/results, kmeans_*
+constexpr const char* kMatrixDtypes = "bfloat16";
+
+inline bool has_matrix_kernel() { return has_tiles(); }
+
+inline bool is_for_matrix_kernel(ScalarType dtype) { return dtype == ScalarType::BFloat16; }
+
+inline void check_cluster_kernel(const Check& check, const Tensor&, const Tensor&) {
+  check.require(false, "kernel \"cluster\" needs tokens on CUDA, got cpu");
+}
+
+#endif
+
+}  // namespace clusca
