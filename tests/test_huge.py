@@ -77,8 +77,8 @@ def test_the_last_tokens(name, B, N, cuda):
     torch.cuda.empty_cache()
 
 
-# Those that write few tokens: of zeros that nobody has written all pages are one. The others take up
-# to a minute here, and the memory of all that they write.
+# Those that write few tokens: zeros that nobody has written take no memory. The others take up to a
+# minute here, and the memory of all that they write.
 @pytest.mark.parametrize(
     "name", ["kmeans_step", "gather_representatives", "carry_representatives_"]
 )
