@@ -8,15 +8,15 @@ import mmap
 
 import pytest
 import torch
-from torch.utils._pytree import tree_map
 
 from clusca_ext.ops._dispatch import OPS
 from errors import assert_rejected
-from op_samples import sample, tensors_in, wrapper
+from op_samples import on_tensors, sample, tensors_in, wrapper
 
 TAIL, K, D = 61, 4, 2056  # no other dimension is as long as the tail
 SHAPES = [(1, 2**20), (2, 2**19)]  # B, N: a batch row of so many elements, and two together
 HALF = torch.bfloat16
+NO_RESERVE = 0x4000  # Linux's MAP_NORESERVE: more than there is may be mapped
 MEMORY = 48 * 2**30  # the largest call takes 35 GB
 # They read int32 [B, N] alone, whose tokens are counted in 32 bits.
 OF_LABELS = {"select_representatives", "select_nearest"}
@@ -32,7 +32,7 @@ def zeros(shape, like):
 def untouched(*shape, dtype=torch.float32):
     """Zeros of the CPU in pages that take no memory until they are written."""
     size = math.prod(shape) * dtype.itemsize
-    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NO_RESERVE)
     return torch.frombuffer(pages, dtype=dtype).view(shape)
 
 
@@ -55,9 +55,17 @@ def grown(tensor, N):
     return larger
 
 
+def few_tokens(name, B, device):
+    return sample(name, device, TAIL, B=B, K=K, D=D, dtypes=(HALF, HALF), steps=1, max_iters=0)
+
+
+def with_tokens(args, N):
+    return on_tensors(lambda tensor: grown(tensor, N), args)
+
+
 def check(name, B, N, device):
-    args = sample(name, device, TAIL, B=B, K=K, D=D, dtypes=(HALF, HALF), steps=1, max_iters=0)
-    large = tree_map(lambda leaf: grown(leaf, N) if torch.is_tensor(leaf) else leaf, args)
+    args = few_tokens(name, B, device)
+    large = with_tokens(args, N)
     largest = max(tensor.numel() for tensor in tensors_in(large))
     assert largest > 2**31
     ours = tensors_in((wrapper(name)(*large), large))

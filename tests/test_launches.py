@@ -92,6 +92,13 @@ def test_every_iteration_launches_the_same(recorded):
         assert fit - fits[0] == Counter({name: count * each for name, each in iteration.items()})
 
 
+def test_more_than_2_to_the_31_elements_are_launched(recorded):
+    """The same kernels, in grids and blocks that CUDA allows."""
+    assert len(recorded["huge"]) > 30
+    for few, huge in recorded["huge"]:
+        assert few == huge
+
+
 def test_more_modules_than_one_launch_takes(recorded):
     assert [len(each) for each in recorded["many"]] == [1, 2, 1, 2]
 

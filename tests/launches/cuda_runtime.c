@@ -1,9 +1,19 @@
 // What stands in for the CUDA runtime: it remembers which kernels are launched and runs none. With
-// it the operators' host code for CUDA runs on a CPU, as it is in libclusca_cuda.so.
+// it the operators' host code for CUDA runs on a CPU, as it is in libclusca_cuda.so. It refuses
+// grids and blocks that CUDA refuses.
 #include <stddef.h>
 #include <stdint.h>
 
-enum { kMost = 1 << 16 };
+enum { kMost = 1 << 16, kInvalidConfiguration = 9 };
+
+typedef struct {
+  unsigned x, y, z;
+} Size;
+
+typedef struct {  // how a cudaLaunchConfig_t begins
+  Size grid, block;
+  size_t shared_bytes;
+} Launch;
 
 static struct {
   const void* host;
@@ -19,7 +29,7 @@ const char* launch(int i) { return launches[i]; }
 void forget_launches(void) { launch_count = 0; }
 
 static int remember(const char* name) {
-  if (launch_count == kMost) return 1;  // an error of CUDA: the operator fails
+  if (launch_count == kMost) return kInvalidConfiguration;
   launches[launch_count++] = name;
   return 0;
 }
@@ -41,8 +51,18 @@ void __cudaRegisterFunction(void** handle, const void* host, char* device, const
   kernels[kernel_count++].name = name;
 }
 
-int cudaLaunchKernelExC(const void* config, const void* host, void** arguments) {
-  (void)config, (void)arguments;
+static int is_refused(Launch launch) {
+  const Size grid = launch.grid, block = launch.block;
+  const uint64_t threads = (uint64_t)block.x * block.y * block.z;
+  if (threads == 0 || block.x > 1024 || block.y > 1024 || block.z > 64 || threads > 1024) return 1;
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return 1;
+  if (grid.x > INT32_MAX || grid.y > UINT16_MAX || grid.z > UINT16_MAX) return 1;
+  return launch.shared_bytes > 48 * 1024;
+}
+
+int cudaLaunchKernelExC(const Launch* launch, const void* host, void** arguments) {
+  (void)arguments;
+  if (is_refused(*launch)) return kInvalidConfiguration;
   for (int i = 0; i < kernel_count; ++i) {
     if (kernels[i].host == host) return remember(kernels[i].name);
   }
@@ -73,8 +93,8 @@ int aoti_torch_delete_device_guard(void* guard) {
 
 int torch_c10_cuda_check_msg(int32_t error, const char* file, const char* function, uint32_t line,
                              int include_device, char** message) {
-  (void)error, (void)file, (void)function, (void)line, (void)include_device;
-  *message = NULL;
+  (void)file, (void)function, (void)line, (void)include_device;
+  *message = error == 0 ? NULL : "CUDA refuses this launch";
   return 0;
 }
 

@@ -18,6 +18,7 @@ from fake_cuda import make_fakes, run
 from kernel_cases import CASES, words
 from kernel_names import LIBRARY, short_names
 from op_samples import sample
+from test_huge import OF_LABELS, SHAPES, few_tokens, with_tokens
 
 HERE = Path(__file__).parent
 CUDA = torch._C.DispatchKeySet(torch._C.DispatchKey.CUDA)
@@ -58,6 +59,12 @@ def main() -> None:
         "cases": {words(name, options): launches(name, **options) for name, options in CASES},
         "samples": {name: launches(name) for name in OPS},
         "fits": [launches("kmeans_fit", max_iters=count) for count in range(4)],
+        "huge": [
+            [runtime.launches(overload(name), args) for args in of_sizes(name, B, N)]
+            for name in OPS
+            if name not in OF_LABELS
+            for B, N in SHAPES
+        ],
         "many": [
             runtime.launches(overload(name), of_many(sample(name, "cpu"), modules))
             for name in ("collapsed_residual.tensor", "collapse_forecasts_")
@@ -72,6 +79,12 @@ def main() -> None:
     known = {*found["kernels"], "memset"}
     names = dict(zip(sorted(known), short_names(sorted(known)), strict=True))
     print(json.dumps(shortened(found, names)))
+
+
+def of_sizes(name: str, B: int, N: int):
+    """Arguments with few tokens and with more than 2^31 elements: no kernel reads them here."""
+    args = few_tokens(name, B, "cpu")
+    return args, with_tokens(args, N)
 
 
 def of_many(args, modules: int):
