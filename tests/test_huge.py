@@ -101,6 +101,8 @@ TOKENS = torch.zeros(1, 1, 4).expand(1, BEYOND, 4), torch.zeros(1, 2, 4)
 FACTORS = torch.zeros(3, 2, 5, 4)
 TOO_LARGE = {
     "kmeans_assign": lambda: (*TOKENS, "N of tokens"),
+    "kmeans_assign D": lambda: (untouched(1, 1, BEYOND), TOKENS[1], "D of tokens"),
+    "kmeans_assign K": lambda: (TOKENS[1], TOKENS[0], "K of centroids"),
     "kmeans_step": lambda: (*TOKENS, "N of tokens"),
     "kmeans_fit": lambda: (*TOKENS, "N of tokens"),
     "select_representatives": lambda: (
