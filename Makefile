@@ -29,7 +29,7 @@ lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	git ls-files 'csrc/*' 'tests/emulation/*' | grep -E '\.(h|cpp|cu|cuh)$$' | xargs $(BIN)/clang-format --dry-run --Werror
+	git ls-files 'csrc/*' 'tests/emulation/*' 'tests/launches/*' | grep -E '\.(c|h|cpp|cu|cuh)$$' | xargs $(BIN)/clang-format --dry-run --Werror
 
 bench: $(VENV)/ready
 	$(BIN)/python -m pytest bench

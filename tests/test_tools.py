@@ -9,7 +9,7 @@ import torch
 
 import check_binaries
 import check_registration
-from check_binaries import LOAD, STORE, WITHOUT
+from check_binaries import LOAD, OCCUPANCY, STORE, WITHOUT
 
 
 def library(**kernels):
@@ -51,6 +51,46 @@ def test_a_reason_goes_with_its_kernel():
     assert check_binaries.narrow_kernels(found) == [
         "select_kernel of WITHOUT is not in the library"
     ]
+
+
+def usages(kernel="new_kernel<float>", **changes):
+    """Of every kernel in OCCUPANCY, and of one more."""
+    few = {"REG": 32, "STACK": 0, "SHARED": 0, "LOCAL": 0}
+    found = {("sm_80", f"void clusca::{name}<float>(P<float>)"): few for name in OCCUPANCY}
+    return found | {("sm_90a", f"void clusca::{kernel}(P<float>)"): few | changes}
+
+
+@pytest.mark.parametrize(
+    "kernel, changes, problem",
+    [
+        ("taylor_update_kernel<float, 4>", {"REG": 64}, ""),
+        ("taylor_update_kernel<float, 4>", {"REG": 65}, "65 registers are too many for 8 blocks"),
+        ("collapse_forecasts_kernel<float, 8, 4>", {"REG": 128}, ""),
+        ("gather_representatives_kernel<float, 4>", {"REG": 129}, "129 registers are too many"),
+        ("select_kernel<float>", {"SHARED": 49 * 1024}, ""),
+        ("select_kernel<float>", {"SHARED": 49 * 1024 + 1}, "50177 bytes of shared memory"),
+        ("select_kernel<float>", {"STACK": 8}, "local memory in"),
+        ("select_kernel<float>", {"LOCAL": 8}, "local memory in"),
+        ("new_kernel<float>", {}, ".*new_kernel.* is not in OCCUPANCY"),
+    ],
+)
+def test_kernels_keep_their_occupancy(kernel, changes, problem):
+    found = check_binaries.crowded_kernels(usages(kernel, **changes))
+    assert len(found) == bool(problem)
+    assert all(re.match(problem, each) and "(sm_90a)" in each for each in found)
+
+
+def test_an_occupancy_goes_with_its_kernel():
+    found = usages("select_kernel<float>")
+    left = {key: usage for key, usage in found.items() if "taylor_update_kernel" not in key[1]}
+    assert check_binaries.crowded_kernels(left) == [
+        "taylor_update_kernel of OCCUPANCY is not in the library"
+    ]
+
+
+def test_registers_are_reported_by_chip():
+    found = usages("select_kernel<int>", REG=40) | usages("select_kernel<int, 4>", REG=48)
+    assert "select_kernel: sm_80 32, sm_90a 48" in check_binaries.most_registers(found)
 
 
 def test_registration_is_left_out_on_a_torch_with_cuda(monkeypatch, capsys):

@@ -5,6 +5,8 @@
 - Undefined symbols are torch's stable C interface, cudart and libc: nothing mangled of torch.
 - libclusca_cuda.so needs libtorch_cuda.so and libcudart.so, and neither library has an RPATH.
 - Every architecture is there, and no kernel uses local memory (spills, dynamic indexing).
+- No kernel has more registers than OCCUPANCY leaves it, nor more shared memory than a block gets
+  without asking.
 - Every kernel has 128-bit loads and stores where its packets are 16 bytes, or says why it has none.
 - Tensor cores make the products of the kernels that are there for it, summed in float32.
 
@@ -12,6 +14,7 @@ The last three read machine code with cuobjdump, which must be in PATH.
 """
 
 import argparse
+import functools
 import re
 import subprocess
 import sys
@@ -38,10 +41,39 @@ WITHOUT = {
     "kmeans_update_kernel": ({LOAD, STORE}, "one thread a channel of a cluster: K of N rows"),
     "select_kernel": ({LOAD, STORE}, "it reads labels and distances, no features"),
 }
+# Threads of a kernel's blocks, and for how many of these a multiprocessor's registers must do, on
+# every chip: as __launch_bounds__ promises or, where it promises nothing, about as many as now.
+OCCUPANCY = {
+    "carry_representatives_kernel": (128, 8),
+    "cluster_propagate_kernel": (128, 8),
+    "collapse_forecasts_kernel": (128, 4),
+    "collapsed_residual_kernel": (128, 4),  # that of packets of both dtypes; 8 of the others
+    "correction_kernel": (128, 8),
+    "forecast_residual_kernel": (128, 8),
+    "gather_representatives_kernel": (256, 2),
+    "kmeans_accumulate_kernel": (128, 6),
+    "kmeans_assign_kernel": (128, 8),
+    "kmeans_count_kernel": (128, 8),
+    "kmeans_reduce_kernel": (128, 8),
+    "kmeans_update_kernel": (128, 8),
+    "propagate_factors_kernel": (128, 8),
+    "propagate_residual_kernel": (128, 8),
+    "select_kernel": (512, 2),
+    "taylor_forecast_kernel": (128, 8),
+    "taylor_update_kernel": (128, 8),
+}
+REGISTERS = 65536  # of a multiprocessor, given to a thread by eights
+SHARED = 48 * 1024  # bytes of a block
+RESERVED = 1024  # of every block, which newer chips count as the kernel's
 
 
 def run(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@functools.cache
+def demangled(name: str) -> str:
+    return run("c++filt", name).strip()
 
 
 def bad_symbols(library: Path) -> list[str]:
@@ -54,22 +86,57 @@ def dynamic(library: Path) -> str:
     return run("readelf", "-d", library)
 
 
-def local_memory(library: Path) -> list[str]:
-    """Kernels that use local memory or a stack, by chip."""
-    found, chip, kernel = [], "", ""
-    usages = 0
+def usages(library: Path) -> dict[tuple[str, str], dict[str, int]]:
+    """REG, STACK, SHARED and LOCAL of every kernel, by chip and its name with arguments."""
+    found: dict[tuple[str, str], dict[str, int]] = {}
+    chip = kernel = ""
     for line in run("cuobjdump", "--dump-resource-usage", library).splitlines():
         if match := re.search(r"arch = (sm_\w+)", line):
             chip = match[1]
         elif match := re.search(r"Function (\S+):", line):
-            kernel = match[1]
+            kernel = demangled(match[1])
         elif "REG:" in line:
-            usages += 1
-            if not ("STACK:0 " in line and "LOCAL:0 " in line):
-                found.append(f"{kernel} ({chip})")
-    if not usages:
+            numbers = re.findall(r"(\w+):(\d+)", line)
+            found[chip, kernel] = {name: int(number) for name, number in numbers}
+    if not found:
         sys.exit("cuobjdump printed no resource usage")
     return found
+
+
+def name_of(kernel: str) -> str:
+    return re.search(r"(\w+)([<(]|$)", kernel.replace("(anonymous namespace)::", ""))[1]
+
+
+def crowded_kernels(found: dict[tuple[str, str], dict[str, int]]) -> list[str]:
+    """Kernels that use local memory, too much shared memory, or too many registers."""
+    problems = []
+    for (chip, kernel), usage in found.items():
+        where = f"{kernel} ({chip})"
+        if usage["STACK"] or usage["LOCAL"]:
+            problems.append(f"local memory in {where}")
+        if name_of(kernel) not in OCCUPANCY:
+            problems.append(f"{where} is not in OCCUPANCY")
+            continue
+        threads, blocks = OCCUPANCY[name_of(kernel)]
+        registers = -(-usage["REG"] // 8) * 8
+        if registers * threads * blocks > REGISTERS:
+            problems.append(f"{usage['REG']} registers are too many for {blocks} blocks of {where}")
+        if usage["SHARED"] > SHARED + RESERVED:
+            problems.append(f"{usage['SHARED']} bytes of shared memory in {where}")
+    gone = sorted(OCCUPANCY.keys() - {name_of(kernel) for _, kernel in found})
+    return problems + [f"{name} of OCCUPANCY is not in the library" for name in gone]
+
+
+def most_registers(found: dict[tuple[str, str], dict[str, int]]) -> list[str]:
+    """A line a kernel: the most registers that an instantiation of it has, by chip."""
+    most: dict[str, dict[str, int]] = {}
+    for (chip, kernel), usage in found.items():
+        by_chip = most.setdefault(name_of(kernel), {})
+        by_chip[chip] = max(by_chip.get(chip, 0), usage["REG"])
+    return [
+        f"{name}: " + ", ".join(f"{chip} {by_chip[chip]}" for chip in sorted(by_chip))
+        for name, by_chip in sorted(most.items())
+    ]
 
 
 def accesses(library: Path) -> dict[tuple[str, str], set[str]]:
@@ -80,7 +147,7 @@ def accesses(library: Path) -> dict[tuple[str, str], set[str]]:
         if match := re.search(r"arch = (sm_\w+)", line):
             chip = match[1]
         elif match := re.search(r"Function : (\S+)", line):
-            kernel = run("c++filt", match[1]).strip()
+            kernel = demangled(match[1])
             found[chip, kernel] = set()
         elif match := re.search(r"\b(LDG?|LDGSTS|STG?)\.E(\.\w+)*\.128", line):
             found[chip, kernel].add(STORE if match[1] in ("ST", "STG") else LOAD)
@@ -98,8 +165,7 @@ def narrow_kernels(found: dict[tuple[str, str], set[str]]) -> list[str]:
     problems = []
     packets: dict[str, list[tuple[str, set[str]]]] = {}
     for (chip, kernel), has in found.items():
-        name = re.search(r"(\w+)([<(]|$)", kernel.replace("(anonymous namespace)::", ""))[1]
-        variants = packets.setdefault(name, [])
+        variants = packets.setdefault(name_of(kernel), [])
         if re.search(r"[<, ][48]>\(", kernel):
             variants.append((f"{kernel} ({chip})", has))
     for name, variants in packets.items():
@@ -136,7 +202,9 @@ def main() -> None:
     problems += [f"{cuda.name} has no code for {name}" for name in sorted(wanted - built)]
     if "sm_80" not in run("cuobjdump", "--list-ptx", cuda):
         problems.append(f"{cuda.name} has no PTX for chips that are not listed")
-    problems += [f"local memory in {name}" for name in local_memory(cuda)]
+    used = usages(cuda)
+    print("registers:", *most_registers(used), sep="\n  ")
+    problems += crowded_kernels(used)
     problems += narrow_kernels(accesses(cuda))
     for problem in problems:
         print(problem)

@@ -19,7 +19,7 @@ cp build/sanitized/libclusca_ops.so "$WORK/clusca_ext/"
 # Those of every operator that is registered; a glob without a file is an error of pytest's.
 OPS=$("$PY" -c "from clusca_ext.ops._dispatch import OPS
 print(*sorted({name.partition('.')[0].rstrip('_') for name in OPS}))")
-TESTS=(tests/test_collapse.py) # of several operators in turn
+TESTS=(tests/test_collapse.py tests/test_sizes.py) # of several operators
 for op in $OPS; do TESTS+=(tests/test_"$op"*.py); done
 
 # Python itself is not sanitized: its leaks are not ours, and the runtime must be loaded first.

@@ -81,6 +81,12 @@ class Check {
     require(value >= 1, name, " must be at least 1, got ", value);
   }
 
+  // Of what is numbered or counted in int32.
+  void at_most_int32(int64_t value, const char* name) const {
+    constexpr int64_t kMost = 0x7fffffff;
+    require(value <= kMost, name, " must be at most ", kMost, ", got ", value);
+  }
+
   void floating(const Tensor& t, const char* name) const {
     require(is_floating(t.scalar_type()), name, " must be float32, float16 or bfloat16, got ",
             dtype_name(t.scalar_type()));

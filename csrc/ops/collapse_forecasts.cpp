@@ -19,6 +19,8 @@ void check_all(const Tensor& sums, const Tensors& factors, const Gates& gates,
   check.tensor(sums, "sums", {S, B, N, D}, ScalarType::Float);
   check.require(S >= 1 && S <= kMaxSteps, "sums must hold 1 to ", kMaxSteps, " steps, got ", S);
   check.at_least_one(D, "D of sums");
+  check.at_most_int32(N, "N of sums");
+  check.at_most_int32(D, "D of sums");
   check.writable(sums, "sums");
   check_modules(check, factors, gates, B, N, D);
   check.require(weights.size() == factors.size(), "weights must be ", factors.size(),
@@ -33,6 +35,7 @@ void check_all(const Tensor& sums, const Tensors& factors, const Gates& gates,
       check.floating(*gates[m], gate.c_str(), {S, gates[m]->size(1), D});
     }
     check.tensor(weights[m], weight.c_str(), {S, factors[0].size(0)}, ScalarType::Float);
+    if (S > 1) check.at_most_int32(weights[m].stride(0), ("stride of " + weight).c_str());
   }
 }
 

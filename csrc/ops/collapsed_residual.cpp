@@ -115,6 +115,7 @@ Tensor by_tensor(const Tensor& x, const Tensors& factors, const Gates& gates,
   std::vector<Weights> each;
   for (const Tensor& given : weights) {
     each.push_back(weights_of(check, given, x.size(0), factors[0].size(0)));
+    check.at_most_int32(each.back().batch_stride, "stride of weights");
   }
   return run(a, each, gamma ? gamma_of(check, *gamma) : Scalar{});
 }

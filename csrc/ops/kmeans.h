@@ -12,9 +12,12 @@ inline Check check_kmeans(const char* op, const Tensor& tokens, const Tensor& ce
   const Check check(op, tokens, "tokens", 3, "[B, N, D]");
   check.floating(tokens, "tokens");
   check.at_least_one(tokens.size(2), "D of tokens");
+  check.at_most_int32(tokens.size(1), "N of tokens");
+  check.at_most_int32(tokens.size(2), "D of tokens");
   check.require(centroids.dim() == 3, "centroids must be [B, K, D], got shape ",
                 shape_of(centroids));
   check.at_least_one(centroids.size(1), "K of centroids");
+  check.at_most_int32(centroids.size(1), "K of centroids");
   check.tensor(centroids, "centroids", {tokens.size(0), centroids.size(1), tokens.size(2)},
                ScalarType::Float);
   return check;

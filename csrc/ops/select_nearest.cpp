@@ -15,6 +15,7 @@ Tensor select_nearest(const Tensor& cluster_ids, const Tensor& distances, int64_
   check.tensor(cluster_ids, "cluster_ids", {B, N}, ScalarType::Int);
   check.tensor(distances, "distances", {B, N}, ScalarType::Float);
   check.at_least_one(num_clusters, "num_clusters");
+  check.at_most_int32(N, "N of cluster_ids");
   Tensor representatives = torch::stable::new_empty(cluster_ids, {B, num_clusters});
   const SelectNearestParams p{indices_of(cluster_ids),
                               static_cast<const float*>(distances.const_data_ptr()),

@@ -15,6 +15,7 @@ Tensor select_representatives(const Tensor& cluster_ids, int64_t num_clusters, c
   const int64_t B = cluster_ids.size(0), N = cluster_ids.size(1);
   check.tensor(cluster_ids, "cluster_ids", {B, N}, ScalarType::Int);
   check.at_least_one(num_clusters, "num_clusters");
+  check.at_most_int32(N, "N of cluster_ids");
   if (seed.dim() == 2) {
     check.tensor(seed, "seed", {B, 2}, ScalarType::Long);
   } else {

@@ -1,0 +1,54 @@
+"""Few small calls that together launch every instantiation of every CUDA kernel.
+
+A new instantiation needs a call here that launches it: tests/test_launches.py says which ones lack
+theirs.
+"""
+
+from itertools import product
+
+import pytest
+import torch
+
+from clusca_ext.ops._dispatch import OPS
+from inputs import DTYPES
+from kmeans_cases import METRICS
+from residual_cases import MIXED
+
+OF_ONE_DTYPE = [(dtype, dtype) for dtype in DTYPES]
+FLOAT_FACTORS = [(half, torch.float32) for half in DTYPES[1:]]
+# D: whole packets of every dtype and an odd number, for which kernels take one element at a time.
+WIDTHS = [24, 33]
+CALLS = {  # operator -> every value of every option of op_samples.sample
+    "kmeans_assign": {"dtypes": OF_ONE_DTYPE, "metric": METRICS, "D": WIDTHS},
+    "kmeans_step": {"dtypes": OF_ONE_DTYPE, "metric": METRICS, "D": WIDTHS},
+    "kmeans_fit": {"dtypes": OF_ONE_DTYPE, "D": WIDTHS},
+    "select_representatives": {},
+    "select_nearest": {},
+    "gather_representatives": {"dtypes": OF_ONE_DTYPE, "D": WIDTHS},
+    "cluster_propagate": {"dtypes": OF_ONE_DTYPE, "D": WIDTHS},
+    "taylor_update_": {"dtypes": OF_ONE_DTYPE, "D": WIDTHS},
+    "taylor_forecast": {"dtypes": OF_ONE_DTYPE, "D": WIDTHS},
+    "forecast_residual_": {"dtypes": MIXED, "D": WIDTHS},
+    "propagate_residual_": {"dtypes": MIXED, "D": WIDTHS},
+    "propagate_factors_": {"dtypes": OF_ONE_DTYPE, "D": WIDTHS},
+    "carry_representatives_": {"dtypes": OF_ONE_DTYPE, "D": WIDTHS},
+    "collapsed_residual": {"dtypes": [*MIXED, *FLOAT_FACTORS], "D": WIDTHS},
+    "collapse_forecasts_": {"dtypes": OF_ONE_DTYPE, "D": WIDTHS, "steps": [4, 8]},
+    **{name: {} for name in OPS if name.endswith(".tensor")},  # the same kernels
+}
+CASES = [
+    (name, dict(zip(options, values, strict=True)))
+    for name, options in CALLS.items()
+    for values in product(*options.values())
+]
+
+
+def words(name, options):
+    dtypes = [str(dtype).removeprefix("torch.") for dtype in options.get("dtypes", ())]
+    others = [f"{key}{value}" for key, value in options.items() if key != "dtypes"]
+    return "-".join([name, *dtypes, *others])
+
+
+by_case = pytest.mark.parametrize(
+    "name, options", [pytest.param(*case, id=words(*case)) for case in CASES]
+)
