@@ -150,7 +150,10 @@ def test_auto_is_one_of_them(device, require):
 @pytest.mark.parametrize(
     "override, message",
     [
-        ({"kernel": "fast"}, 'kernel must be one of "auto", "vector", "matrix", "cluster", got "fast"'),
+        (
+            {"kernel": "fast"},
+            'kernel must be one of "auto", "vector", "matrix", "cluster", got "fast"',
+        ),
         (
             {"kernel": "matrix", "metric": "l1"},
             'metric must be "l2" for kernel "matrix", got "l1"',

@@ -17,8 +17,8 @@ def kmeans_assign(
     rounding:
 
     - ``"vector"`` takes everything.
-    - ``"matrix"``, for l2: on CUDA tensor cores score float16 and bfloat16 tokens, on a CPU with AMX
-      its tiles score bfloat16.
+    - ``"matrix"``, for l2: on CUDA tensor cores score float16 and bfloat16 tokens, on a CPU with
+      AMX its tiles score bfloat16.
     - ``"cluster"``, as ``"matrix"`` on CUDA from sm_90 on: ``kmeans_step`` and the iterations of
       ``kmeans_fit`` read the tokens once, for labels and sums. K up to 32; D a multiple of 8 up to
       8192, rows that start on 16 bytes.
