@@ -34,4 +34,16 @@ __device__ inline float block_sum(float value, float* scratch) {
   return sum;
 }
 
+// The same for the largest value.
+template <int kThreads>
+__device__ inline float block_max(float value, float* scratch) {
+  value = warp_max(value);
+  if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = value;
+  __syncthreads();
+#pragma unroll
+  for (int i = 0; i < kThreads / 32; ++i) value = fmaxf(value, scratch[i]);
+  __syncthreads();
+  return value;
+}
+
 }  // namespace clusca
