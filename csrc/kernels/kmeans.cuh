@@ -25,6 +25,7 @@ __device__ inline float add_chunks(const KmeansStepParams<scalar_t>& step, int64
   const int64_t K = step.assign.K, D = step.assign.D;
   float sum = 0.f;
   *count = 0;
+#pragma unroll 16  // loads go together
   for (int64_t chunk = 0; chunk < chunks; ++chunk) {
     const int64_t at = (b * chunks + chunk) * K + k;
     sum += step.partial_sums[at * D + d];

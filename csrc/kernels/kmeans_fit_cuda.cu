@@ -8,6 +8,8 @@ namespace clusca {
 namespace {
 
 constexpr int kThreads = 128;
+constexpr int kCountTokens = 2048;  // tokens whose labels a block counts
+constexpr int kCounters = 1024;     // clusters it counts at a time
 
 template <typename scalar_t>
 struct Params {
@@ -24,40 +26,56 @@ __device__ inline void atomic_max(float* to, float value) {
 }
 
 // One thread a channel of a cluster: adds the chunks' partial sums and moves the centroid. No block
-// serves two batch rows.
+// serves two clusters.
 template <typename scalar_t>
 __global__ __launch_bounds__(kThreads) void kmeans_update_kernel(const Params<scalar_t> params) {
   const KmeansAssignParams<scalar_t>& p = params.fit.step.assign;
-  const int64_t blocks = (p.K * p.D + kThreads - 1) / kThreads;
-  const int64_t b = blockIdx.x / blocks, i = blockIdx.x % blocks * kThreads + threadIdx.x;
+  const uint32_t slices = static_cast<uint32_t>((p.D + kThreads - 1) / kThreads);
+  const uint32_t cluster = blockIdx.x / slices, K = static_cast<uint32_t>(p.K);
+  const int64_t b = cluster / K, k = cluster % K;
+  const int64_t d = static_cast<int64_t>(blockIdx.x % slices) * kThreads + threadIdx.x;
   if (params.converged.has(b)) return;
   float change = 0.f, largest = 0.f;
-  if (i < p.K * p.D) {
-    const int64_t k = i / p.D, d = i % p.D;
+  if (d < p.D) {
     int32_t count;
     const float sum = add_chunks(params.fit.step, params.chunks, b, k, d, &count);
-    float* centroid = params.fit.centroids + b * p.K * p.D + i;
+    float* centroid = params.fit.centroids + cluster * p.D + d;
     const float now = count > 0 ? sum / static_cast<float>(count) : *centroid;
     if (is_finite(now)) change = fabsf(now - *centroid), largest = fabsf(now);
     *centroid = now;
-    if (i == 0) ++params.fit.iterations[b];
+    if (k == 0 && d == 0) ++params.fit.iterations[b];
   }
-  change = warp_max(change), largest = warp_max(largest);
-  if (threadIdx.x % 32 != 0) return;
+  __shared__ float scratch[kThreads / 32];
+  change = block_max<kThreads>(change, scratch), largest = block_max<kThreads>(largest, scratch);
+  if (threadIdx.x != 0) return;
   atomic_max(&params.move[b].change, change);
   atomic_max(&params.move[b].largest, largest);
 }
 
-// One block a batch row: how many tokens each cluster of the returned labels has.
+// counts[b, k] += tokens with this returned label, of kCountTokens: first in shared memory. Sums of
+// integers do not depend on the order of the atomics.
 template <typename scalar_t>
 __global__ __launch_bounds__(kThreads) void kmeans_count_kernel(const Params<scalar_t> params) {
   const KmeansAssignParams<scalar_t>& p = params.fit.step.assign;
-  const int64_t b = blockIdx.x;
-  int32_t* counts = params.fit.step.counts + b * p.K;
-  for (int64_t k = threadIdx.x; k < p.K; k += kThreads) counts[k] = 0;
-  __syncthreads();
-  for (int64_t n = b * p.N + threadIdx.x; n < (b + 1) * p.N; n += kThreads) {
-    if (is_finite(p.distances[n])) atomicAdd(&counts[p.cluster_ids[n]], 1);
+  __shared__ int32_t counters[kCounters];
+  const uint32_t blocks = static_cast<uint32_t>((p.N + kCountTokens - 1) / kCountTokens);
+  const int64_t b = blockIdx.x / blocks;
+  const int64_t begin = static_cast<int64_t>(blockIdx.x % blocks) * kCountTokens;
+  const int64_t end = begin + kCountTokens < p.N ? begin + kCountTokens : p.N;
+  for (int64_t first = 0; first < p.K; first += kCounters) {
+    const int64_t count = p.K - first < kCounters ? p.K - first : kCounters;
+    for (int64_t k = threadIdx.x; k < count; k += kThreads) counters[k] = 0;
+    __syncthreads();
+#pragma unroll 4
+    for (int64_t n = b * p.N + begin + threadIdx.x; n < b * p.N + end; n += kThreads) {
+      const int64_t k = p.cluster_ids[n] - first;
+      if (is_finite(p.distances[n]) && k >= 0 && k < count) atomicAdd(&counters[k], 1);
+    }
+    __syncthreads();
+    for (int64_t k = threadIdx.x; k < count; k += kThreads) {
+      if (counters[k] > 0) atomicAdd(&params.fit.step.counts[b * p.K + first + k], counters[k]);
+    }
+    __syncthreads();
   }
 }
 
@@ -72,7 +90,7 @@ cudaError_t launch_kmeans_fit(const KmeansFitParams<scalar_t>& fit, cudaStream_t
     error = cudaMemsetAsync(fit.moves, 0, (fit.max_iters + 1) * p.B * sizeof(KmeansMove), stream);
   }
   Params<scalar_t> params{fit, {nullptr, fit.rtol}, fit.moves, kmeans_chunks(p.N, p.K)};
-  const int64_t blocks = p.B * ceil_div(p.K * p.D, kThreads);
+  const int64_t blocks = p.B * p.K * ceil_div(p.D, kThreads);
   for (int64_t i = 0; i < fit.max_iters && error == cudaSuccess; ++i) {
     error = launch_label_and_add(fit.step, params.converged, stream);
     if (error == cudaSuccess) {
@@ -82,8 +100,12 @@ cudaError_t launch_kmeans_fit(const KmeansFitParams<scalar_t>& fit, cudaStream_t
     params.move += p.B;
   }
   if (error == cudaSuccess) error = launch_kmeans_assign(p, stream);
+  if (error == cudaSuccess) {
+    error = cudaMemsetAsync(fit.step.counts, 0, p.B * p.K * sizeof(int32_t), stream);
+  }
   if (error != cudaSuccess) return error;
-  return launch(kmeans_count_kernel<scalar_t>, p.B, dim3(kThreads), stream, params);
+  return launch(kmeans_count_kernel<scalar_t>, p.B * ceil_div(p.N, kCountTokens), dim3(kThreads),
+                stream, params);
 }
 
 template cudaError_t launch_kmeans_fit(const KmeansFitParams<float>&, cudaStream_t);

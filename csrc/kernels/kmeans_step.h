@@ -5,8 +5,9 @@
 //   counts[b, k] = number of those n               tokens at infinite distance are left out of both
 //
 // Two deterministic stages: the tokens of a batch row are cut into chunks whose number depends on N
-// and K alone, every chunk has partial sums of its own, and these are added in order. No atomics; a
-// row's result depends neither on its batch nor on the number of threads. Sums are float32.
+// and K alone, every chunk has partial sums of its own, and these are added in order. No sum is
+// atomic; a row's result depends neither on its batch nor on the number of threads. Sums are
+// float32.
 #pragma once
 
 #include "kernels/kmeans_assign.h"

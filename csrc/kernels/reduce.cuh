@@ -34,17 +34,16 @@ __device__ inline float block_sum(float value, float* scratch) {
   return sum;
 }
 
-// The largest over a block, as block_sum.
+// The same for the largest value.
 template <int kThreads>
 __device__ inline float block_max(float value, float* scratch) {
   value = warp_max(value);
   if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = value;
   __syncthreads();
-  float largest = scratch[0];
 #pragma unroll
-  for (int i = 1; i < kThreads / 32; ++i) largest = fmaxf(largest, scratch[i]);
+  for (int i = 0; i < kThreads / 32; ++i) value = fmaxf(value, scratch[i]);
   __syncthreads();
-  return largest;
+  return value;
 }
 
 }  // namespace clusca

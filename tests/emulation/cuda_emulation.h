@@ -115,6 +115,7 @@ T shuffle_xor(unsigned mask, T value, int lane_mask, const char* place) {
 #define EMULATION_TEXT(x) #x
 #define EMULATION_PLACE(line) __FILE__ ":" EMULATION_TEXT(line)
 #define __syncthreads() emulation::barrier(EMULATION_PLACE(__LINE__))
+#define __syncwarp() emulation::exchange(0xffffffffu, 0, 0, EMULATION_PLACE(__LINE__))
 #define __shfl_xor_sync(mask, value, lane_mask) \
   emulation::shuffle_xor(mask, value, lane_mask, EMULATION_PLACE(__LINE__))
 
