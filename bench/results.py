@@ -67,6 +67,10 @@ def write(path: pathlib.Path, rows: list[dict[str, Any]]) -> None:
     partial.replace(path)
 
 
+class NotMeasured(Exception):
+    """Why a row has no numbers."""
+
+
 class Recorder:
     """Adds rows to a file, one at a time; a row replaces the one measured before."""
 
