@@ -1,7 +1,10 @@
 """Which implementations a case is measured with, and what a peer that is not there leaves."""
 
+import os
+import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +15,7 @@ import peers_flash
 import shapes
 from clusca_ext import ops
 from implementations import Work, names, same_answer
-from results import NotMeasured
+from results import NotMeasured, read
 from shapes import CLUSTERS, Case, cases
 from steps import steps
 
@@ -206,3 +209,43 @@ def test_what_a_peer_refuses_is_its_note(monkeypatch):
 
     with pytest.raises(NotMeasured, match="^flash_kmeans: ValueError: D must be smaller$"):
         refuses()
+
+
+STAND_IN = """
+import torch
+from results import NotMeasured
+from shapes import Case, MODELS
+
+CASES = [Case(MODELS[-1], torch.float32)]
+
+def variants(case):
+    return {"absent": absent, "present": torch.neg}
+
+def absent(x):
+    raise NotMeasured("not installed")
+
+def bench_stand_in(measure, case):
+    measure(torch.neg, torch.neg, (torch.ones(8),), bytes_moved=64, variants=variants(case))
+"""
+
+
+def test_the_note_is_a_row(tmp_path):
+    folder = Path(implementations.__file__).parent
+    for name in ("conftest.py", "pytest.ini"):
+        (tmp_path / name).write_text((folder / name).read_text())
+    (tmp_path / "bench_stand_in.py").write_text(STAND_IN)
+    rows = tmp_path / "rows.json"
+    command = [sys.executable, "-m", "pytest", "bench_stand_in.py", "--quick", f"--results={rows}"]
+    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [*command, "-k", "not compile"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    found = {row["impl"]: row for row in read(rows)}
+    assert set(found) == {"clusca", "torch", "copy", "present", "absent"}
+    assert found["absent"]["note"] == "not installed" and "median_us" not in found["absent"]
+    assert found["present"]["median_us"] > 0
