@@ -50,7 +50,9 @@ def recorder(pytestconfig, tmp_path_factory):
     path = FOLDER / f"{machine()}.json"
     if pytestconfig.getoption("quick"):
         path = tmp_path_factory.mktemp("results") / "quick.json"
-    return Recorder(pytestconfig.getoption("results") or path)
+    recorder = Recorder(pytestconfig.getoption("results") or path, every=1.0)
+    yield recorder
+    recorder.flush()
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ def variants_of(
     is_l2 = case.metric == "l2"
     kernels = KERNELS if is_l2 and case.dtype != torch.float32 else ANY_DTYPE
     found = {kernel: partial(ours, kernel=kernel) for kernel in kernels}
-    if case.compared:
+    if case.compared or not is_l2:
         found["torch-graph"] = plain
-        if is_l2:
-            found |= {"flash": flash, "flash-graph": best_flash}
+    if case.compared and is_l2:
+        found |= {"flash": flash, "flash-graph": best_flash}
     return found

@@ -51,6 +51,7 @@ class Case:
     I: int | None = None  # noqa: E741  iterations
     metric: str | None = None
     rule: str | None = None
+    choice: str = ""  # which of these is not an op's first one
 
     @property
     def quick(self) -> bool:
@@ -61,8 +62,8 @@ class Case:
     def compared(self) -> bool:
         """Whether compiled and graphed peers belong to it; elsewhere there are ours, plain torch
         and the roofs, for what is compiled takes seconds."""
-        fits = DEVICE == "cpu" or self.dtype in (torch.bfloat16, torch.int32)
-        return fits and (self.K == 16 or (self.K == 256 and self.is_kmeans))
+        few = self.dtype in (torch.bfloat16, torch.int32) and self.choice in ("", "K")
+        return (few or DEVICE == "cpu") and (self.K == 16 or (self.K == 256 and self.is_kmeans))
 
     @property
     def is_kmeans(self) -> bool:
@@ -99,14 +100,15 @@ def cases(dtypes: Sequence[torch.dtype] = DTYPES, **choices: Sequence[object]) -
     On a GPU every model has all numbers of clusters; the other choices only those in detail have.
     """
     first = {name: values[0] for name, values in choices.items()}
-    variants = [("", first)]
-    variants += [(name, first | {name: v}) for name, values in choices.items() for v in values[1:]]
+    others = [(name, v) for name, values in choices.items() for v in values[1:]]
+    variants = [first, *(first | {name: v, "choice": name} for name, v in others)]
     on_gpu = DEVICE == "cuda"
     found = [
         Case(model, dtype, **variant)
-        for chosen, variant in variants
+        for variant in variants
         for model in MODELS
-        if (model.on_cpu or on_gpu) and (model.detailed or not chosen or (chosen == "K" and on_gpu))
+        if (model.on_cpu or on_gpu)
+        and (model.detailed or variant is first or (on_gpu and variant["choice"] == "K"))
         for dtype in dtypes
     ]
     return [case for case in found if case.K == 16 or case.model.N >= 4 * case.K]

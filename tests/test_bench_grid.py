@@ -1,21 +1,12 @@
-"""Which implementations a case is measured with, and what a peer that is not there leaves."""
-
-import os
-import subprocess
-import sys
-import types
-from pathlib import Path
+"""What is measured: the grid of shapes, and which implementations belong to a case."""
 
 import pytest
 import torch
 
 import implementations
 import kmeans_variants
-import peers_flash
 import shapes
-from clusca_ext import ops
-from implementations import Work, names, same_answer
-from results import NotMeasured, read
+from implementations import Work, names
 from shapes import CLUSTERS, Case, cases
 from steps import steps
 
@@ -61,6 +52,11 @@ def test_a_gpu_measures_the_shapes_of_the_issue(on_gpu):
                 assert ((name, K, dtype) in found) == (N >= 4 * K), (name, K, dtype)
 
 
+def test_a_case_knows_which_choice_is_not_the_first():
+    found = {(each.K, each.metric): each.choice for each in cases(K=CLUSTERS, metric=("l2", "l1"))}
+    assert found == {(16, "l2"): "", (64, "l2"): "K", (256, "l2"): "K", (16, "l1"): "metric"}
+
+
 def test_a_cpu_measures_other_choices_in_detail_only():
     few = [each for each in cases(K=CLUSTERS) if each.K != 16]
     assert few and all(each.model.detailed for each in few)
@@ -71,13 +67,16 @@ def test_a_cpu_measures_other_choices_in_detail_only():
     "choices, compared",
     [
         ({}, True),
-        ({"O": 4}, True),
+        ({"O": 1}, True),
+        ({"O": 4, "choice": "O"}, False),
         ({"dtype": torch.int32}, True),
         ({"dtype": torch.float16}, False),
         ({"dtype": SINGLE}, False),
         ({"K": 64}, False),
         ({"K": 256}, False),
         ({"K": 256, "metric": "l2"}, True),
+        ({"K": 256, "metric": "l2", "choice": "K"}, True),
+        ({"metric": "l1", "choice": "metric"}, False),
         ({"K": 64, "metric": "l2"}, False),
         ({"K": 256, "metric": "l2", "dtype": SINGLE}, False),
     ],
@@ -117,6 +116,7 @@ def test_the_grid_comes_last():
         ({"dtype": torch.float16}, {"vector", "matrix", "cluster"}),
         ({"dtype": SINGLE}, {"vector"}),
         ({"metric": "l1"}, {"vector", "torch-graph"}),
+        ({"metric": "l1", "choice": "metric"}, {"vector", "torch-graph"}),
         ({"K": 64}, {"vector", "matrix", "cluster"}),
     ],
 )
@@ -150,102 +150,3 @@ def test_a_variant_is_called_and_must_agree():
 def test_what_ends_in_graph_is_graphed(monkeypatch):
     monkeypatch.setattr(implementations, "graphed", lambda call: "a replay")
     assert work(variants={"torch-graph": lambda x: x + 1}).call("torch-graph", None) == "a replay"
-
-
-# ---- flash-kmeans
-
-
-class StandIn(types.ModuleType):
-    """What is called of the package, in plain torch."""
-
-    @staticmethod
-    def euclid_assign_triton(x, centroids, x_sq):
-        assert x.dtype == centroids.dtype and x_sq.shape == x.shape[:2]
-        return torch.cdist(x.float(), centroids.float()).argmin(-1).int()
-
-    @staticmethod
-    def triton_centroid_update_sorted_euclid(
-        x, cluster_ids, old_centroids, *, centroid_sums, centroid_cnts, calculate_new
-    ):
-        sums, counts = peers_flash.cluster_sums_by_product(x, cluster_ids, old_centroids.shape[1])
-        centroid_sums += sums
-        centroid_cnts += counts
-
-    @staticmethod
-    def batch_kmeans_Euclid(x, n_clusters, max_iters, tol, init_centroids):
-        assert init_centroids.dtype == x.dtype and init_centroids.shape[1] == n_clusters
-        ids, _, centroids, *_ = ops.kmeans_fit(x, init_centroids, "l2", max_iters, tol)
-        return ids, centroids, max_iters
-
-
-def test_flash_kmeans_does_what_ours_do(monkeypatch):
-    for name in ("flash_kmeans", "flash_kmeans.assign_euclid_triton"):
-        monkeypatch.setitem(sys.modules, name, StandIn(name))
-    tokens, start = torch.randn(2, 64, 8), torch.randn(2, 4, 8)
-    same_answer(ops.kmeans_assign, peers_flash.assign, (tokens, start, "l2"))
-    for step in (peers_flash.step, peers_flash.step_by_product):
-        same_answer(ops.kmeans_step, step, (tokens, start, "l2"))
-    for fit in (peers_flash.fit, peers_flash.fit_by_product):
-        same_answer(lambda *args: ops.kmeans_fit(*args)[:3], fit, (tokens, start, "l2", 20))
-
-
-def test_a_peer_that_is_not_installed_says_so(monkeypatch):
-    monkeypatch.setitem(sys.modules, "flash_kmeans", None)
-    args = torch.zeros(1, 8, 4), torch.zeros(1, 2, 4), "l2"
-    for function in (peers_flash.assign, peers_flash.step, peers_flash.step_by_product):
-        with pytest.raises(NotMeasured, match="^not installed$"):
-            function(*args)
-    for function in (peers_flash.fit, peers_flash.fit_by_product):
-        with pytest.raises(NotMeasured, match="^not installed$"):
-            function(*args, 2)
-
-
-def test_what_a_peer_refuses_is_its_note(monkeypatch):
-    monkeypatch.setitem(sys.modules, "flash_kmeans", StandIn("flash_kmeans"))
-
-    @peers_flash.peer
-    def refuses():
-        raise ValueError("D must be\n  smaller")
-
-    with pytest.raises(NotMeasured, match="^flash_kmeans: ValueError: D must be smaller$"):
-        refuses()
-
-
-STAND_IN = """
-import torch
-from results import NotMeasured
-from shapes import Case, MODELS
-
-CASES = [Case(MODELS[-1], torch.float32)]
-
-def variants(case):
-    return {"absent": absent, "present": torch.neg}
-
-def absent(x):
-    raise NotMeasured("not installed")
-
-def bench_stand_in(measure, case):
-    measure(torch.neg, torch.neg, (torch.ones(8),), bytes_moved=64, variants=variants(case))
-"""
-
-
-def test_the_note_is_a_row(tmp_path):
-    folder = Path(implementations.__file__).parent
-    for name in ("conftest.py", "pytest.ini"):
-        (tmp_path / name).write_text((folder / name).read_text())
-    (tmp_path / "bench_stand_in.py").write_text(STAND_IN)
-    rows = tmp_path / "rows.json"
-    command = [sys.executable, "-m", "pytest", "bench_stand_in.py", "--quick", f"--results={rows}"]
-    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [*command, "-k", "not compile"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
-    found = {row["impl"]: row for row in read(rows)}
-    assert set(found) == {"clusca", "torch", "copy", "present", "absent"}
-    assert found["absent"]["note"] == "not installed" and "median_us" not in found["absent"]
-    assert found["present"]["median_us"] > 0
