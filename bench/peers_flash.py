@@ -6,7 +6,7 @@ have centroids in the tokens' dtype, and return None for what they do not comput
 """
 
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache, wraps
 from importlib import import_module
 from typing import Any
 
@@ -14,9 +14,18 @@ import torch
 from torch import Tensor
 
 from peers_kmeans import cluster_sums_by_product, means
+from peers_probe import try_out
 from results import NotMeasured
 
 PACKAGE = "flash_kmeans"
+PROBE = """
+import torch
+from flash_kmeans import triton_centroid_update_sorted_euclid as update
+tokens = torch.zeros(1, 4096, {D}, dtype={dtype}, device="cuda")
+ids = torch.zeros(1, 4096, dtype=torch.int32, device="cuda")
+update(tokens, ids, tokens[:, :16].clone())
+torch.cuda.synchronize()
+"""
 
 
 def peer(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -27,7 +36,7 @@ def peer(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             import_module(PACKAGE)
             return function(*args)
-        except torch.OutOfMemoryError:
+        except (NotMeasured, torch.OutOfMemoryError):
             raise
         except Exception as error:
             if isinstance(error, ModuleNotFoundError) and error.name == PACKAGE:
@@ -48,6 +57,22 @@ def nearest(tokens: Tensor, centroids: Tensor, squares: Tensor) -> Tensor:  # [B
     return euclid_assign_triton(tokens, centroids.to(tokens.dtype), squares)
 
 
+@lru_cache
+def why_no_update(D: int, dtype: str) -> str:
+    """Of its own update, which may not compile for tokens so long, or only after minutes."""
+    try:
+        try_out(PROBE.format(D=D, dtype=dtype))
+    except NotMeasured as reason:
+        return f"its update, for D = {D}: {reason}"
+    return ""
+
+
+def require_update(tokens: Tensor) -> None:
+    why = why_no_update(tokens.shape[-1], str(tokens.dtype)) if tokens.is_cuda else ""
+    if why:
+        raise NotMeasured(why)
+
+
 @peer
 def assign(tokens: Tensor, centroids: Tensor, metric: str) -> tuple[Tensor, None]:
     return nearest(tokens, centroids, squares_of(tokens)), None
@@ -57,6 +82,7 @@ def assign(tokens: Tensor, centroids: Tensor, metric: str) -> tuple[Tensor, None
 def step(tokens: Tensor, centroids: Tensor, metric: str) -> tuple[Tensor, Tensor, Tensor]:
     from flash_kmeans import triton_centroid_update_sorted_euclid
 
+    require_update(tokens)
     ids = nearest(tokens, centroids, squares_of(tokens))
     sums = torch.zeros_like(centroids)
     counts = torch.zeros(centroids.shape[:2], dtype=torch.int32, device=centroids.device)
@@ -80,6 +106,7 @@ def fit(
     """Without the last labelling, which it does not have."""
     from flash_kmeans import batch_kmeans_Euclid
 
+    require_update(tokens)
     start = {"init_centroids": centroids.to(tokens.dtype), "tol": 0.0}
     ids, moved, _ = batch_kmeans_Euclid(tokens, centroids.shape[1], iterations, **start)
     return ids, None, moved

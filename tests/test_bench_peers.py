@@ -13,6 +13,7 @@ import implementations
 import peers_flash
 from clusca_ext import ops
 from implementations import same_answer
+from peers_probe import try_out
 from results import NotMeasured, Recorder, read
 
 
@@ -70,6 +71,31 @@ def test_what_a_peer_refuses_is_its_note(monkeypatch):
 
     with pytest.raises(NotMeasured, match="^flash_kmeans: ValueError: D must be smaller$"):
         refuses()
+
+
+@pytest.mark.parametrize(
+    "code, why",
+    [
+        ("import time; time.sleep(60)", "^not compiled within 0.5 s$"),
+        ("raise ValueError('too long')", "^ValueError: too long$"),
+        ("import sys; sys.exit(3)", "^ended with 3$"),
+    ],
+)
+def test_what_is_tried_out_may_fail_or_hang(code, why):
+    with pytest.raises(NotMeasured, match=why):
+        try_out(code, seconds=0.5 if "sleep" in code else 30)
+    try_out("pass")
+
+
+def test_an_update_that_does_not_compile_is_a_note(monkeypatch):
+    monkeypatch.setattr(peers_flash, "PROBE", "raise ValueError('{D} of {dtype}')")
+    peers_flash.why_no_update.cache_clear()
+    expected = "its update, for D = 8: ValueError: 8 of torch.float16"
+    assert peers_flash.why_no_update(8, "torch.float16") == expected
+    monkeypatch.setattr(peers_flash, "why_no_update", lambda *_: expected)
+    on_gpu = types.SimpleNamespace(shape=(1, 16, 8), dtype=torch.float16, is_cuda=True)
+    with pytest.raises(NotMeasured, match="^its update, for D = 8"):
+        peers_flash.require_update(on_gpu)
 
 
 def test_rows_are_held_back_and_replaced(tmp_path):
