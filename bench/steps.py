@@ -102,8 +102,8 @@ def kernels(cpu: bool) -> list[Step]:
 
 def grid(cpu: bool) -> Step:
     """The other numbers of clusters and dtypes, of ours, plain torch and the copy."""
-    command = (*PYTEST, "bench", "-m", f"not {COMPARED}")
-    return Step("bench_grid", 20, (*command, "--quick")) if cpu else Step("bench_grid", 120, command)
+    share, quick = (20, ("--quick",)) if cpu else (120, ())
+    return Step("bench_grid", share, (*PYTEST, "bench", "-m", f"not {COMPARED}", *quick))
 
 
 def demo(cpu: bool) -> Step:
