@@ -5,9 +5,9 @@ import torch
 from clusca_ext import ops
 from inputs import DISTANCE, clusters, modulation, nbytes, random_rows, random_tokens, shared
 from peers import batch_index, forecast
-from shapes import cases
+from shapes import CLUSTERS, cases
 
-CASES = cases(O=(1, 4))
+CASES = cases(O=(1, 4), K=CLUSTERS)
 
 
 def ours(offset, correction, *rest):

@@ -3,9 +3,9 @@
 from clusca_ext import ops
 from inputs import GAMMA, clusters, nbytes, random_rows, random_tokens, shared
 from peers import propagated, propagated_fusible
-from shapes import cases
+from shapes import CLUSTERS, cases
 
-CASES = cases(rule=("value", "delta"))
+CASES = cases(rule=("value", "delta"), K=CLUSTERS)
 
 
 @shared

@@ -10,9 +10,9 @@ import torch
 from clusca_ext import ops
 from inputs import DISTANCE, GAMMA, clusters, modulation, nbytes, random_rows, random_tokens, shared
 from peers import batch_index, forecast, spread, taylor_weights
-from shapes import cases
+from shapes import CLUSTERS, cases
 
-CASES = cases(O=(1, 4), M=(8,))
+CASES = cases(O=(1, 4), M=(8,), K=CLUSTERS)
 
 
 def ours(x, factors, gates, computed, representatives, ids, gamma, distance):

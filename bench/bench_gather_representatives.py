@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from clusca_ext import ops
 from inputs import clusters, modulation, nbytes, random_tokens, shared
 from peers import spread
-from shapes import cases
+from shapes import CLUSTERS, cases
 
-CASES = cases()
+CASES = cases(K=CLUSTERS)
 
 
 def plain(tokens, representatives, shift, scale):

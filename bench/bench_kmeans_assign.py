@@ -1,11 +1,13 @@
 """kmeans_assign against a matrix product and its lowest entries (l2) or torch.cdist (l1)."""
 
+import peers_flash
 from clusca_ext import ops
 from inputs import nbytes, random_start, shared, surface_tokens
+from kmeans_variants import variants_of
 from peers_kmeans import l2_distances, nearest, nearest_fusible, widened
-from shapes import cases
+from shapes import CLUSTERS, cases
 
-CASES = cases(K=(16, 256), metric=("l2", "l1"))
+CASES = cases(K=CLUSTERS, metric=("l2", "l1"))
 
 
 def plain(tokens, centroids, metric, nearest=nearest):
@@ -16,6 +18,10 @@ def plain(tokens, centroids, metric, nearest=nearest):
 
 def fusible(tokens, centroids, metric):
     return plain(tokens, centroids, metric, nearest_fusible)
+
+
+def variants(case):
+    return variants_of(case, ops.kmeans_assign, plain, peers_flash.assign, peers_flash.assign)
 
 
 @shared
@@ -35,4 +41,5 @@ def bench_kmeans_assign(measure, case):
         bytes_moved=moved,
         fusible=fusible,
         multiply_adds=case.multiply_adds,
+        variants=variants(case),
     )

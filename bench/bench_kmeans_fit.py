@@ -1,29 +1,35 @@
 """kmeans_fit against as many plain Lloyd iterations, without a test of convergence."""
 
+from dataclasses import replace
 from functools import partial
 
 import torch
 
+import peers_flash
 from clusca_ext import ops
 from inputs import crowded_start, nbytes, shared, surface_tokens
+from kmeans_variants import variants_of
 from peers_kmeans import (
     cluster_sums,
     cluster_sums_by_product,
     l2_distances,
+    means,
     nearest,
     nearest_fusible,
     widened,
 )
-from shapes import cases
+from shapes import CLUSTERS, cases
 
-CASES = cases(K=(16, 256), metric=("l2", "l1"), I=(10,))
+CASES = [
+    # Of 256 tokens many clusters converge before the tenth iteration.
+    replace(case, I=5) if case.K > 16 and case.model.N <= 256 else case
+    for case in cases(K=CLUSTERS, metric=("l2", "l1"), I=(10,))
+]
 
 
 def move(tokens, centroids, metric, nearest=nearest, sums_of=cluster_sums):
     ids, _ = nearest(tokens, centroids, metric)
-    sums, counts = sums_of(tokens, ids, centroids.shape[1])
-    means = sums / counts.clamp(min=1).unsqueeze(-1)
-    return torch.where(counts.unsqueeze(-1) > 0, means, centroids)
+    return means(*sums_of(tokens, ids, centroids.shape[1]), centroids)
 
 
 def label(tokens, centroids, metric, nearest=nearest):
@@ -45,8 +51,12 @@ def in_parts(compile):
     return partial(plain, move=compile(moved), label=compile(labelled))
 
 
-def fit(tokens, centroids, metric, iterations):
-    return ops.kmeans_fit(tokens, centroids, metric, max_iters=iterations, rtol=0.0)[:3]
+def fit(tokens, centroids, metric, iterations, **kernel):
+    return ops.kmeans_fit(tokens, centroids, metric, max_iters=iterations, rtol=0.0, **kernel)[:3]
+
+
+def variants(case):
+    return variants_of(case, fit, plain, peers_flash.fit, peers_flash.fit_by_product)
 
 
 @shared
@@ -66,6 +76,7 @@ def bench_kmeans_fit(measure, case):
         args,
         bytes_moved=nbytes(tokens, start),
         multiply_adds=case.multiply_adds,
+        variants=variants(case),
         passes=case.I + 1,  # the last one only labels
         in_parts=in_parts,
         comparable=case.dtype == torch.float32,  # rounded centroids take other paths

@@ -3,9 +3,9 @@
 from clusca_ext import ops
 from inputs import GAMMA, clusters, nbytes, random_rows, random_tokens, shared
 from peers import batch_index, propagated_fusible, spread
-from shapes import cases
+from shapes import CLUSTERS, cases
 
-CASES = cases(O=(1,))
+CASES = cases(O=(1,), K=CLUSTERS)
 
 
 def plain(factors, computed, representatives, cluster_ids, gamma):

@@ -3,9 +3,9 @@
 from clusca_ext import ops
 from inputs import DISTANCE, GAMMA, clusters, modulation, nbytes, random_rows, random_tokens, shared
 from peers import forecast, propagated, propagated_fusible
-from shapes import cases
+from shapes import CLUSTERS, cases
 
-CASES = cases(O=(1, 4), rule=("delta", "value"))
+CASES = cases(O=(1, 4), rule=("delta", "value"), K=CLUSTERS)
 
 
 def plain(x, factors, computed, representatives, ids, gate, gamma, distance, rule, by=propagated):

@@ -4,10 +4,10 @@ import torch
 
 from clusca_ext import ops
 from inputs import clusters, nbytes, shared
-from shapes import cases
+from shapes import CLUSTERS, cases
 from timing import DEVICE
 
-CASES = cases(dtypes=(torch.int32,))
+CASES = cases(dtypes=(torch.int32,), K=CLUSTERS)
 
 
 def plain(cluster_ids, distances, num_clusters):

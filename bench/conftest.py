@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from clusca_ext.demo.allocator import keep_freed_memory
-from implementations import AVAILABLE, Work
-from results import FOLDER, Recorder, machine
-from timing import CACHES, DEVICE, before_round, now, rounds_for
+from implementations import Work, names
+from results import FOLDER, NotMeasured, Recorder, machine
+from timing import CACHES, before_round, now, rounds_for
 
 
 def pytest_addoption(parser):
@@ -17,19 +17,23 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "compared: the cases to which compiled peers belong")
     keep_freed_memory()
     torch.set_grad_enabled(False)
 
 
 def pytest_generate_tests(metafunc):
     quick = metafunc.config.getoption("quick")
-    # On a GPU k-means is bound by memory; a float32 product there says nothing.
-    roofs = ("gemm",) if DEVICE == "cpu" and "kmeans" in metafunc.module.__name__ else ()
+    variants = getattr(metafunc.module, "variants", lambda case: ())
     runs = [
-        pytest.param(case, impl, cache, id=f"{case.label}-{cache}-{impl}")
+        pytest.param(
+            *(case, impl, cache),
+            id=f"{case.label}-{cache}-{impl}",
+            marks=[pytest.mark.compared] if case.compared else [],
+        )
         for case in metafunc.module.CASES
         if case.quick or not quick
-        for impl in (*AVAILABLE, *roofs)
+        for impl in names(case, variants(case))
         for cache in CACHES
     ]
     metafunc.parametrize(("case", "impl", "cache"), runs)
@@ -46,7 +50,9 @@ def recorder(pytestconfig, tmp_path_factory):
     path = FOLDER / f"{machine()}.json"
     if pytestconfig.getoption("quick"):
         path = tmp_path_factory.mktemp("results") / "quick.json"
-    return Recorder(pytestconfig.getoption("results") or path)
+    recorder = Recorder(pytestconfig.getoption("results") or path, every=1.0)
+    yield recorder
+    recorder.flush()
 
 
 @pytest.fixture
@@ -57,16 +63,23 @@ def measure(request, benchmark, recorder, case, impl, cache):
 
     def run(*args, **kwargs):
         work = Work(*args, **kwargs)
-        call = work.call(impl, case)
-        rounds, setup = rounds_for(call, quick), before_round(cache, call)
+        row = {
+            "bench": bench,
+            "shape": f"{case.shape} {cache}",
+            "dtype": case.dtype_name,
+            "impl": impl,
+        }
+        try:
+            call = work.call(impl, case)
+            rounds, setup = rounds_for(call, quick), before_round(cache, call)
+        except NotMeasured as reason:
+            recorder.record(**row, note=str(reason))
+            pytest.skip(str(reason))
         benchmark.group = f"{bench} {case.shape} {cache} {case.dtype_name}"
         benchmark.pedantic(call, setup=setup, rounds=rounds, warmup_rounds=1)
         median = benchmark.stats.stats.median
         recorder.record(
-            bench=bench,
-            shape=f"{case.shape} {cache}",
-            dtype=case.dtype_name,
-            impl=impl,
+            **row,
             median_us=round(median * 1e6, 2),
             gbps=round(work.bytes_moved * work.passes / median / 1e9, 2),
         )

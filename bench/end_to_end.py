@@ -24,9 +24,9 @@ import torch
 from device_time import counted, graphed, recover
 from loop import Loop
 from loop_rows import BASELINE, COMPOSED_FULL, Row, baseline, composed_rows, rows_of
-from methods import Measured, NotMeasured
+from methods import Measured
 from models import MODELS, Model
-from results import FOLDER, Recorder, machine
+from results import FOLDER, NotMeasured, Recorder, machine
 from timing import DEVICE
 
 

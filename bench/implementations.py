@@ -1,20 +1,35 @@
-"""The ways an op's work is done: ours, plain torch, compiled torch; and two roofs over all of them:
-a copy of as many bytes, and a matrix product of as many multiply-adds.
+"""The ways an op's work is done: ours, plain torch, compiled torch, and what else an op names; and
+two roofs over all of them: a copy of as many bytes, and a matrix product of as many multiply-adds.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
 
 import torch
 
+from shapes import Case
 from timing import DEVICE
 
 Function = Callable[..., Any]
 Call = Callable[[], object]
-NAMES = ("clusca", "torch", "compile", "graph", "copy")
-AVAILABLE = NAMES if DEVICE == "cuda" else ("clusca", "torch", "compile", "copy")
+
+
+def names(case: Case, variants: Iterable[str]) -> list[str]:
+    """What a case is measured with. Compiled peers belong to some cases, and the matrix product to
+    k-means: of l1 on a GPU, where no tensor core adds up differences, it would say nothing."""
+    on_gpu = DEVICE == "cuda"
+    compiled = ("compile", "graph") if on_gpu else ("compile",)
+    has_product = case.metric == "l2" or (case.is_kmeans and not on_gpu)
+    return [
+        "clusca",
+        "torch",
+        *(compiled if case.compared else ()),
+        "copy",
+        *(("gemm",) if has_product else ()),
+        *variants,
+    ]
 
 
 @dataclass(frozen=True)
@@ -30,23 +45,26 @@ class Work:
     in_parts: Callable[[Function], Function] | None = None  # one whose parts only are compiled
     comparable: bool = True  # whether the results must agree
     multiply_adds: int = 0  # what a pass must compute at least, where that can be what bounds it
+    variants: Mapping[str, Function] = field(default_factory=dict)  # more of ours, more peers
 
     def call(self, impl: str, case: object) -> Call:
         if impl == "copy":
             return copying(self.bytes_moved, self.passes)
         if impl == "gemm":
-            return multiplying(self.multiply_adds, self.passes)
+            return multiplying(self.multiply_adds, self.passes, self.args[0].dtype)
         function = self.function(impl, case)
         if self.comparable and impl != "clusca":
             same_answer(self.ours, function, self.args)
         call = partial(function, *self.args)
-        return graphed(call) if impl == "graph" else call
+        return graphed(call) if impl.endswith("graph") else call
 
     def function(self, impl: str, case: object) -> Function:
         if impl == "clusca":
             return self.ours
         if impl == "torch":
             return self.eager
+        if impl in self.variants:
+            return self.variants[impl]
         return compiled(self.fusible or self.eager, self.in_parts, case)
 
 
@@ -86,11 +104,18 @@ def copying(bytes_moved: int, passes: int) -> Call:
     return copy
 
 
-def multiplying(multiply_adds: int, passes: int) -> Call:
-    """``passes`` float32 matrix products of so many multiply-adds: the library's best."""
+def multiplying(multiply_adds: int, passes: int, dtype: torch.dtype) -> Call:
+    """``passes`` matrix products of so many multiply-adds: the library's best.
+
+    In float32 on a CPU. On a GPU in the tokens' dtype, and near to a cube: a product with a small
+    matrix would wait for memory.
+    """
     inner = 256
-    left = torch.ones(max(1, multiply_adds // inner**2), inner, device=DEVICE)
-    right = torch.ones(inner, inner, device=DEVICE)
+    if DEVICE == "cuda":
+        inner = 64 * max(4, min(64, round(multiply_adds ** (1 / 3) / 64)))
+    made = {"device": DEVICE, "dtype": dtype if DEVICE == "cuda" else torch.float32}
+    left = torch.ones(max(1, multiply_adds // inner**2), inner, **made)
+    right = torch.ones(inner, inner, **made)
     out = torch.empty_like(left)
 
     def multiply() -> None:
@@ -103,9 +128,11 @@ def multiplying(multiply_adds: int, passes: int) -> Call:
 def same_answer(ours: Function, theirs: Function, args: tuple[Any, ...]) -> None:
     """Fail unless both compute the same from the same, up to the rounding of a half type.
 
-    Labels may differ where two centroids are equally far.
+    Labels may differ where two centroids are equally far. What a peer does not compute is None.
     """
     for mine, other in zip(_answer(ours, args), _answer(theirs, args), strict=True):
+        if other is None:
+            continue
         if mine.is_floating_point():
             error = (mine.float() - other.float()).norm() / mine.float().norm()
             assert error < 0.03, f"{theirs} differs by {error:.1%}"
@@ -114,7 +141,7 @@ def same_answer(ours: Function, theirs: Function, args: tuple[Any, ...]) -> None
             assert agreement > 0.97, f"{theirs} agrees in {agreement:.1%} only"
 
 
-def _answer(function: Function, args: tuple[Any, ...]) -> tuple[torch.Tensor, ...]:
+def _answer(function: Function, args: tuple[Any, ...]) -> tuple[torch.Tensor | None, ...]:
     args = tuple(a.clone() if isinstance(a, torch.Tensor) else a for a in args)
     result = function(*args)
     result = args[0] if result is None else result

@@ -1,8 +1,8 @@
 """What a denoising loop is run with: no cache, ours, the paper's in torch.
 
 A method is a context manager around a model that has it; what it yields says, once a run is over,
-what the row holds beside its times. Where one does not do for a model it raises ``NotMeasured``,
-and the row says why. Those of others are in ``peer_methods.py``.
+what the row holds beside its times. Where one does not do for a model it raises
+``results.NotMeasured``, and the row says why. Those of others are in ``peer_methods.py``.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,10 +18,6 @@ from paper_cache import PaperCache, add_forecast, papers
 Measured = dict[str, object]
 Said = Callable[[], Measured]
 Method = Callable[[Loop, int], AbstractContextManager[Said]]  # of a loop and its steps
-
-
-class NotMeasured(Exception):
-    """Why a row has no numbers."""
 
 
 @contextmanager

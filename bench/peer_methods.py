@@ -9,7 +9,8 @@ from diffusers import FirstBlockCacheConfig, TaylorSeerCacheConfig
 from diffusers.hooks import HookRegistry, apply_first_block_cache, apply_taylorseer_cache
 
 from loop import Loop
-from methods import Measured, Method, NotMeasured, Said, begun_by
+from methods import Measured, Method, Said, begun_by
+from results import NotMeasured
 
 HOOKS = ("taylorseer_cache", "fbc_leader_block_hook", "fbc_block_hook")  # diffusers' names
 # Every module whose output flows into the stream is forecast, and those before it are skipped:

@@ -38,6 +38,12 @@ def l2_distances(tokens: Tensor, lowest: Tensor) -> Tensor:
     return squares.add_(lowest, alpha=2).clamp_min_(0)
 
 
+def means(sums: Tensor, counts: Tensor, centroids: Tensor) -> Tensor:
+    """Where Lloyd's iteration moves the centroids; those without tokens stay."""
+    moved = sums / counts.clamp(min=1).unsqueeze(-1)
+    return torch.where(counts.unsqueeze(-1) > 0, moved, centroids)
+
+
 def cluster_sums(tokens: Tensor, cluster_ids: Tensor, K: int) -> tuple[Tensor, Tensor]:
     """sums [B, K, D] and counts [B, K]: on a GPU one more matrix product, on a CPU additions."""
     if tokens.is_cuda:

@@ -6,67 +6,60 @@ matrix product with the same multiply-adds, whichever takes longer.
 """
 
 from collections import defaultdict
+from collections.abc import Iterable
 
+from report_cases import FORMS, MISSING, PEERS, Result, by_operator
 from steps import operators
 
-MISSING = "not measured"
-PEERS = ("torch", "compile", "graph")
-ROOFS = ("copy", "gemm")
-CPU_GOAL = {"bfloat16": 3.0}  # best peer / ours; other dtypes:
-OTHER_GOAL = 1.5
-SHOWN = {"dit-xl-512", "flux-1024"}
-CHOICES = {"K64", "K256", "O2", "O4", "S3", "l1", "delta"}  # beside an operator's first ones
-
-
-def ratio(value: float | None, ours: float | None) -> str:
-    return f"{value / ours:.2f}x" if value and ours else MISSING
-
-
-def microseconds(value: float | None) -> str:
-    return MISSING if value is None else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
-
-
-def verdict(dtype: str, ours: float | None, best: float | None, roof: float | None) -> str:
-    """Whether a CPU row reaches its goal and, if not, whether the machine would let it."""
-    if not (ours and best and roof):
-        return MISSING
-    goal = CPU_GOAL.get(dtype, OTHER_GOAL)
-    if best / ours >= goal:
-        return "met"
-    return f"missed; {best / roof:.2f}x at the roof"
-
-
-def cpu_cells(times: dict[str, float], dtype: str) -> list[str]:
-    """Ratios: each peer's time over ours, the best one's, the roofs' over ours, the verdict."""
-    ours, peers = times.get("clusca"), PEERS[:2]
-    best = min((times[peer] for peer in peers if peer in times), default=None)
-    roofs = [times[roof] for roof in ROOFS if roof in times]
-    return [
-        *(ratio(times.get(peer), ours) for peer in peers),
-        ratio(best, ours),
-        *(f"{times[roof] / ours:.0%}" if ours and roof in times else "" for roof in ROOFS),
-        verdict(dtype, ours, best, max(roofs, default=None)),
-    ]
-
-
-def gpu_cells(times: dict[str, float], dtype: str) -> list[str]:
-    """Times, the best peer's over ours, a copy's over ours."""
-    ours, copy = times.get("clusca"), times.get("copy")
-    best = min((times[peer] for peer in PEERS if peer in times), default=None)
-    return [
-        *(microseconds(times.get(impl)) for impl in ("clusca", *PEERS, "copy")),
-        ratio(best, ours),
-        f"{copy / ours:.0%}" if copy and ours else MISSING,
-    ]
-
-
+COMMAND = "`python -m pytest bench/bench_<operator>.py`"
+COMMON = ("torch", "compile", "graph")  # peers of every operator; k-means has more
 BEST = "best peer / ours"
-CPU_HEADER = [*PEERS[:2], BEST, "of copy speed", "of gemm speed", "goal"]
-GPU_HEADER = [*(f"{impl} us" for impl in ("clusca", *PEERS, "copy")), BEST, "of copy speed"]
+CPU_HEADER = ["torch", "compile", BEST, "of copy speed", "of gemm speed", "goal"]
+GPU_TIMES = ("clusca", *COMMON, "copy")
+GPU_HEADER = [*(f"{impl} us" for impl in GPU_TIMES), BEST, "of copy speed", "of gemm speed", "goal"]
+KMEANS_TIMES = ("clusca", *FORMS, *(peer for peer in PEERS if peer not in COMMON))
+KMEANS_HEADER = [f"{impl} us" for impl in KMEANS_TIMES]
 
 
-def is_cpu(row: dict) -> bool:
-    return row["device"].endswith("cores")
+def times_over(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.2f}x"
+
+
+def share(value: float | None) -> str:
+    return "" if value is None else f"{value:.0%}"
+
+
+def microseconds(each: Result, impl: str) -> str:
+    value = each.times.get(impl)
+    if value is None:
+        return each.notes.get(impl, MISSING)
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def cpu_verdict(each: Result) -> str:
+    """Whether a row reaches its goal and, if not, whether the machine would let it."""
+    if each.meets is None or each.at_roof is None:
+        return MISSING
+    return "met" if each.meets else f"missed; {each.at_roof:.2f}x at the roof"
+
+
+def cpu_cells(each: Result) -> list[str]:
+    """Ratios: each peer's time over ours, the best one's, the roofs' over ours, the verdict."""
+    peers = [each.over("torch"), each.over("compile"), each.over_best]
+    roofs = [each.over("copy"), each.over("gemm")]
+    return [*map(times_over, peers), *map(share, roofs), cpu_verdict(each)]
+
+
+def gpu_cells(each: Result) -> list[str]:
+    """Times, the best peer's over ours, the roofs' over ours, the verdict."""
+    copy = share(each.over("copy")) or MISSING
+    verdict = {True: "met", False: "missed", None: ""}[each.meets]
+    times = [microseconds(each, impl) for impl in GPU_TIMES]
+    return [*times, times_over(each.over_best), copy, share(each.over("gemm")), verdict]
+
+
+def kmeans_cells(each: Result) -> list[str]:
+    return [microseconds(each, impl) for impl in KMEANS_TIMES]
 
 
 def lines_of(header: list[str], rows: list[list[str]]) -> list[str]:
@@ -74,52 +67,68 @@ def lines_of(header: list[str], rows: list[list[str]]) -> list[str]:
     return [f"| {' | '.join(line)} |" for line in every]
 
 
-def table(rows: list[dict]) -> list[str]:
-    """The rows of one commit on one device."""
-    on_cpu = is_cpu(rows[0])
-    cells, header = (cpu_cells, CPU_HEADER) if on_cpu else (gpu_cells, GPU_HEADER)
-    times: dict[tuple[str, str, str], dict[str, float]] = defaultdict(dict)
-    for row in rows:
-        shape = row["shape"].removesuffix(" warm") if on_cpu else row["shape"]
-        times[f"`{row['bench']}`", shape, row["dtype"]][row["impl"]] = row["median_us"]
-    names = ["operator", "shape", "dtype", *header]
-    return lines_of(names, [[*case, *cells(by_impl, case[2])] for case, by_impl in times.items()])
+def table(results: Iterable[Result], header: list[str], cells) -> list[str]:
+    names = ["operator", "shape", "dtype"]
+    rows = [[f"`{each.operator}`", each.shape, each.dtype, *cells(each)] for each in results]
+    return lines_of([*names, *header], rows)
 
 
-def section(rows: list[dict], complete: bool) -> list[str]:
-    """All operators, and which of them have no result.
-
-    Args:
-        rows: Of any bench.
-        complete: All rows; else of GPUs one dtype, and the caches as a model leaves them, of CPUs
-            two models, and the first of an operator's choices.
-    """
-    rows = [row for row in rows if "median_us" in row]
-    shown = [row for row in rows if complete or _is_typical(row)]
-    origins: dict[tuple[str, str, str], list[dict]] = defaultdict(list)
-    for row in shown:
-        origins[row["device"], row["commit"], row["torch"]].append(row)
-    lines = ["## Operators", ""]
-    for (device, commit, torch), measured in origins.items():
-        command = "`python -m pytest bench/bench_<operator>.py`"
-        lines += [f"{device}; {command}; commit {commit}, torch {torch}.", "", *table(measured), ""]
-    found = {(row["bench"], is_cpu(row)) for row in rows}
-    absent = [
-        [f"`{op}`", *("above" if (op, cpu) in found else MISSING for cpu in (True, False))]
-        for op in operators()
-        if not {(op, True), (op, False)} <= found
-    ]
-    if absent:
-        lines += [
-            "Every shape of `bench/shapes.py`; `python -m pytest bench/bench_<operator>.py`.",
-            "",
-        ]
-        lines += [*lines_of(["operator", "on a CPU", "on a GPU"], absent), ""]
+def tables(results: list[Result]) -> list[str]:
+    """One for every commit and device; on a GPU another of what only k-means is measured with."""
+    origins: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
+    for each in results:
+        origins[each.origin].append(each)
+    lines = []
+    for (device, commit, torch), found in origins.items():
+        above = f"{device}; {COMMAND}; commit {commit}, torch {torch}."
+        on_cpu = found[0].on_cpu
+        header, cells = (CPU_HEADER, cpu_cells) if on_cpu else (GPU_HEADER, gpu_cells)
+        lines += [above, "", *table(found, header, cells), ""]
+        more = {*KMEANS_TIMES[1:]}
+        of_kmeans = [each for each in found if more & {*each.times, *each.notes}]
+        if of_kmeans:
+            above = f"k-means' other kernels and peers; {above}"
+            lines += [above, "", *table(of_kmeans, KMEANS_HEADER, kmeans_cells), ""]
     return lines
 
 
-def _is_typical(row: dict) -> bool:
-    words = set(row["shape"].split())
-    if is_cpu(row):
-        return bool(words & SHOWN) and not words & CHOICES
-    return row["shape"].endswith(" cold") and row["dtype"] in ("bfloat16", "int32")
+# ---- an operator a row
+
+
+def between(values: list[float | None], form: str) -> str:
+    """The lowest and the highest of them."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return MISSING
+    low, high = (form.format(value) for value in (min(known), max(known)))
+    return low if low == high else f"{low} to {high}"
+
+
+def summary_cells(results: list[Result]) -> list[str]:
+    if not results:
+        return [MISSING, "", ""]
+    verdicts = [each.meets for each in results if each.meets is not None]
+    return [
+        between([each.over_best for each in results], "{:.2f}x"),
+        between([each.over("copy") for each in results], "{:.0%}"),
+        f"{sum(verdicts)} of {len(verdicts)}" if verdicts else "",
+    ]
+
+
+def summary(results: list[Result]) -> list[str]:
+    """Every operator, measured or not; of a device that was not, that alone is said."""
+    found = by_operator(results)
+    devices = sorted({each.origin[0] for each in results})
+    above = [f"{'; '.join(devices)}; {COMMAND}"] if devices else [COMMAND]
+    commits = sorted({each.origin[1] for each in results})
+    above += [f"commit {', '.join(commits)}." if commits else f"{MISSING}."]
+    rows = []
+    for operator in operators():
+        by_device = [
+            [each for each in found[operator] if each.on_cpu == on_cpu] for on_cpu in (True, False)
+        ]
+        cells = [cell for each in by_device for cell in summary_cells(each)]
+        rows.append([f"`{operator}`", *cells])
+    columns = [BEST, "of copy speed", "goals met"]
+    header = [f"{device}: {column}" for device in ("CPU", "GPU") for column in columns]
+    return ["; ".join(above), "", *lines_of(["operator", *header], rows)]

@@ -7,7 +7,8 @@ from clusca_ext.demo.rows import rows_of as demo_rows
 from demo import INTERVALS, markdown
 from loop_rows import BASELINE, composed_rows, rows_of
 from models import MODELS
-from report_operators import MISSING, is_cpu, lines_of
+from report_cases import MISSING, is_cpu
+from report_operators import lines_of
 
 STEPS = 50  # of what is expected of a GPU, as are the following
 LOOPS = ("flux-1024", "dit-xl-512", "hunyuan-480p65", "hunyuan-720p129")

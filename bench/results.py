@@ -6,6 +6,7 @@ import pathlib
 import platform
 import re
 import subprocess
+import time
 from typing import Any
 
 import torch
@@ -67,18 +68,33 @@ def write(path: pathlib.Path, rows: list[dict[str, Any]]) -> None:
     partial.replace(path)
 
 
-class Recorder:
-    """Adds rows to a file, one at a time; a row replaces the one measured before."""
+class NotMeasured(Exception):
+    """Why a row has no numbers."""
 
-    def __init__(self, path: pathlib.Path) -> None:
-        self.path = path
+
+class Recorder:
+    """Adds rows to a file; a row replaces the one measured before.
+
+    With ``every`` seconds rows are held back as long: thousands of them make a file that is not
+    written again for each.
+    """
+
+    def __init__(self, path: pathlib.Path, every: float = 0.0) -> None:
+        self.path, self.every = path, every
+        self.held: list[dict[str, Any]] = []
+        self.written = time.monotonic()
         self.origin = {"commit": commit(), "device": device_name(), "torch": torch.__version__}
 
     def record(self, **measured: object) -> None:
-        row = measured | self.origin
+        self.held.append(measured | self.origin)
+        if time.monotonic() - self.written >= self.every:
+            self.flush()
 
+    def flush(self) -> None:
         def key(row: dict[str, Any]) -> tuple[Any, ...]:
             return tuple(row[name] for name in KEY)
 
-        rows = [other for other in read(self.path) if key(other) != key(row)]
-        write(self.path, sorted([*rows, row], key=lambda r: (r["bench"], r["shape"], r["dtype"])))
+        new = {key(row): row for row in self.held}
+        rows = [row for row in read(self.path) if key(row) not in new] + list(new.values())
+        write(self.path, sorted(rows, key=lambda r: (r["bench"], r["shape"], r["dtype"])))
+        self.held, self.written = [], time.monotonic()

@@ -26,6 +26,8 @@ MODELS = (  # in the order of what they are worth, should time run out
     Model("wan-14b-720p-81", 1, 75600, 5120, on_cpu=False),
     Model("dit-xl-256", 2, 256, 1152, quick=True),
     Model("hunyuan-480p-65", 1, 20400, 3072, on_cpu=False),
+    Model("dit-xl-512-batch", 32, 1024, 1152, on_cpu=False),
+    Model("dit-xl-256-batch", 32, 256, 1152, on_cpu=False),
     Model("digits-demo", 32, 256, 128, quick=True, detailed=True),
 )
 DTYPES = (
@@ -33,6 +35,7 @@ DTYPES = (
     if DEVICE == "cuda"
     else (torch.bfloat16, torch.float32)
 )
+CLUSTERS = (16, 256, 64)  # the numbers of clusters an op is measured with, as a choice K
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,23 @@ class Case:
     I: int | None = None  # noqa: E741  iterations
     metric: str | None = None
     rule: str | None = None
+    choice: str = ""  # which of these is not an op's first one
 
     @property
     def quick(self) -> bool:
         """Whether it belongs to the few that show that everything runs."""
         return self.model.quick and (self.model.detailed or self.dtype == DTYPES[0])
+
+    @property
+    def compared(self) -> bool:
+        """Whether compiled and graphed peers belong to it; elsewhere there are ours, plain torch
+        and the roofs, for what is compiled takes seconds."""
+        few = self.dtype in (torch.bfloat16, torch.int32) and self.choice in ("", "K")
+        return (few or DEVICE == "cpu") and (self.K == 16 or (self.K == 256 and self.is_kmeans))
+
+    @property
+    def is_kmeans(self) -> bool:
+        return self.metric is not None
 
     @property
     def shape(self) -> str:
@@ -80,14 +95,20 @@ class Case:
 
 
 def cases(dtypes: Sequence[torch.dtype] = DTYPES, **choices: Sequence[object]) -> list[Case]:
-    """All cases of an op: models x dtypes x choices, of these one at a time off the first."""
+    """All cases of an op: models x dtypes x choices, of these one at a time off the first.
+
+    On a GPU every model has all numbers of clusters; the other choices only those in detail have.
+    """
     first = {name: values[0] for name, values in choices.items()}
-    others = [first | {name: v} for name, values in choices.items() for v in values[1:]]
+    others = [(name, v) for name, values in choices.items() for v in values[1:]]
+    variants = [first, *(first | {name: v, "choice": name} for name, v in others)]
+    on_gpu = DEVICE == "cuda"
     found = [
         Case(model, dtype, **variant)
-        for variant in [first, *others]
+        for variant in variants
         for model in MODELS
-        if (DEVICE == "cuda" or model.on_cpu) and (variant is first or model.detailed)
+        if (model.on_cpu or on_gpu)
+        and (model.detailed or variant is first or (on_gpu and variant["choice"] == "K"))
         for dtype in dtypes
     ]
     return [case for case in found if case.K == 16 or case.model.N >= 4 * case.K]

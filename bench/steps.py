@@ -24,7 +24,7 @@ KERNELS = {  # and their shares of the time; others come after them
     "select_nearest": 4,
 }
 OTHER = 4  # the share of an operator that is not named
-FIRST = "bfloat16 or int32"
+COMPARED = "compared"  # the mark of cases to which every peer belongs
 METRICS = (
     "gpu__time_duration.sum",
     "dram__bytes.sum",
@@ -91,18 +91,19 @@ def operators() -> list[str]:
 
 
 def kernels(cpu: bool) -> list[Step]:
-    """bfloat16 for one op after the other."""
+    """One op after the other, where all its peers are: on a GPU bfloat16."""
     quick = ("--quick",) if cpu else ()
     files = {op: f"bench/bench_{op}.py" for op in operators()}
     return [
-        Step(f"bench_{op}", KERNELS.get(op, OTHER), (*PYTEST, file, "-k", FIRST, *quick), file)
+        Step(f"bench_{op}", KERNELS.get(op, OTHER), (*PYTEST, file, "-m", COMPARED, *quick), file)
         for op, file in files.items()
     ]
 
 
-def other_dtypes(cpu: bool) -> Step:
-    quick = ("--quick",) if cpu else ()
-    return Step("bench_other_dtypes", 60, (*PYTEST, "bench", "-k", f"not ({FIRST})", *quick))
+def grid(cpu: bool) -> Step:
+    """The other numbers of clusters and dtypes, of ours, plain torch and the copy."""
+    share, quick = (20, ("--quick",)) if cpu else (120, ())
+    return Step("bench_grid", share, (*PYTEST, "bench", "-m", f"not {COMPARED}", *quick))
 
 
 def demo(cpu: bool) -> Step:
@@ -149,6 +150,6 @@ def steps(cpu: bool) -> list[Step]:
         *kernels(cpu),
         *whole[2:],
         *profiles(),
-        other_dtypes(cpu),
+        grid(cpu),
     ]
     return [step for step in listed if step.exists]

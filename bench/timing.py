@@ -52,7 +52,7 @@ def rounds_for(call: Callable[[], object], quick: bool) -> int:
     if quick:
         call()
         return 3
-    seconds, fewest, most = (0.1, 20, 100) if DEVICE == "cuda" else (1.0, 5, 2000)
+    seconds, fewest, most = (0.05, 20, 50) if DEVICE == "cuda" else (1.0, 5, 2000)
     start, calls = time.perf_counter(), 0
     while calls < 3 or time.perf_counter() - start < seconds / 5:
         call()

@@ -13,9 +13,10 @@ from device_time import graphed
 from end_to_end import composed, doubts, measure, of_device, outcome, table
 from loop import Loop
 from loop_rows import Row, baseline, composed_rows, rows_of
-from methods import NotMeasured, clusca, no_cache
+from methods import clusca, no_cache
 from models import MODELS
 from peer_methods import taylorseer
+from results import NotMeasured
 
 STEPS = 12
 NAMES = ("tiny", "tiny-dit", "tiny-hunyuan")
