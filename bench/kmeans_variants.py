@@ -12,6 +12,7 @@ from timing import DEVICE
 
 KERNELS = ("vector", "matrix", "cluster")  # of which "auto", measured as ours, is one
 ANY_DTYPE = ("vector",)
+MOST_K = 32  # of the cluster kernel
 
 
 def variants_of(
@@ -22,6 +23,8 @@ def variants_of(
         return {}
     is_l2 = case.metric == "l2"
     kernels = KERNELS if is_l2 and case.dtype != torch.float32 else ANY_DTYPE
+    if case.K > MOST_K:
+        kernels = tuple(kernel for kernel in kernels if kernel != "cluster")
     found = {kernel: partial(ours, kernel=kernel) for kernel in kernels}
     if case.compared or not is_l2:
         found["torch-graph"] = plain

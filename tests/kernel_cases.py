@@ -36,9 +36,20 @@ CALLS = {  # operator -> every value of every option of op_samples.sample
     "collapse_forecasts_": {"dtypes": OF_ONE_DTYPE, "D": WIDTHS, "steps": [4, 8]},
     **{name: {} for name in OPS if name.endswith(".tensor")},  # the same kernels
 }
+HALVES = [(half, half) for half in DTYPES[1:]]
+MATRIX = {"dtypes": HALVES, "kernel": ["matrix"]}
+CLUSTER = {"dtypes": HALVES, "kernel": ["cluster"]}
+MORE = [  # the same for kernels that only some sizes reach
+    ("kmeans_assign", {"dtypes": OF_ONE_DTYPE, "metric": METRICS, "N": [800, 1600]}),
+    ("kmeans_assign", MATRIX | {"K": [4, 20], "D": WIDTHS}),
+    ("kmeans_assign", MATRIX | {"B": [1], "N": [16_400], "D": WIDTHS}),
+    # The wide ones are more than a block of the largest tile has shared memory for.
+    ("kmeans_step", CLUSTER | {"K": [4], "D": [24, 8192]}),
+    ("kmeans_step", CLUSTER | {"K": [20], "D": [24, 5120]}),
+]
 CASES = [
     (name, dict(zip(options, values, strict=True)))
-    for name, options in CALLS.items()
+    for name, options in [*CALLS.items(), *MORE]
     for values in product(*options.values())
 ]
 

@@ -18,8 +18,10 @@ def sample(name, device, N=N, *, B=B, K=K, D=D, dtypes=FLOATS, metric="l2", **mo
     """Arguments of an operator, those that mutate first.
 
     Of the two dtypes one is that of tokens and streams, the other that of factors and features.
-    More: the ``steps`` of collapse_forecasts_, the iterations ``max_iters`` of kmeans_fit.
+    More: the ``steps`` of collapse_forecasts_, the iterations ``max_iters`` of kmeans_fit, and the
+    ``kernel`` of kmeans_assign and kmeans_step, which then comes last.
     """
+    kernel = [more[key] for key in ("kernel",) if key in more]
     steps, max_iters = more.get("steps", 2), more.get("max_iters", 3)
     tokens, centroids = make_tokens(B, N, K, D, dtypes[0], device)
     clusters = make_clusters(B, N, K, device)
@@ -33,8 +35,8 @@ def sample(name, device, N=N, *, B=B, K=K, D=D, dtypes=FLOATS, metric="l2", **mo
     modules = [factors, factors.flip(0)], [gate, None]
     learnt = carried[1], *clusters
     return {
-        "kmeans_assign": (tokens, centroids, metric),
-        "kmeans_step": (tokens, centroids, metric),
+        "kmeans_assign": (tokens, centroids, metric, *kernel),
+        "kmeans_step": (tokens, centroids, metric, *kernel),
         "kmeans_fit": (tokens, centroids, metric, max_iters),
         "select_representatives": (cluster_ids, K, torch.tensor([1, 2], device=device), 3),
         "select_nearest": (cluster_ids, tokens[..., 0].float().contiguous(), K),

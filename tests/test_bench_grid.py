@@ -117,7 +117,7 @@ def test_the_grid_comes_last():
         ({"dtype": SINGLE}, {"vector"}),
         ({"metric": "l1"}, {"vector", "torch-graph"}),
         ({"metric": "l1", "choice": "metric"}, {"vector", "torch-graph"}),
-        ({"K": 64}, {"vector", "matrix", "cluster"}),
+        ({"K": 64}, {"vector", "matrix"}),
     ],
 )
 def test_what_else_k_means_is_measured_with(on_gpu, choices, expected):

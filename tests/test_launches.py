@@ -55,6 +55,11 @@ def test_the_librarys_bytes_name_its_kernels(recorded):
     assert set(short_names(mangled_names())) == set(recorded["kernels"])
 
 
+def without_tile(kernel):
+    """kmeans_assign has more tokens in a block where there are many."""
+    return re.sub(r"(kmeans_assign_kernel<.*\(Metric\)\d), \d", r"\1", kernel)
+
+
 def words(counts):
     return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
 
@@ -65,8 +70,8 @@ def plain(kernels):
 
 def table(heading):
     """The rows of a section's table, without the two above them."""
-    section = DOCS.partition(f"## {heading}\n")[2].split("\n## ")[0]
-    return re.findall(r"^\|.*\|$", section, re.MULTILINE)[2:]
+    section = DOCS.partition(f"{heading}\n")[2].split("\n## ")[0]
+    return re.search(r"(^\|.*\|\n)+", section, re.MULTILINE)[0].splitlines()[2:]
 
 
 def row(*cells):
@@ -82,7 +87,17 @@ def test_launches_of_operators(recorded):
         else:
             label = f"`{name}`" + ", 3 iterations" * (name == "kmeans_fit")
             expected.append(row(label, len(samples[name]), words(plain(samples[name]))))
-    assert table("An operator") == expected
+    assert table("## An operator") == expected
+
+
+def test_launches_of_named_kernels(recorded):
+    """The second table."""
+    expected = {
+        row(f"`{name.split('-')[0]}`", kernel, len(found), words(plain(found)))
+        for name, found in recorded["cases"].items()
+        for kernel in re.findall(r"-kernel(\w+)-", name)
+    }
+    assert set(table("The same where a kernel is named:")) == expected
 
 
 def test_every_iteration_launches_the_same(recorded):
@@ -96,7 +111,7 @@ def test_more_than_2_to_the_31_elements_are_launched(recorded):
     """The same kernels, in grids and blocks that CUDA allows."""
     assert len(recorded["huge"]) > 30
     for few, huge in recorded["huge"]:
-        assert few == huge
+        assert [without_tile(name) for name in few] == [without_tile(name) for name in huge]
 
 
 def test_more_modules_than_one_launch_takes(recorded):
@@ -106,7 +121,7 @@ def test_more_modules_than_one_launch_takes(recorded):
 @pytest.fixture(scope="module")
 def launches():
     """Of every operator, as the table says."""
-    rows = [re.match(r"\| `(\w+)`.*? \| (\d+) \|", row) for row in table("An operator")]
+    rows = [re.match(r"\| `(\w+)`.*? \| (\d+) \|", row) for row in table("## An operator")]
     return {row[1]: int(row[2]) for row in rows}
 
 
@@ -125,7 +140,7 @@ def test_calls_of_a_cached_step(steps, launches):
             ours, torchs = calls.ours[step], calls.torchs[step]
             count = sum(launches[name] * each for name, each in ours.items())
             expected.append(row(model, config, which, count, words(ours), words(torchs)))
-    assert table("A cached step") == expected
+    assert table("## A cached step") == expected
 
 
 def test_launches_of_a_cached_step_are_those_of_its_calls(steps, launches, recorded):

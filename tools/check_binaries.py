@@ -24,7 +24,8 @@ ALLOWED = re.compile(
     r"^(aoti_torch_|torch_|cuda|__cuda|_ITM_|__gmon_start__|__cxa_finalize|__cpu_)\w*$"
 )
 LOAD, STORE, PRODUCT = "load", "store", "tensor core product"
-MATRIX = "kmeans_matrix_kernel"  # whose products tensor cores make
+# Whose products tensor cores make, and the first chip with code for them.
+MATRIX = {"kmeans_matrix_kernel": 80, "kmeans_cluster_kernel": 90}
 # What a kernel does without, and why. Every other one reads and writes 16 bytes at a time.
 WITHOUT = {
     "correction_kernel": ({LOAD, STORE}, "K of N rows: little beside the propagation it precedes"),
@@ -36,6 +37,7 @@ WITHOUT = {
     "kmeans_distance_kernel": ({STORE}, "it writes a label and a distance a token"),
     "kmeans_matrix_kernel": ({STORE}, "it writes a label and a distance a token"),
     "kmeans_split_kernel": ({LOAD, STORE}, "one thread a channel of a cluster: K of N rows"),
+    "kmeans_cluster_kernel": ({LOAD, STORE}, "it copies packets, whatever its arguments"),
     "kmeans_count_kernel": ({LOAD, STORE}, "it reads labels and distances, no features"),
     "kmeans_reduce_kernel": ({LOAD, STORE}, "one thread a channel of a cluster: K of N rows"),
     "kmeans_update_kernel": ({LOAD, STORE}, "one thread a channel of a cluster: K of N rows"),
@@ -51,10 +53,14 @@ OCCUPANCY = {
     "correction_kernel": (128, 8),
     "forecast_residual_kernel": (128, 8),
     "gather_representatives_kernel": (256, 2),
-    "kmeans_accumulate_kernel": (128, 6),
-    "kmeans_assign_kernel": (128, 8),
+    "kmeans_accumulate_kernel": (128, 3),
+    "kmeans_assign_kernel": (256, 1),  # that of 32 tokens; 2 of the others
+    "kmeans_cluster_kernel": (256, 2),
     "kmeans_count_kernel": (128, 8),
+    "kmeans_distance_kernel": (128, 8),
+    "kmeans_matrix_kernel": (128, 2),
     "kmeans_reduce_kernel": (128, 8),
+    "kmeans_split_kernel": (128, 8),
     "kmeans_update_kernel": (128, 8),
     "propagate_factors_kernel": (128, 8),
     "propagate_residual_kernel": (128, 8),
@@ -174,11 +180,17 @@ def narrow_kernels(found: dict[tuple[str, str], set[str]]) -> list[str]:
             problems.append(f"{name} has no packets of 16 bytes, and no reason in WITHOUT")
         for where, has in variants:
             problems += [f"no 128-bit {access} in {where}" for access in sorted(needed - has)]
-    if MATRIX not in packets:
-        problems.append(f"{MATRIX} is not in the library")
-    for (chip, kernel), has in found.items():
-        if MATRIX in kernel and PRODUCT not in has:
-            problems.append(f"no {PRODUCT} in {kernel} ({chip})")
+    for name, first_chip in MATRIX.items():
+        chips = {
+            chip: has
+            for (chip, kernel), has in found.items()
+            if name_of(kernel) == name and int(re.search(r"\d+", chip)[0]) >= first_chip
+        }
+        if not chips:
+            problems.append(f"{name} is not in the library")
+        problems += [
+            f"no {PRODUCT} in {name} ({c})" for c, has in chips.items() if PRODUCT not in has
+        ]
     gone = sorted(WITHOUT.keys() - packets.keys())
     return problems + [f"{name} of WITHOUT is not in the library" for name in gone]
 

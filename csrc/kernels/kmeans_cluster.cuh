@@ -7,10 +7,10 @@
 
 namespace clusca {
 
-constexpr int kClusterThreads = 256, kClusterWarps = kClusterThreads / 32;
-constexpr int kClusterStages = 2;  // of tokens: one in use, one on its way
+constexpr int kClusterThreads = kClusterWarps * 32;
 
-// A block's shared memory for tiles of kTokens and up to kPanel clusters. Rows of tokens and
+// A block's shared memory for tiles of kTokens and up to kPanel clusters, of as many bytes as
+// cluster_shared_bytes says. Rows of tokens and
 // centroids are one packet of 16 bytes longer than a slice, whose packets are even in number: the
 // eight rows of a matrix lie in different banks.
 template <int kTokens_, int kPanel_>
@@ -34,13 +34,6 @@ struct ClusterTile {
     products = sums + kPanel * slice;
     inbox = products + kGroups * kTokens * kWidth;
     labels = reinterpret_cast<int32_t*>(inbox + kClusterBlocks * kOwn * kWidth);
-  }
-
-  static int bytes(int slice) {
-    const int rows = kCentroidParts * kPanel + kClusterStages * kTokens;
-    const int floats =
-        kPanel * slice + (kGroups * kTokens + kClusterBlocks * kOwn) * kWidth + kTokens;
-    return static_cast<int>(round_up(rows * (slice + 8) * 2 + floats * 4, 128));
   }
 
   __device__ unsigned char* token(int stage, int t) const {

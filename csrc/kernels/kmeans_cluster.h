@@ -19,7 +19,22 @@ namespace clusca {
 
 constexpr int64_t kClusterBlocks = 8;
 constexpr int64_t kClusterMostK = 32;
-constexpr int64_t kClusterMostD = 8192;
+constexpr int64_t kClusterWarps = 8;   // of a block
+constexpr int64_t kClusterStages = 2;  // of tokens: one in use, one on its way
+
+// A block's channels.
+constexpr int64_t cluster_slice(int64_t D) {
+  return round_up((D + kClusterBlocks - 1) / kClusterBlocks, 16);
+}
+
+// Its clusters, and what it has in shared memory for tiles of so many tokens (kmeans_cluster.cuh).
+constexpr int64_t cluster_panel(int64_t K) { return K <= 16 ? 16 : 32; }
+constexpr int64_t cluster_shared_bytes(int64_t tokens, int64_t panel, int64_t slice) {
+  const int64_t groups = kClusterWarps / (tokens / 16);
+  const int64_t rows = kCentroidParts * panel + kClusterStages * tokens;
+  const int64_t floats = panel * slice + (groups * tokens + tokens) * (panel + 1) + tokens;
+  return round_up(rows * (slice + 8) * 2 + floats * 4, 128);
+}
 
 // Whether every row starts on 16 bytes.
 template <typename half_type>

@@ -190,11 +190,16 @@ __global__ __launch_bounds__(kThreads,
   if (rank == 0 && k < K) params.step.partial_counts[row + k] = count;
 }
 
+template <typename T>
+int shared_bytes(int slice) {
+  return static_cast<int>(cluster_shared_bytes(T::kTokens, T::kPanel, slice));
+}
+
 template <typename T, typename scalar_t>
 cudaError_t launch_tile(const Params<scalar_t>& params, cudaStream_t stream) {
   const KmeansAssignParams<scalar_t>& p = params.step.assign;
   return launch(kmeans_cluster_kernel<scalar_t, T>, p.B * params.chunks * kBlocks, dim3(kThreads),
-                stream, params, LaunchOptions{T::bytes(params.slice), kBlocks});
+                stream, params, LaunchOptions{shared_bytes<T>(params.slice), kBlocks});
 }
 
 }  // namespace
@@ -205,7 +210,7 @@ cudaError_t launch_cluster(const KmeansStepParams<scalar_t>& step, Convergence c
   const KmeansAssignParams<scalar_t>& p = step.assign;
   const MatrixParams<scalar_t> matrix{p, converged,
                                       split_centroids<scalar_t>(p.workspace, p.B, p.K, p.D)};
-  const int slice = static_cast<int>(round_up(ceil_div(p.D, kBlocks), kStep));
+  const int slice = static_cast<int>(cluster_slice(p.D));
   const Params<scalar_t> params{step, matrix, static_cast<int>(kmeans_chunks(p.N, p.K)),
                                 static_cast<int>(kmeans_chunk_tokens(p.N, p.K)), slice};
   const cudaError_t error = launch_split(matrix, stream);
@@ -213,11 +218,11 @@ cudaError_t launch_cluster(const KmeansStepParams<scalar_t>& step, Convergence c
   int device = 0, most = 0;
   cudaGetDevice(&device);
   cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
-  if (p.K <= 16 && ClusterTile<32, 16>::bytes(slice) <= most) {
+  if (p.K <= 16 && shared_bytes<ClusterTile<32, 16>>(slice) <= most) {
     return launch_tile<ClusterTile<32, 16>>(params, stream);
   }
   if (p.K <= 16) return launch_tile<ClusterTile<16, 16>>(params, stream);
-  if (ClusterTile<32, 32>::bytes(slice) <= most)
+  if (shared_bytes<ClusterTile<32, 32>>(slice) <= most)
     return launch_tile<ClusterTile<32, 32>>(params, stream);
   return launch_tile<ClusterTile<16, 32>>(params, stream);
 }

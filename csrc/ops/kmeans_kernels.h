@@ -24,8 +24,7 @@ inline void check_cluster_kernel(const Check& check, const Tensor& tokens,
   const int64_t K = centroids.size(1), D = tokens.size(2);
   check.require(K <= kClusterMostK, "centroids must be at most ", kClusterMostK,
                 " for kernel \"cluster\", got ", K);
-  check.require(D <= kClusterMostD && D % 8 == 0, "D of tokens must be a multiple of 8 up to ",
-                kClusterMostD, " for kernel \"cluster\", got ", D);
+  check.require(D % 8 == 0, "D of tokens must be a multiple of 8 for kernel \"cluster\", got ", D);
   check.require(is_aligned_for_clusters(tokens_of<bfloat16_t>(tokens)),
                 "tokens must start on 16 bytes in every row for kernel \"cluster\", got strides ",
                 Shape{tokens.strides().data(), tokens.strides().size()});
@@ -35,6 +34,11 @@ inline void check_cluster_kernel(const Check& check, const Tensor& tokens,
   STD_CUDA_CHECK(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
   check.require(major >= 9, "kernel \"cluster\" needs a GPU of sm_90 or newer, got sm_", major,
                 minor);
+  int most = 0;
+  STD_CUDA_CHECK(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+  const int64_t needed = cluster_shared_bytes(16, cluster_panel(K), cluster_slice(D));
+  check.require(needed <= most, "kernel \"cluster\" needs ", needed,
+                " bytes of shared memory for D = ", D, " and K = ", K, ", this GPU has ", most);
 }
 
 #else

@@ -5,6 +5,9 @@
 #include <stdint.h>
 
 enum { kMost = 1 << 16, kInvalidConfiguration = 9 };
+enum { kMaxDynamicShared = 8 };                              // an attribute of kernels
+enum { kMajor = 75, kMinor = 76, kMostShared = 97 };         // of devices
+enum { kFreeShared = 48 * 1024, kH200Shared = 227 * 1024 };  // bytes of a block
 
 typedef struct {
   unsigned x, y, z;
@@ -18,6 +21,7 @@ typedef struct {  // how a cudaLaunchConfig_t begins
 static struct {
   const void* host;
   const char* name;
+  size_t most_shared;
 } kernels[kMost];
 static const char* launches[kMost];
 static int kernel_count, launch_count;
@@ -48,6 +52,7 @@ void __cudaRegisterFunction(void** handle, const void* host, char* device, const
   (void)handle, (void)device;
   if (kernel_count == kMost) return;
   kernels[kernel_count].host = host;
+  kernels[kernel_count].most_shared = kFreeShared;
   kernels[kernel_count++].name = name;
 }
 
@@ -56,15 +61,36 @@ static int is_refused(Launch launch) {
   const uint64_t threads = (uint64_t)block.x * block.y * block.z;
   if (threads == 0 || block.x > 1024 || block.y > 1024 || block.z > 64 || threads > 1024) return 1;
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return 1;
-  if (grid.x > INT32_MAX || grid.y > UINT16_MAX || grid.z > UINT16_MAX) return 1;
-  return launch.shared_bytes > 48 * 1024;
+  return grid.x > INT32_MAX || grid.y > UINT16_MAX || grid.z > UINT16_MAX;
+}
+
+int cudaFuncSetAttribute(const void* host, int attribute, int value) {
+  if (attribute != kMaxDynamicShared || value < 0 || value > kH200Shared)
+    return kInvalidConfiguration;
+  for (int i = 0; i < kernel_count; ++i) {
+    if (kernels[i].host == host) kernels[i].most_shared = (size_t)value;
+  }
+  return 0;
+}
+
+int cudaGetDevice(int* device) {
+  *device = 0;
+  return 0;
+}
+
+int cudaDeviceGetAttribute(int* value, int attribute, int device) {
+  (void)device;
+  *value = attribute == kMajor ? 9 : attribute == kMostShared ? kH200Shared : 0;
+  return 0;
 }
 
 int cudaLaunchKernelExC(const Launch* launch, const void* host, void** arguments) {
   (void)arguments;
   if (is_refused(*launch)) return kInvalidConfiguration;
   for (int i = 0; i < kernel_count; ++i) {
-    if (kernels[i].host == host) return remember(kernels[i].name);
+    if (kernels[i].host != host) continue;
+    if (launch->shared_bytes > kernels[i].most_shared) return kInvalidConfiguration;
+    return remember(kernels[i].name);
   }
   return remember("a kernel that was not registered");
 }

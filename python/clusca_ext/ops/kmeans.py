@@ -20,8 +20,9 @@ def kmeans_assign(
     - ``"matrix"``, for l2: on CUDA tensor cores score float16 and bfloat16 tokens, on a CPU with
       AMX its tiles score bfloat16.
     - ``"cluster"``, as ``"matrix"`` on CUDA from sm_90 on: ``kmeans_step`` and the iterations of
-      ``kmeans_fit`` read the tokens once, for labels and sums. K up to 32; D a multiple of 8 up to
-      8192, rows that start on 16 bytes.
+      ``kmeans_fit`` read the tokens once, for labels and sums. K up to 32, D a multiple of 8, rows
+      that start on 16 bytes; both K and D must fit shared memory (on an H200, D = 8192 with K = 16
+      and 5120 with K = 32 do).
     - ``"auto"`` is ``"matrix"`` on a CPU that can; on CUDA it stays ``"vector"`` until a GPU has
       measured them.
 
