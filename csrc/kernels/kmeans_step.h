@@ -1,4 +1,5 @@
-// kmeans_step: one pass that assigns every token and sums the tokens of every cluster.
+// kmeans_step: assigns every token and sums the tokens of every cluster. The CPU's kernels and the
+// cluster kernel (kmeans_cluster.h) read the tokens once, the others of CUDA once for each.
 //
 //   cluster_ids       as kmeans_assign
 //   sums[b, k]   = sum of tokens[b, n] over n with cluster_ids[b, n] == k

@@ -48,7 +48,7 @@ def kmeans_assign(
 def kmeans_step(
     tokens: Tensor, centroids: Tensor, metric: str = "l2", kernel: str = "auto"
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Assign every token and, in the same pass, sum the tokens of every cluster.
+    """Assign every token and sum the tokens of every cluster.
 
     The centroids of the next Lloyd iteration are ``sums / counts``. Tokens that are not finite are
     left out of both.
