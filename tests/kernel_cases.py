@@ -43,6 +43,8 @@ MORE = [  # the same for kernels that only some sizes reach
     ("kmeans_assign", {"dtypes": OF_ONE_DTYPE, "metric": METRICS, "N": [800, 1600]}),
     ("kmeans_assign", MATRIX | {"K": [4, 20], "D": WIDTHS}),
     ("kmeans_assign", MATRIX | {"B": [1], "N": [16_400], "D": WIDTHS}),
+    ("kmeans_fit", MATRIX),
+    ("kmeans_fit", CLUSTER),
     # The wide ones are more than a block of the largest tile has shared memory for.
     ("kmeans_step", CLUSTER | {"K": [4], "D": [24, 8192]}),
     ("kmeans_step", CLUSTER | {"K": [20], "D": [24, 5120]}),
@@ -52,6 +54,18 @@ CASES = [
     for name, options in [*CALLS.items(), *MORE]
     for values in product(*options.values())
 ]
+
+
+def skip_if_missing(options, device):
+    """What a machine has no kernel for that was named."""
+    if options.get("kernel") and device == "cpu":
+        pytest.skip("a kernel of CUDA's")
+    if options.get("kernel") == "cluster":
+        properties = torch.cuda.get_device_properties(device)
+        if properties.major < 9:
+            pytest.skip("clusters of blocks are there from sm_90 on")
+        if options.get("D", 0) > 3072 and properties.shared_memory_per_multiprocessor < 200 * 1024:
+            pytest.skip("more shared memory than this GPU has")
 
 
 def words(name, options):

@@ -19,7 +19,7 @@ def sample(name, device, N=N, *, B=B, K=K, D=D, dtypes=FLOATS, metric="l2", **mo
 
     Of the two dtypes one is that of tokens and streams, the other that of factors and features.
     More: the ``steps`` of collapse_forecasts_, the iterations ``max_iters`` of kmeans_fit, and the
-    ``kernel`` of kmeans_assign and kmeans_step, which then comes last.
+    ``kernel`` of k-means, which then comes last.
     """
     kernel = [more[key] for key in ("kernel",) if key in more]
     steps, max_iters = more.get("steps", 2), more.get("max_iters", 3)
@@ -37,7 +37,7 @@ def sample(name, device, N=N, *, B=B, K=K, D=D, dtypes=FLOATS, metric="l2", **mo
     return {
         "kmeans_assign": (tokens, centroids, metric, *kernel),
         "kmeans_step": (tokens, centroids, metric, *kernel),
-        "kmeans_fit": (tokens, centroids, metric, max_iters),
+        "kmeans_fit": (tokens, centroids, metric, max_iters, *([1e-4, *kernel] if kernel else [])),
         "select_representatives": (cluster_ids, K, torch.tensor([1, 2], device=device), 3),
         "select_nearest": (cluster_ids, tokens[..., 0].float().contiguous(), K),
         "gather_representatives": (tokens, representatives, gate, gate, 1e-5)

@@ -72,6 +72,17 @@ def test_a_batch_equals_its_rows(dtype, metric, device):
         assert_equal([part[0] for part in row], [part[b] for part in batch])
 
 
+@by_dtype
+@by_metric
+@pytest.mark.parametrize("B", [50, 100])
+def test_a_row_of_many_equals_itself_alone(B, dtype, metric, device):
+    """On CUDA blocks have 8, 16 or 32 tokens, by how many there are."""
+    tokens, centroids = make_tokens(B, 33, 18, 300, dtype, device)
+    batch = ops.kmeans_step(tokens, centroids, metric)
+    alone = ops.kmeans_step(tokens[7:8], centroids[7:8], metric)
+    assert_equal([part[0] for part in alone], [part[7] for part in batch])
+
+
 # 16,641 tokens are more than 64 chunks of 256: chunks grow, and the last ones are short or empty.
 @pytest.mark.parametrize("N", [257, 16_641])
 def test_threads_do_not_matter(N):

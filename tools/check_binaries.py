@@ -46,10 +46,10 @@ WITHOUT = {
 # Threads of a kernel's blocks, and for how many of these a multiprocessor's registers must do, on
 # every chip: as __launch_bounds__ promises or, where it promises nothing, about as many as now.
 OCCUPANCY = {
-    "carry_representatives_kernel": (128, 8),
+    "carry_representatives_kernel": (512, 1),
     "cluster_propagate_kernel": (128, 8),
     "collapse_forecasts_kernel": (128, 4),
-    "collapsed_residual_kernel": (128, 4),  # that of packets of both dtypes; 8 of the others
+    "collapsed_residual_kernel": (128, 4),  # that of packets of both dtypes; 6 of the others
     "correction_kernel": (128, 8),
     "forecast_residual_kernel": (128, 8),
     "gather_representatives_kernel": (256, 2),
@@ -63,7 +63,7 @@ OCCUPANCY = {
     "kmeans_split_kernel": (128, 8),
     "kmeans_update_kernel": (128, 8),
     "propagate_factors_kernel": (128, 8),
-    "propagate_residual_kernel": (128, 8),
+    "propagate_residual_kernel": (128, 6),
     "select_kernel": (512, 2),
     "taylor_forecast_kernel": (128, 8),
     "taylor_update_kernel": (128, 8),

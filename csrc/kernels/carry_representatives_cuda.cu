@@ -5,9 +5,11 @@
 namespace clusca {
 namespace {
 
+constexpr int kThreads = 512;  // K rows are few: a row of D = 3072 in one go
+
 // One block a representative.
 template <typename f_t, int kVec>
-__global__ __launch_bounds__(kTokenThreads) void carry_representatives_kernel(
+__global__ __launch_bounds__(kThreads) void carry_representatives_kernel(
     const CarryRepresentativesParams<f_t> p) {
   const uint32_t K = static_cast<uint32_t>(p.K);
   const int64_t b = blockIdx.x / K, k = blockIdx.x % K;
@@ -15,20 +17,30 @@ __global__ __launch_bounds__(kTokenThreads) void carry_representatives_kernel(
   if (token < 0 || token >= p.N) return;
   float *offset = p.offset.row(b, k), *correction = p.correction.row(b, k);
   const Token at(b, token);
-  for (int64_t d = threadIdx.x * kVec; d < p.D; d += kTokenThreads * kVec) {
-    float update[kVec];
+  const bool is_computed = p.computed.data != nullptr;
+  for (int64_t d = threadIdx.x * kVec; d < p.D; d += kThreads * kVec) {
+    const auto gate = begin_gate<kVec>(p.gate, at, d);
+    const OptionalRowInFlight<kVec> row(p.computed, p.computed.offset(b, k) + d, 0.f);
+    InFlight<kVec, float> old_offset, old_correction;
+    old_offset.load(offset + d);
+    if (is_computed) old_correction.load(correction + d);
+    float update[kVec], sum[kVec];
     forecast<kVec>(p.factors, b, token, d, update);
-    if (p.computed.data) {
+    if (is_computed) {
       float computed[kVec], difference[kVec];
-      load<kVec>(p.computed, p.computed.offset(b, k) + d, computed);
+      row.unpack(computed);
 #pragma unroll
       for (int v = 0; v < kVec; ++v) {
         difference[v] = computed[v] - update[v];
         update[v] = computed[v];
       }
-      add_gated<kVec>(correction, p.gate, at, d, difference);
+      old_correction.unpack(sum);
+      add_gated<kVec>(gate, difference, sum);
+      store<kVec>(correction + d, sum);
     }
-    add_gated<kVec>(offset, p.gate, at, d, update);
+    old_offset.unpack(sum);
+    add_gated<kVec>(gate, update, sum);
+    store<kVec>(offset + d, sum);
   }
 }
 
@@ -42,7 +54,7 @@ cudaError_t launch_carry_representatives(const CarryRepresentativesParams<f_t>& 
                        is_aligned(p.factors) && is_aligned(p.gate) && is_aligned(p.computed);
   const auto kernel =
       packets ? carry_representatives_kernel<f_t, kVec> : carry_representatives_kernel<f_t, 1>;
-  return launch(kernel, p.B * p.K, dim3(kTokenThreads), stream, p);
+  return launch(kernel, p.B * p.K, dim3(kThreads), stream, p);
 }
 
 template cudaError_t launch_carry_representatives(const CarryRepresentativesParams<float>&,

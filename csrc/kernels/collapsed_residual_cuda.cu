@@ -8,9 +8,10 @@
 namespace clusca {
 namespace {
 
-// Packets of a half stream are two of float32 factors: a thread holds more then.
+// What is in flight takes registers, and more where a packet of a half stream is two of float32
+// factors.
 template <typename f_t, int kVec>
-constexpr int kBlocks = kVec > kPacketSize<f_t> ? kTokenBlocks / 2 : kTokenBlocks;
+constexpr int kBlocks = kVec > kPacketSize<f_t> ? 4 : 6;
 
 template <typename x_t, typename f_t, int kVec>
 __global__ __launch_bounds__(kTokenThreads, kBlocks<f_t, kVec>) void collapsed_residual_kernel(
@@ -27,20 +28,26 @@ __global__ __launch_bounds__(kTokenThreads, kBlocks<f_t, kVec>) void collapsed_r
   x_t* out = p.out.row(token.b, token.n);
   const int64_t like = token.b * p.like.batch_stride + token.n * p.like.token_stride;
   for (int64_t d = threadIdx.x * kVec; d < p.D; d += blockDim.x * kVec) {
+    InFlight<kVec, x_t> stream;
+    stream.load(x + d);
+    RowInFlight<kVec> computed;
+    if (k >= 0) computed.load(clusters.computed, clusters.computed.offset(token.b, k) + d);
     float sum[kVec], predicted[kVec];
-    load<kVec>(x + d, sum);
+    if (p.count == 0) stream.unpack(sum);
     for (int m = 0; m < p.count; ++m) {
       // Where they lie: a copy of values that are indexed would be local memory.
       const CollapsedModule& module = p.modules[m];
       const float* own = module.weights;
       if (own) own += token.b * module.weights_batch_stride;
       const auto weight_of = [&](int i) { return own ? own[i] : p.like.weights.values[i]; };
+      const auto gate = begin_gate<kVec>(p.gate(m), token, d);
       const f_t* packet = static_cast<const f_t*>(module.factors) + like + d;
       weighted_sum<kVec>(packet, p.like.order_stride, p.like.count, weight_of, predicted);
-      gated_sum<kVec>(sum, p.gate(m), token, d, predicted);
+      if (m == 0) stream.unpack(sum);
+      add_gated<kVec>(gate, predicted, sum);
     }
     if (k >= 0) {
-      load<kVec>(clusters.computed, clusters.computed.offset(token.b, k) + d, predicted);
+      computed.unpack(clusters.computed.dtype, predicted);
 #pragma unroll
       for (int v = 0; v < kVec; ++v) sum[v] += share * predicted[v];
     }

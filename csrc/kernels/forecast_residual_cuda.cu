@@ -12,9 +12,9 @@ __global__ __launch_bounds__(kTokenThreads, kTokenBlocks) void forecast_residual
   if (!token.exists) return;
   x_t* x = p.x.row(token.b, token.n);
   for (int64_t d = threadIdx.x * kVec; d < p.D; d += blockDim.x * kVec) {
-    float predicted[kVec];
-    forecast<kVec>(p.factors, token.b, token.n, d, predicted);
-    add_gated<kVec>(x, p.gate, token, d, predicted);
+    add_to_stream<kVec>(x, p.gate, token, d, [&](float (&predicted)[kVec]) {
+      forecast<kVec>(p.factors, token.b, token.n, d, predicted);
+    });
   }
 }
 

@@ -9,23 +9,18 @@ namespace {
 
 constexpr int kThreads = 256;  // K rows are few: more threads a row shorten its latency
 
-// value <- rows at offset, or `absent` where the argument was not given.
-template <int kVec>
-__device__ inline void load_or(const Rows& rows, int64_t offset, float absent,
-                               float (&value)[kVec]) {
-  if (rows.data) return load<kVec>(rows, offset, value);
-#pragma unroll
-  for (int v = 0; v < kVec; ++v) value[v] = absent;
-}
-
 // A packet of a token's row, moved by its offset; null: there is none.
 template <int kVec, typename scalar_t>
 __device__ inline void load_moved(const scalar_t* row, const float* offset, int64_t d,
                                   float (&value)[kVec]) {
-  load<kVec>(row + d, value);
+  InFlight<kVec, scalar_t> packet;
+  InFlight<kVec, float> moved;
+  packet.load(row + d);
+  if (offset) moved.load(offset + d);
+  packet.unpack(value);
   if (!offset) return;
   float by[kVec];
-  load<kVec>(offset + d, by);
+  moved.unpack(by);
 #pragma unroll
   for (int v = 0; v < kVec; ++v) value[v] += by[v];
 }
@@ -73,13 +68,13 @@ __global__ __launch_bounds__(kThreads) void gather_representatives_kernel(
     factor = 1.f / sqrtf(centered_sum<2, kVec>(row, offset, mean, p.D, scratch) / count + p.eps);
   }
   for (int64_t d = threadIdx.x * kVec; d < p.D; d += kThreads * kVec) {
+    const OptionalRowInFlight<kVec> weights(p.weight, d, 1.f), biases(p.bias, d, 0.f);
+    const OptionalRowInFlight<kVec> scales(p.scale, p.scale.offset(b, token) + d, 0.f);
+    const OptionalRowInFlight<kVec> shifts(p.shift, p.shift.offset(b, token) + d, 0.f);
     float value[kVec], weight[kVec], bias[kVec], scale[kVec], shift[kVec];
     load_moved<kVec>(row, offset, d, value);
     store<kVec>(rows + d, value);
-    load_or<kVec>(p.weight, d, 1.f, weight);
-    load_or<kVec>(p.bias, d, 0.f, bias);
-    load_or<kVec>(p.scale, p.scale.offset(b, token) + d, 0.f, scale);
-    load_or<kVec>(p.shift, p.shift.offset(b, token) + d, 0.f, shift);
+    weights.unpack(weight), biases.unpack(bias), scales.unpack(scale), shifts.unpack(shift);
 #pragma unroll
     for (int v = 0; v < kVec; ++v) {
       const float normalized = (value[v] - mean) * factor * weight[v] + bias[v];

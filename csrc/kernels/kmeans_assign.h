@@ -6,9 +6,9 @@
 //   distances[b, n]     = min_k distance(n, k)
 //
 // A token whose distance is not finite (NaN or infinity in it) gets cluster 0 at distance +inf, and
-// kmeans_step leaves it out. Reads the tokens once, centroids (K << N) from cache. Float32
-// arithmetic whatever the tokens' dtype. Deterministic, and a row's result does not depend on its
-// batch.
+// kmeans_step leaves it out. Of few clusters tokens are read once, on CUDA for every 16 or 64;
+// centroids (K << N) come from cache. Float32 arithmetic whatever the tokens' dtype. Deterministic,
+// and a row's result does not depend on its batch.
 #pragma once
 
 #include "kernels/tensors.h"

@@ -1,7 +1,6 @@
 // What a warp of kmeans_assign works on: rows of 32 channels, float32 in shared memory.
 #pragma once
 
-#include <cstring>
 #include <type_traits>
 
 #include "kernels/vec.cuh"
@@ -11,35 +10,6 @@ namespace clusca {
 constexpr int kWarp = 32;
 constexpr int kDepth = 32;  // channels of a row
 constexpr int kGroup = 4;   // channels read at once: 128 bits
-
-template <typename To, typename From>
-__device__ inline To bits_as(const From& from) {
-  static_assert(sizeof(To) == sizeof(From), "the same bits");
-  To to;
-  memcpy(&to, &from, sizeof to);
-  return to;
-}
-
-// Values of T in words. Of bfloat16 a float's upper half is all there is.
-template <typename T, int kCount, int kVec>
-__device__ inline void unpack(const Packet<uint32_t, kCount>& words, float (&to)[kVec]) {
-  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
-#pragma unroll
-    for (int i = 0; i < kVec; i += 2) {
-      to[i] = bits_as<float>(words.data[i / 2] << 16);
-      to[i + 1] = bits_as<float>(words.data[i / 2] & 0xffff0000u);
-    }
-  } else {
-    const auto packet = bits_as<Packet<T, kVec>>(words);
-#pragma unroll
-    for (int i = 0; i < kVec; ++i) to[i] = to_float(packet.data[i]);
-  }
-}
-
-template <typename T>
-__device__ inline void unpack(const Packet<T, 1>& packet, float (&to)[1]) {
-  to[0] = to_float(packet.data[0]);
-}
 
 // Where a group of a row lies. Groups of a row are permuted, so that kKeys rows in succession have
 // a group in different banks.

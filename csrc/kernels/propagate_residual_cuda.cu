@@ -5,17 +5,19 @@
 namespace clusca {
 namespace {
 
+constexpr int kBlocks = 6;  // a multiprocessor's, at least: what is in flight takes registers
+
 template <typename x_t, typename f_t, int kVec>
-__global__ __launch_bounds__(kTokenThreads, kTokenBlocks) void propagate_residual_kernel(
+__global__ __launch_bounds__(kTokenThreads, kBlocks) void propagate_residual_kernel(
     const PropagateResidualParams<x_t, f_t> p) {
   const Token token(p);
   if (!token.exists) return;
   const Correction correction(p.clusters, token, p.N, p.D);
   x_t* x = p.x.row(token.b, token.n);
   for (int64_t d = threadIdx.x * kVec; d < p.D; d += blockDim.x * kVec) {
-    float propagated[kVec];
-    propagate<kVec>(p.factors, p.clusters, correction, token, d, propagated);
-    add_gated<kVec>(x, p.gate, token, d, propagated);
+    add_to_stream<kVec>(x, p.gate, token, d, [&](float (&propagated)[kVec]) {
+      propagate<kVec>(p.factors, p.clusters, correction, token, d, propagated);
+    });
   }
 }
 

@@ -13,18 +13,27 @@ __global__ __launch_bounds__(kTokenThreads, kTokenBlocks) void taylor_update_ker
   f_t* row = p.factors + token.b * p.batch_stride + token.n * p.token_stride;
   const int64_t feature = p.feature.offset(token.b, token.n);
   for (int64_t d = threadIdx.x * kVec; d < p.D; d += blockDim.x * kVec) {
-    float difference[kVec];
-    load<kVec>(p.feature, feature + d, difference);
+    RowInFlight<kVec> newest;
+    newest.load(p.feature, feature + d);
     f_t* factor = row + d;
+    InFlight<kVec, f_t> old;
+    float rate = p.rate(0);
+    if (rate != 0.f) old.load(factor);
+    float difference[kVec];
+    newest.unpack(p.feature.dtype, difference);
     for (int i = 0; i < p.orders; ++i, factor += p.order_stride) {
-      const float rate = p.rate(i);
-      float old[kVec] = {};
-      if (rate != 0.f) load<kVec>(factor, old);
+      // The next order's old values are on their way before this order's are written.
+      InFlight<kVec, f_t> next;
+      const float next_rate = p.rate(i + 1);
+      if (next_rate != 0.f) next.load(factor + p.order_stride);
       store<kVec>(factor, difference);
+      float value[kVec] = {};
+      if (rate != 0.f) old.unpack(value);
 #pragma unroll
       for (int v = 0; v < kVec; ++v) {
-        difference[v] = rate != 0.f ? (difference[v] - old[v]) * rate : 0.f;
+        difference[v] = rate != 0.f ? (difference[v] - value[v]) * rate : 0.f;
       }
+      old = next, rate = next_rate;
     }
   }
 }

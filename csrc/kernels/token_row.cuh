@@ -39,18 +39,30 @@ struct Token {
   }
 };
 
+// sum += weight * packet
+template <int kVec, typename f_t>
+__device__ inline void add_weighted(float weight, const InFlight<kVec, f_t>& packet,
+                                    float (&sum)[kVec]) {
+  float value[kVec];
+  packet.unpack(value);
+#pragma unroll
+  for (int v = 0; v < kVec; ++v) sum[v] += weight * value[v];
+}
+
 // sum_i weight_of(i) * packet i, packets order_stride apart.
 template <int kVec, typename f_t, typename WeightOf>
 __device__ inline void weighted_sum(const f_t* packet, int64_t order_stride, int count,
                                     const WeightOf& weight_of, float (&out)[kVec]) {
 #pragma unroll
   for (int v = 0; v < kVec; ++v) out[v] = 0.f;
-  for (int i = 0; i < count; ++i) {
-    const float weight = weight_of(i);
-    float factor[kVec];
-    load<kVec>(packet + i * order_stride, factor);
-#pragma unroll
-    for (int v = 0; v < kVec; ++v) out[v] += weight * factor[v];
+  // Two at a time are in flight: mostly that is all of them.
+  for (int i = 0; i < count; i += 2) {
+    const bool two = i + 1 < count;
+    InFlight<kVec, f_t> first, second;
+    first.load(packet + i * order_stride);
+    if (two) second.load(packet + (i + 1) * order_stride);
+    add_weighted<kVec>(weight_of(i), first, out);
+    if (two) add_weighted<kVec>(weight_of(i + 1), second, out);
   }
 }
 
@@ -86,37 +98,45 @@ __device__ inline void propagate(const Factors<f_t>& factors, const Clusters& cl
     load<kVec>(clusters.computed, correction.computed_offset + d, out);
     return;
   }
+  InFlight<kVec, float> row;
+  if (correction.row) row.load(correction.row + d);
   forecast<kVec>(factors, token.b, token.n, d, out);
   if (!correction.row) return;
   float added[kVec];
-  load<kVec>(correction.row + d, added);
+  row.unpack(added);
 #pragma unroll
   for (int v = 0; v < kVec; ++v) out[v] = correction.keep * out[v] + added[v];
 }
 
+// A packet of a gate, on its way; without a gate it is 1.
+template <int kVec>
+__device__ inline OptionalRowInFlight<kVec> begin_gate(const Rows& gate, const Token& token,
+                                                       int64_t d) {
+  return {gate, gate.offset(token.b, token.n) + d, 1.f};
+}
+
 // sum += gate * update
 template <int kVec>
-__device__ inline void gated_sum(float (&sum)[kVec], const Rows& gate, const Token& token,
-                                 int64_t d, const float (&update)[kVec]) {
+__device__ inline void add_gated(const OptionalRowInFlight<kVec>& gate, const float (&update)[kVec],
+                                 float (&sum)[kVec]) {
   float factor[kVec];
-  if (gate.data) {
-    load<kVec>(gate, gate.offset(token.b, token.n) + d, factor);
-  } else {
-#pragma unroll
-    for (int v = 0; v < kVec; ++v) factor[v] = 1.f;
-  }
+  gate.unpack(factor);
 #pragma unroll
   for (int v = 0; v < kVec; ++v) sum[v] += factor[v] * update[v];
 }
 
-// x += gate * update
-template <int kVec, typename x_t>
-__device__ inline void add_gated(x_t* x, const Rows& gate, const Token& token, int64_t d,
-                                 const float (&update)[kVec]) {
-  float stream[kVec];
-  load<kVec>(x + d, stream);
-  gated_sum<kVec>(stream, gate, token, d, update);
-  store<kVec>(x + d, stream);
+// x += gate * update, of which update_of(update) begins its loads after those of x and gate.
+template <int kVec, typename x_t, typename UpdateOf>
+__device__ inline void add_to_stream(x_t* x, const Rows& gate, const Token& token, int64_t d,
+                                     const UpdateOf& update_of) {
+  InFlight<kVec, x_t> stream;
+  stream.load(x + d);
+  const auto factor = begin_gate<kVec>(gate, token, d);
+  float update[kVec], sum[kVec];
+  update_of(update);
+  stream.unpack(sum);
+  add_gated<kVec>(factor, update, sum);
+  store<kVec>(x + d, sum);
 }
 
 // The first kernel of the propagating ops: clusters.h's correction, a row a cluster.

@@ -4,6 +4,9 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include <cstring>
+#include <type_traits>
+
 #include "kernels/tensors.h"
 
 namespace clusca {
@@ -36,6 +39,66 @@ struct alignas(sizeof(T) * kVec) Packet {
 template <typename T>
 inline constexpr int kPacketSize = 16 / sizeof(T);
 
+template <typename To, typename From>
+__device__ inline To bits_as(const From& from) {
+  static_assert(sizeof(To) == sizeof(From), "the same bits");
+  To to;
+  memcpy(&to, &from, sizeof to);
+  return to;
+}
+
+// Values of T in words. Of bfloat16 a float's upper half is all there is.
+template <typename T, int kWords, int kVec>
+__device__ inline void unpack(const Packet<uint32_t, kWords>& words, float (&to)[kVec]) {
+  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
+#pragma unroll
+    for (int i = 0; i < kVec; i += 2) {
+      to[i] = bits_as<float>(words.data[i / 2] << 16);
+      to[i + 1] = bits_as<float>(words.data[i / 2] & 0xffff0000u);
+    }
+  } else {
+    const auto packet = bits_as<Packet<T, kVec>>(words);
+#pragma unroll
+    for (int i = 0; i < kVec; ++i) to[i] = to_float(packet.data[i]);
+  }
+}
+
+template <typename T>
+__device__ inline void unpack(const Packet<T, 1>& packet, float (&to)[1]) {
+  to[0] = to_float(packet.data[0]);
+}
+
+// kVec elements on their way from memory: a thread only waits for them when it unpacks them, so
+// that loads begun one after the other are in flight together. Words, lest a compiler keeps every
+// half in a register of its own.
+template <int kVec, typename T>
+class InFlight {
+ public:
+  __device__ void load(const T* from) {
+#pragma unroll
+    for (int i = 0; i < kPackets; ++i) {
+      packets_[i] = *reinterpret_cast<const Bits*>(from + i * kStep);
+    }
+  }
+
+  __device__ void unpack(float (&to)[kVec]) const {
+#pragma unroll
+    for (int i = 0; i < kPackets; ++i) {
+      float part[kStep];
+      clusca::unpack<T>(packets_[i], part);
+#pragma unroll
+      for (int v = 0; v < kStep; ++v) to[i * kStep + v] = part[v];
+    }
+  }
+
+ private:
+  static constexpr int kStep = kVec < kPacketSize<T> ? kVec : kPacketSize<T>;
+  static constexpr int kPackets = kVec / kStep;
+  using Bits = std::conditional_t<kVec == 1, Packet<T, 1>, Packet<uint32_t, kStep * sizeof(T) / 4>>;
+
+  Bits packets_[kPackets];
+};
+
 template <int kVec, typename T>
 __device__ inline void load(const T* from, float (&to)[kVec]) {
   constexpr int kStep = kVec < kPacketSize<T> ? kVec : kPacketSize<T>;
@@ -59,7 +122,84 @@ __device__ inline void store(T* to, const float (&from)[kVec]) {
   }
 }
 
-// A packet of a row whose dtype is known at run time; all threads of a block take the same branch.
+// The same of a row whose dtype is known at run time; all threads of a block take the same branch.
+template <int kVec>
+class RowInFlight {
+ public:
+  __device__ void load(const Rows& rows, int64_t offset) {
+    if (rows.dtype == Dtype::kFloat) {
+      load_words<kVec>(static_cast<const uint32_t*>(rows.data) + offset);
+    } else if constexpr (kVec == 1) {
+      words_.data[0] = static_cast<const uint16_t*>(rows.data)[offset];
+    } else {
+      load_words<kVec / 2>(static_cast<const uint16_t*>(rows.data) + offset);
+    }
+  }
+
+  __device__ void unpack(Dtype dtype, float (&to)[kVec]) const {
+    if (dtype == Dtype::kFloat) {
+      const auto values = bits_as<Packet<float, kVec>>(words_);
+#pragma unroll
+      for (int v = 0; v < kVec; ++v) to[v] = values.data[v];
+    } else if (dtype == Dtype::kHalf) {
+      unpack_halves<__half>(to);
+    } else {
+      unpack_halves<__nv_bfloat16>(to);
+    }
+  }
+
+ private:
+  template <int kWords, typename T>
+  __device__ void load_words(const T* from) {
+    constexpr int kStep = kWords < 4 ? kWords : 4;
+#pragma unroll
+    for (int i = 0; i < kWords; i += kStep) {
+      const auto packet =
+          *reinterpret_cast<const Packet<uint32_t, kStep>*>(from + i * (4 / sizeof(T)));
+#pragma unroll
+      for (int j = 0; j < kStep; ++j) words_.data[i + j] = packet.data[j];
+    }
+  }
+
+  template <typename T>
+  __device__ void unpack_halves(float (&to)[kVec]) const {
+    if constexpr (kVec == 1) {
+      to[0] = to_float(bits_as<T>(static_cast<uint16_t>(words_.data[0])));
+    } else {
+      Packet<uint32_t, kVec / 2> words;
+#pragma unroll
+      for (int i = 0; i < kVec / 2; ++i) words.data[i] = words_.data[i];
+      clusca::unpack<T>(words, to);
+    }
+  }
+
+  struct {
+    uint32_t data[kVec];
+  } words_;  // halves fill the first of them
+};
+
+// The same of an argument that may not have been given: `absent` then.
+template <int kVec>
+class OptionalRowInFlight {
+ public:
+  __device__ OptionalRowInFlight(const Rows& rows, int64_t offset, float absent)
+      : exists_(rows.data != nullptr), dtype_(rows.dtype), absent_(absent) {
+    if (exists_) packet_.load(rows, offset);
+  }
+
+  __device__ void unpack(float (&to)[kVec]) const {
+    if (exists_) return packet_.unpack(dtype_, to);
+#pragma unroll
+    for (int v = 0; v < kVec; ++v) to[v] = absent_;
+  }
+
+ private:
+  const bool exists_;
+  const Dtype dtype_;
+  const float absent_;
+  RowInFlight<kVec> packet_;
+};
+
 template <int kVec>
 __device__ inline void load(const Rows& rows, int64_t offset, float (&to)[kVec]) {
   switch (rows.dtype) {
