@@ -130,5 +130,5 @@ TOO_LARGE = {
 def test_what_32_bits_do_not_number_is_refused(case):
     *arguments, name = TOO_LARGE[case]()
     op, _, overload = case.partition(" ")[0].partition(".")
-    message = f"{name} must be at most 2147483647, got 2147483648"
+    message = f"{name} must be at most 2147482623, got 2147483648"
     assert_rejected(op, arguments, message, overload or "default")

@@ -36,6 +36,11 @@ constexpr int64_t cluster_shared_bytes(int64_t tokens, int64_t panel, int64_t sl
   return round_up(rows * (slice + 8) * 2 + floats * 4, 128);
 }
 
+#ifdef CLUSCA_CUDA
+// Whether the current device runs code made for clusters: not that of older chips' PTX.
+cudaError_t has_cluster_code(bool* has);
+#endif
+
 // Whether every row starts on 16 bytes.
 template <typename half_type>
 bool is_aligned_for_clusters(const Tokens<const half_type>& tokens) {

@@ -1,19 +1,12 @@
 // The CUDA cluster kernel of k-means; kmeans_cluster.h says what it does.
-#include <type_traits>
-
 #include "kernels/kmeans_cluster.cuh"
-#include "kernels/kmeans_matrix.cuh"
-#include "kernels/thread_block_cluster.cuh"
-#include "kernels/vec.cuh"
 
 namespace clusca {
 namespace {
 
 constexpr int kThreads = kClusterThreads;
 constexpr int kBlocks = static_cast<int>(kClusterBlocks);
-constexpr int kParts = static_cast<int>(kCentroidParts);
 constexpr int kStages = kClusterStages;
-constexpr int kStep = 16;  // channels of a multiplication
 
 template <typename scalar_t>
 struct Params {
@@ -23,70 +16,25 @@ struct Params {
   int slice;  // channels of a block, a multiple of kStep
 };
 
-// A warp's products of sixteen tokens and all centroids, over every kGroups-th step of the slice.
-template <typename T, typename scalar_t>
-__device__ inline void multiply_tile(const T& tile, int stage, int slice) {
-  constexpr bool kSquares = std::is_same_v<scalar_t, __nv_bfloat16>;
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, matrix = lane / 8, row = lane % 8;
-  const int tokens = warp % T::kTokenTiles * 16, group = warp / T::kTokenTiles;
-  float sums[T::kClusterTiles][4] = {}, squares[2] = {};
-  for (int step = group; step < slice / kStep; step += T::kGroups) {
-    uint32_t x[4];
-    const int t = tokens + matrix % 2 * 8 + row;
-    load_matrices(x, tile.token(stage, t) + (step * 2 + matrix / 2) * 16);
-    if (kSquares) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) add_squares(squares[i % 2], x[i]);
-    }
-#pragma unroll
-    for (int part = 0; part < kParts; ++part) {
-#pragma unroll
-      for (int c = 0; c < T::kClusterTiles; c += 2) {
-        uint32_t pair[4];
-        const int k = part * T::kPanel + c * 8 + matrix / 2 * 8 + row;
-        load_matrices(pair, tile.centroids + k * tile.row_bytes + (step * 2 + matrix % 2) * 16);
-        multiply_add<scalar_t>(sums[c], x, pair[0], pair[1]);
-        multiply_add<scalar_t>(sums[c + 1], x, pair[2], pair[3]);
-      }
-    }
-  }
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    float* to = tile.products + (group * T::kTokens + tokens + half * 8 + lane / 4) * T::kWidth;
-#pragma unroll
-    for (int c = 0; c < T::kClusterTiles; ++c) {
-      to[c * 8 + lane % 4 * 2] = sums[c][half * 2];
-      to[c * 8 + lane % 4 * 2 + 1] = sums[c][half * 2 + 1];
-    }
-    float square = squares[half];
-    square += __shfl_xor_sync(0xffffffffu, square, 1);
-    square += __shfl_xor_sync(0xffffffffu, square, 2);
-    if (lane % 4 == 0) to[T::kPanel] = square;
-  }
-}
+// A lane's cluster, the same for all tokens.
+struct LaneCluster {
+  float offset, scale;
+};
 
-// Adds the groups' products and sends them to the blocks that decide.
-template <typename T>
-__device__ inline void send_products(const T& tile, int rank) {
-  for (int i = threadIdx.x; i < T::kTokens * T::kWidth; i += kThreads) {
-    const int t = i / T::kWidth, column = i % T::kWidth;
-    float sum = 0.f;
-#pragma unroll
-    for (int group = 0; group < T::kGroups; ++group) {
-      sum += tile.products[(group * T::kTokens + t) * T::kWidth + column];
-    }
-    float* to = tile.inbox + (rank * T::kOwn + t % T::kOwn) * T::kWidth + column;
-    *in_block(to, t / T::kOwn) = sum;
-  }
-}
-
-// A warp a token of this block's: its label, for everybody. A lane has a cluster.
-template <typename T, typename scalar_t>
-__device__ inline void choose(const T& tile, const Params<scalar_t>& params, int64_t b, int first,
-                              int last, int rank) {
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-  if (warp >= T::kOwn) return;
+template <typename scalar_t>
+__device__ inline LaneCluster lane_cluster(const Params<scalar_t>& params, int64_t b) {
+  const int lane = threadIdx.x % 32;
+  if (lane >= params.step.assign.K) return {INFINITY, 0.f};
   const SplitCentroids<scalar_t>& split = params.matrix.split;
+  return {split.offsets[b * split.rows + lane], split.scales[b * split.rows + lane]};
+}
+
+// A warp a token of this block's: its label, sent to everybody and returned; -1: it has none.
+template <typename T, typename scalar_t>
+__device__ inline int choose(const T& tile, const Params<scalar_t>& params, LaneCluster cluster,
+                             int64_t b, int first, int last, int rank) {
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  if (warp >= T::kOwn) return -1;
   float product = 0.f, square = 0.f;
 #pragma unroll
   for (int from = 0; from < kBlocks; ++from) {
@@ -94,45 +42,52 @@ __device__ inline void choose(const T& tile, const Params<scalar_t>& params, int
     product += row[lane < T::kPanel ? lane : 0];
     square += row[T::kPanel];
   }
-  float best = INFINITY;
-  if (lane < params.step.assign.K) {
-    const int64_t at = b * split.rows + lane;
-    const float score = split.offsets[at] - split.scales[at] * product;
-    if (score < best) best = score;
-  }
+  const float own = cluster.offset - cluster.scale * product;
+  float best = own < INFINITY ? own : INFINITY;  // NaN is never the lowest
   int id = best < INFINITY ? lane : 0;
 #pragma unroll
   for (int other = 16; other > 0; other /= 2) {
     const float score = __shfl_xor_sync(0xffffffffu, best, other);
-    const int cluster = __shfl_xor_sync(0xffffffffu, id, other);
-    if (score < best || (score == best && cluster < id)) best = score, id = cluster;
+    const int k = __shfl_xor_sync(0xffffffffu, id, other);
+    if (score < best || (score == best && k < id)) best = score, id = k;
   }
   const int t = rank * T::kOwn + warp, n = first + t;
-  bool finite = false;
-  if (n < last) {
-    const KmeansAssignParams<scalar_t>& p = params.step.assign;
-    finite = is_finite_distance(p, b, n, id, best, square);
-    if (lane == 0) write_label(p, b, n, id, finite);
-  }
-  if (lane < kBlocks) *in_block(tile.labels + t, lane) = finite ? id : -1;
+  if (n >= last || !is_finite_distance(params.matrix, b, n, id, best, square)) id = -1;
+  if (lane < kBlocks) *in_block(tile.labels + t, lane) = id;
+  return id;
 }
 
-// Adds the tile's tokens to their clusters' sums: a thread two channels, tokens in order.
+// Adds the tile's tokens to their clusters' sums, in order: a thread two channels. Where a block
+// has threads for it, they share out the clusters.
 template <typename T, typename scalar_t>
 __device__ inline void accumulate(const T& tile, int stage, int slice, int K, int* count) {
+  constexpr int kBatch = 4;  // tokens read before the first is added
   const int lane = threadIdx.x % 32;
   const int label = lane < T::kTokens ? tile.labels[lane] : -1;
+  const int width = static_cast<int>(round_up(slice / 2 < kThreads ? slice / 2 : kThreads, 32));
+  const int group = threadIdx.x / width, groups = kThreads / width;
   for (int k = 0; k < K; ++k) {
     const unsigned members = __ballot_sync(0xffffffffu, label == k);
     if (lane == k) *count += __popc(members);
-    if (members == 0) continue;
-    for (int d = threadIdx.x * 2; d < slice; d += kThreads * 2) {
+    if (members == 0 || group != k % groups) continue;
+    for (int d = threadIdx.x % width * 2; d < slice; d += width * 2) {
       float sum[2] = {};
-      for (unsigned left = members; left != 0; left &= left - 1) {
-        float x[2];
-        const unsigned char* row = tile.token(stage, __ffs(static_cast<int>(left)) - 1);
-        load<2>(reinterpret_cast<const scalar_t*>(row) + d, x);
-        sum[0] += x[0], sum[1] += x[1];
+      for (unsigned left = members; left != 0;) {
+        InFlight<2, scalar_t> pairs[kBatch];
+        bool is_there[kBatch];
+#pragma unroll
+        for (int i = 0; i < kBatch; ++i) {
+          is_there[i] = left != 0;
+          const int t = is_there[i] ? __ffs(static_cast<int>(left)) - 1 : 0;
+          pairs[i].load(reinterpret_cast<const scalar_t*>(tile.token(stage, t)) + d);
+          left &= left - 1;
+        }
+#pragma unroll
+        for (int i = 0; i < kBatch; ++i) {
+          float x[2];
+          pairs[i].unpack(x);
+          if (is_there[i]) sum[0] += x[0], sum[1] += x[1];
+        }
       }
       float* to = tile.sums + k * slice + d;
       to[0] += sum[0], to[1] += sum[1];
@@ -166,6 +121,7 @@ __global__ __launch_bounds__(kThreads,
   load_tile(start);
   cluster_barrier();  // everybody has begun: their shared memory is there
   int count = 0;      // of cluster `lane`
+  const LaneCluster own_cluster = lane_cluster(params, b);
   for (int first = start; first < last; first += T::kTokens) {
     const int stage = (first - start) / T::kTokens % kStages;
     wait_for_copies<0>();
@@ -175,8 +131,13 @@ __global__ __launch_bounds__(kThreads,
     __syncthreads();
     send_products(tile, rank);
     cluster_barrier();
-    choose(tile, params, b, first, last, rank);
+    const int label = choose(tile, params, own_cluster, b, first, last, rank);
     cluster_barrier();
+    // After the barrier, which waits for everything that is written before it.
+    const int own = static_cast<int>(threadIdx.x / 32), n = first + rank * T::kOwn + own;
+    if (threadIdx.x % 32 == 0 && own < T::kOwn && n < last) {
+      write_label(p, b, n, label < 0 ? 0 : label, label >= 0);
+    }
     accumulate<T, scalar_t>(tile, stage, slice, K, &count);
   }
   wait_for_copies<0>();
@@ -225,6 +186,15 @@ cudaError_t launch_cluster(const KmeansStepParams<scalar_t>& step, Convergence c
   if (shared_bytes<ClusterTile<32, 32>>(slice) <= most)
     return launch_tile<ClusterTile<32, 32>>(params, stream);
   return launch_tile<ClusterTile<16, 32>>(params, stream);
+}
+
+cudaError_t has_cluster_code(bool* has) {
+  cudaFuncAttributes attributes;
+  const auto kernel = kmeans_cluster_kernel<__half, ClusterTile<32, 16>>;
+  const cudaError_t error =
+      cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel));
+  *has = error == cudaSuccess && attributes.ptxVersion >= 90;
+  return error;
 }
 
 #define CLUSCA_INSTANTIATE(T) \

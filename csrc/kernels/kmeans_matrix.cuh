@@ -16,6 +16,15 @@ struct MatrixParams {
 
 constexpr float kSafe = 1e37f;  // squares and products below it have not overflowed
 
+// Eight elements of a row whose packets are not aligned or not whole, zeros beyond its end.
+template <typename scalar_t>
+__device__ inline Packet<scalar_t, 8> gather_packet(const scalar_t* row, int d, int D) {
+  Packet<scalar_t, 8> packet;
+#pragma unroll
+  for (int v = 0; v < 8; ++v) packet.data[v] = d + v < D ? row[d + v] : from_float<scalar_t>(0.f);
+  return packet;
+}
+
 // sum += the squares of two bfloat16.
 __device__ inline void add_squares(float& sum, uint32_t pair) {
   const float low = __int_as_float(static_cast<int>(pair << 16));
@@ -26,11 +35,13 @@ __device__ inline void add_squares(float& sum, uint32_t pair) {
 // Whether the distance to centroid k, of that score, is finite; `square` is the token's, or 0 where
 // it cannot overflow. |x - c|^2 is at most 2 (|x|^2 + |c|^2).
 template <typename scalar_t>
-__device__ inline bool is_finite_distance(const KmeansAssignParams<scalar_t>& p, int64_t b,
+__device__ inline bool is_finite_distance(const MatrixParams<scalar_t>& params, int64_t b,
                                           int64_t n, int64_t k, float score, float square) {
-  if (fabsf(score) < kSafe && square < kSafe) return true;
+  const SplitCentroids<scalar_t>& split = params.split;
+  if (fabsf(score) < kSafe && square + split.squares[b * split.rows + k] < kSafe) return true;
+  const KmeansAssignParams<scalar_t>& p = params.assign;
   float sum = 0.f;
-  for (int64_t d = 0; d < p.D; ++d) {
+  for (int64_t d = 0; d < p.D && is_finite(sum); ++d) {
     const float difference = to_float(p.tokens.row(b, n)[d]) - p.centroids.row(b, k)[d];
     sum += difference * difference;
   }

@@ -6,9 +6,11 @@
 //   score(n, k) = c'_k.(c'_k / 2 + m) - x_n.c'_k
 //
 // c'_k is scaled by a power of two and split into two numbers of the tokens' type, so that products
-// lose 2^-18 (bfloat16) or 2^-22 (float16) of |x| |c'|; sums are float32. Labels are float64's
-// where the margin is wider than that. m is a median of three centroids, channel by channel: exact
-// where centroids are, and one centroid far away cannot spoil it.
+// lose 2^-18 (bfloat16) or 2^-22 (float16) of |x| |c'|. Sums are float32, which tensor cores cut
+// off rather than round: up to 2^-24 of a sum for each of the D / 32 multiplications that a warp
+// adds to it, 2^-16 of it for D = 8192. Labels are float64's where the margin is wider. m is a
+// median of three centroids, channel by channel: exact where centroids are, and one centroid far
+// away cannot spoil it.
 #pragma once
 
 #include "kernels/kmeans_assign.h"
@@ -26,6 +28,7 @@ struct SplitCentroids {
   scalar_t* parts;  // [B, rows, kCentroidParts, depth]  zeros beyond K and D
   float* offsets;   // [B, rows]  c'.(c' / 2 + m), infinity where there is no centroid
   float* scales;    // [B, rows]  of the products
+  float* squares;   // [B, rows]  |c|^2
   int64_t rows, depth;
 
   CLUSCA_HD scalar_t* part(int64_t b, int64_t k, int64_t i) const {
@@ -33,7 +36,9 @@ struct SplitCentroids {
   }
 };
 
-constexpr int64_t round_up(int64_t value, int64_t to) { return (value + to - 1) / to * to; }
+CLUSCA_HD constexpr int64_t round_up(int64_t value, int64_t to) {
+  return (value + to - 1) / to * to;
+}
 
 // Lays them out in the kernel's workspace.
 template <typename scalar_t>
@@ -41,13 +46,13 @@ SplitCentroids<scalar_t> split_centroids(void* workspace, int64_t B, int64_t K, 
   const int64_t rows = round_up(K, matrix_panel(K)), depth = round_up(D, kMatrixDepth);
   auto* parts = static_cast<scalar_t*>(workspace);
   auto* offsets = reinterpret_cast<float*>(parts + B * rows * kCentroidParts * depth);
-  return {parts, offsets, offsets + B * rows, rows, depth};
+  return {parts, offsets, offsets + B * rows, offsets + 2 * B * rows, rows, depth};
 }
 
 // Float32 elements of the workspace: two halves are as large as one.
 constexpr int64_t matrix_workspace(int64_t B, int64_t K, int64_t D) {
   const int64_t rows = round_up(K, matrix_panel(K));
-  return B * rows * (kCentroidParts * round_up(D, kMatrixDepth) / 2 + 2);
+  return B * rows * (kCentroidParts * round_up(D, kMatrixDepth) / 2 + 3);
 }
 
 }  // namespace clusca

@@ -21,27 +21,20 @@ struct Tile {
   static constexpr int kTokens = kTokens_, kPanel = kPanel_, kDepth = kDepth_;
   static constexpr int kTokenTiles = kTokens / 16, kClusterTiles = kPanel / 8;
   static constexpr int kCentroidRows = kCentroidParts * kPanel, kRows = kCentroidRows + kTokens;
-  static constexpr int kPackets = kDepth / 8;  // of a row
+  static constexpr int kPackets = kDepth / 8;        // of a row
+  static constexpr int kPass = kThreads / kPackets;  // rows that all threads load at once
   static constexpr int kStageBytes = kRows * kDepth * 2;
   static constexpr int kLanes = kThreads / kTokens;  // threads that share a token's scores
   static constexpr int kWidth = kPanel + 1;  // of a warp's products of a token, and its square
   static constexpr int kShared = kStages * kStageBytes;
   static_assert(kShared >= kWarps * kTokens * kWidth * 4, "products lie where stages were");
-  static_assert(kMatrixDepth % kDepth == 0 && kThreads % kPackets == 0, "stages are whole");
+  static_assert(kMatrixDepth % kDepth == 0 && kPanel % kPass == 0 && kTokens % kPass == 0,
+                "stages and passes are whole");
 
   __device__ static unsigned char* packet(unsigned char* stage, int row, int packet) {
     return stage + row * (kDepth * 2) + (packet ^ (row % 8)) * 16;
   }
 };
-
-// Eight elements of a row whose packets are not aligned or not whole, zeros beyond its end.
-template <typename scalar_t>
-__device__ inline Packet<scalar_t, 8> gather_packet(const scalar_t* row, int d, int D) {
-  Packet<scalar_t, 8> packet;
-#pragma unroll
-  for (int v = 0; v < 8; ++v) packet.data[v] = d + v < D ? row[d + v] : from_float<scalar_t>(0.f);
-  return packet;
-}
 
 // Begins to copy channels from `depth` on into a stage.
 template <typename T, int kVec, typename scalar_t>
@@ -50,21 +43,26 @@ __device__ inline void load_stage(const MatrixParams<scalar_t>& params, unsigned
   const KmeansAssignParams<scalar_t>& p = params.assign;
   const int N = static_cast<int>(p.N), D = static_cast<int>(p.D);
   const int packet = threadIdx.x % T::kPackets, d = depth + packet * 8;
+  const int own = threadIdx.x / T::kPackets;
+  const scalar_t* centroid = params.split.part(b, panel + own, 0) + d;
 #pragma unroll
-  for (int row = threadIdx.x / T::kPackets; row < T::kCentroidRows; row += kThreads / T::kPackets) {
-    const scalar_t* from = params.split.part(b, panel + row % T::kPanel, row / T::kPanel);
-    copy_packet(T::packet(stage, row, packet), from + d, true);
+  for (int i = 0; i < T::kCentroidRows; i += T::kPass) {
+    const int at = i % T::kPanel * static_cast<int>(kCentroidParts) + i / T::kPanel;
+    copy_packet(T::packet(stage, i + own, packet), centroid + at * params.split.depth, true);
   }
+  const scalar_t* safe = p.tokens.row(b, first);
+  const scalar_t* token = safe + own * p.tokens.token_stride;
 #pragma unroll
-  for (int t = threadIdx.x / T::kPackets; t < T::kTokens; t += kThreads / T::kPackets) {
-    unsigned char* to = T::packet(stage, T::kCentroidRows + t, packet);
-    const bool exists = first + t < N && d < D;
-    const scalar_t* from = p.tokens.row(b, exists ? first + t : first);
+  for (int i = 0; i < T::kTokens; i += T::kPass) {
+    unsigned char* to = T::packet(stage, T::kCentroidRows + i + own, packet);
+    const bool exists = first + i + own < N && d < D;
     if constexpr (kVec == 8) {
-      copy_packet(to, exists ? from + d : from, exists);
+      copy_packet(to, exists ? token + d : safe, exists);
     } else {
-      *reinterpret_cast<Packet<scalar_t, 8>*>(to) = gather_packet(from, exists ? d : D, D);
+      *reinterpret_cast<Packet<scalar_t, 8>*>(to) =
+          gather_packet(exists ? token : safe, exists ? d : D, D);
     }
+    token += T::kPass * p.tokens.token_stride;
   }
 }
 
@@ -88,22 +86,30 @@ struct Products {
           load_matrices(centroids[part][c], T::packet(stage, own, packet + matrix % 2));
         }
       }
+      // Two tiles of tokens at a time: a sum is not waited for by the next multiplication.
 #pragma unroll
-      for (int t = 0; t < T::kTokenTiles; ++t) {
-        uint32_t tokens[4];
-        const int own = T::kCentroidRows + t * 16 + matrix % 2 * 8 + row;
-        load_matrices(tokens, T::packet(stage, own, packet + matrix / 2));
+      for (int t = 0; t < T::kTokenTiles; t += 2) {
+        uint32_t tokens[2][4];
+#pragma unroll
+        for (int j = 0; j < 2; ++j) {
+          const int own = T::kCentroidRows + (t + j) * 16 + matrix % 2 * 8 + row;
+          load_matrices(tokens[j], T::packet(stage, own, packet + matrix / 2));
+        }
 #pragma unroll
         for (int part = 0; part < kCentroidParts; ++part) {
 #pragma unroll
           for (int c = 0; c < T::kClusterTiles; ++c) {
             const uint32_t (&pair)[4] = centroids[part][c / 2];
-            multiply_add<scalar_t>(sums[t][c], tokens, pair[c % 2 * 2], pair[c % 2 * 2 + 1]);
+#pragma unroll
+            for (int j = 0; j < 2; ++j) {
+              multiply_add<scalar_t>(sums[t + j][c], tokens[j], pair[c % 2 * 2],
+                                     pair[c % 2 * 2 + 1]);
+            }
           }
         }
         if (with_squares) {
 #pragma unroll
-          for (int i = 0; i < 4; ++i) add_squares(squares[t][i % 2], tokens[i]);
+          for (int i = 0; i < 8; ++i) add_squares(squares[t + i / 4][i % 2], tokens[i / 4][i % 4]);
         }
       }
     }
@@ -200,7 +206,8 @@ __global__ __launch_bounds__(kThreads) void kmeans_matrix_kernel(
     if (score < best || (score == best && cluster < id)) best = score, id = cluster;
   }
   if (lane != 0 || first + token >= N) return;
-  write_label(p, b, first + token, id, is_finite_distance(p, b, first + token, id, best, square));
+  write_label(p, b, first + token, id,
+              is_finite_distance(params, b, first + token, id, best, square));
 }
 
 template <typename T, typename scalar_t>

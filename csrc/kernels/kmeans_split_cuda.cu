@@ -35,13 +35,15 @@ __global__ __launch_bounds__(kThreads) void kmeans_split_kernel(const MatrixPara
   const int64_t K = p.assign.K, D = p.assign.D;
   if (p.converged.has(b)) return;
   const float* centroid = k < K ? p.assign.centroids.row(b, k) : nullptr;
-  float offset = 0.f, largest = 0.f;
+  float offset = 0.f, square = 0.f, largest = 0.f;
   for (int64_t d = threadIdx.x; centroid && d < D; d += kThreads) {
     const float m = middle(p.assign.centroids, b, K, d), moved = centroid[d] - m;
     offset += moved * (0.5f * moved + m);
+    square += centroid[d] * centroid[d];
     largest = fmaxf(largest, fabsf(moved));
   }
   offset = block_sum<kThreads>(offset, scratch);
+  square = block_sum<kThreads>(square, scratch);
   largest = block_max<kThreads>(largest, scratch);
   const bool exists = centroid && is_finite(offset);
   const int up = exists && largest > 0.f ? kLargest - max(exponent_of(largest), -100) : 0;
@@ -56,8 +58,11 @@ __global__ __launch_bounds__(kThreads) void kmeans_split_kernel(const MatrixPara
   if (threadIdx.x == 0) {
     split.offsets[b * split.rows + k] = exists ? offset : INFINITY;
     split.scales[b * split.rows + k] = power_of_two(-up);
+    split.squares[b * split.rows + k] = square;
   }
 }
+
+constexpr int kLane = 8;  // channels in succession that a lane has, in packets or one by one
 
 // One warp a token.
 template <typename scalar_t, int kVec>
@@ -70,12 +75,14 @@ __global__ __launch_bounds__(kThreads) void kmeans_distance_kernel(
   const scalar_t* token = p.tokens.row(b, n);
   const float* centroid = p.centroids.row(b, p.cluster_ids[i]);
   float sum = 0.f;
-  for (int64_t d = lane * kVec; d < p.D; d += 32 * kVec) {
-    float x[kVec], c[kVec];
-    load<kVec>(token + d, x);
-    load<kVec>(centroid + d, c);
+  for (int64_t first = lane * kLane; first < p.D; first += 32 * kLane) {
+    for (int64_t d = first; d < first + kLane && d < p.D; d += kVec) {
+      float x[kVec], c[kVec];
+      load<kVec>(token + d, x);
+      load<kVec>(centroid + d, c);
 #pragma unroll
-    for (int v = 0; v < kVec; ++v) sum += (x[v] - c[v]) * (x[v] - c[v]);
+      for (int v = 0; v < kVec; ++v) sum += (x[v] - c[v]) * (x[v] - c[v]);
+    }
   }
   sum = warp_sum(sum);
   if (lane != 0) return;

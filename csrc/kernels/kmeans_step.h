@@ -15,8 +15,8 @@
 
 namespace clusca {
 
-// Chunks are long enough that the partial sums [K, D] of one are at most half of its tokens, if these
-// are halves.
+// Chunks are long enough that the partial sums [K, D] of one are at most half of its tokens, if
+// these are halves.
 constexpr int64_t kmeans_chunks(int64_t N, int64_t K) {
   const int64_t tokens = 4 * K > 256 ? 4 * K : 256;
   const int64_t chunks = (N + tokens - 1) / tokens;

@@ -34,6 +34,13 @@ inline void check_cluster_kernel(const Check& check, const Tensor& tokens,
   STD_CUDA_CHECK(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
   check.require(major >= 9, "kernel \"cluster\" needs a GPU of sm_90 or newer, got sm_", major,
                 minor);
+  const torch::stable::accelerator::DeviceGuard guard(device);
+  bool has_code = false;
+  STD_CUDA_CHECK(has_cluster_code(&has_code));
+  check.require(has_code,
+                "kernel \"cluster\" needs code of sm_90 or newer, this build has older "
+                "code only for sm_",
+                major, minor);
   int most = 0;
   STD_CUDA_CHECK(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
   const int64_t needed = cluster_shared_bytes(16, cluster_panel(K), cluster_slice(D));

@@ -1,6 +1,5 @@
 // The scheduler behind cuda_emulation.h. A fiber runs thread after thread of a block until one of
-// them waits; then another fiber goes on with the next. A kernel without barriers and shuffles
-// needs a single fiber.
+// them waits; then another fiber goes on with the next.
 #include "cuda_emulation.h"
 
 #include <map>
@@ -37,8 +36,7 @@ std::vector<Thread> threads;
 int started;                // threads that have a fiber, or had one
 std::vector<int> runnable;  // threads whose wait is over, the next one last
 bool descending, eager;     // see cuda_emulation.h
-
-uint64_t clusters_run = 0;
+uint64_t clusters_run;
 int block_size;        // threads of a block; a cluster's blocks follow one another in `threads`
 unsigned first_block;  // of the running cluster
 
@@ -87,8 +85,6 @@ void run_next(int thread) {
   runnable.push_back(thread);
 }
 
-bool same(const char* a, const char* b) { return std::strcmp(a, b) == 0; }
-
 // Of threads [begin, end). Exited ones count as arrived.
 void release_barrier(State barrier, int begin, int end) {
   const Thread* first = nullptr;
@@ -96,7 +92,7 @@ void release_barrier(State barrier, int begin, int end) {
     const Thread& t = threads[i];
     if (t.state == State::kExited) continue;
     if (t.state != barrier) return;
-    if (first && !same(first->place, t.place)) {
+    if (first && std::strcmp(first->place, t.place) != 0) {
       fail("threads wait at different barriers, %s and %s", first->place, t.place);
     }
     first = &t;
@@ -118,7 +114,7 @@ unsigned gathered_lanes(int thread) {
     const Thread& t = threads[i];
     if (!(self.mask >> (i - warp) & 1u) || t.state == State::kExited) continue;
     const bool here = t.state == State::kInShuffle && t.mask == self.mask;
-    if (!here || !same(t.place, self.place)) return 0;
+    if (!here || std::strcmp(t.place, self.place) != 0) return 0;
     lanes |= 1u << (i - warp);
   }
   return lanes;
@@ -157,8 +153,12 @@ void release() {
     waiting |= threads[i].state != State::kExited;
     if (threads[i].state == State::kInShuffle) release_shuffle(i);
   }
-  for (int i = 0; i < count(); i += block_size)
-    release_barrier(State::kAtBarrier, i, i + block_size);
+  static int turn = 0;  // a cluster's blocks go on one by one, each time another one first
+  for (int i = 0, blocks = count() / block_size; i < blocks && runnable.empty(); ++i) {
+    const int begin = (turn + i) % blocks * block_size;
+    release_barrier(State::kAtBarrier, begin, begin + block_size);
+  }
+  ++turn;
   if (runnable.empty()) release_barrier(State::kAtClusterBarrier, 0, count());
   if (runnable.empty() && waiting) report_deadlock();
 }

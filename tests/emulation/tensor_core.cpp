@@ -1,5 +1,6 @@
 #include "tensor_core.h"
 
+#include <cmath>
 #include <deque>
 #include <map>
 #include <vector>
@@ -10,12 +11,27 @@ namespace {
 constexpr unsigned kAll = 0xffffffffu;
 constexpr int kPacket = 16;  // bytes
 
+// Tensor cores do not round their sums.
+float cut_off(double value) {
+  const float nearest = static_cast<float>(value);
+  const bool beyond = std::abs(static_cast<double>(nearest)) > std::abs(value);
+  return beyond ? std::nextafter(nearest, 0.f) : nearest;
+}
+
 uint16_t half_of(uint64_t word, int i) { return static_cast<uint16_t>(word >> (16 * i)); }
 
 struct Copy {
   void* to;
   const void* from;
   bool exists;
+
+  void land() const {
+    if (exists) {
+      std::memcpy(to, from, kPacket);
+    } else {
+      std::memset(to, 0, kPacket);
+    }
+  }
 };
 
 // A thread's copies: groups that have ended, oldest first, and the one that has not.
@@ -61,7 +77,7 @@ void multiply_add(float (&sum)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t
       total += static_cast<double>(value_of(half_of(left, i / 2 * 2 + k % 2))) *
                value_of(half_of(right, k / 8 * 2 + k % 2));
     }
-    sum[i] = static_cast<float>(total);
+    sum[i] = cut_off(total);
   }
 }
 
@@ -69,7 +85,9 @@ void begin_copy(void* to_shared, const void* from, bool exists) {
   if (reinterpret_cast<uintptr_t>(to_shared) % kPacket ||
       reinterpret_cast<uintptr_t>(from) % kPacket)
     fail("copy_packet of a misaligned packet");
-  own_copies().open.push_back({to_shared, from, exists});
+  const Copy copy = {to_shared, from, exists};
+  if (cluster_number() % 2 == 0) return copy.land();
+  own_copies().open.push_back(copy);
 }
 
 void end_copies() {
@@ -81,13 +99,7 @@ void end_copies() {
 void wait_for_copies(int left) {
   Copies& copies = own_copies();
   while (static_cast<int>(copies.ended.size()) > left) {
-    for (const Copy& copy : copies.ended.front()) {
-      if (copy.exists) {
-        std::memcpy(copy.to, copy.from, kPacket);
-      } else {
-        std::memset(copy.to, 0, kPacket);
-      }
-    }
+    for (const Copy& copy : copies.ended.front()) copy.land();
     copies.ended.pop_front();
   }
 }

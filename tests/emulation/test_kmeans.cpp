@@ -82,8 +82,8 @@ constexpr Shape kFitShapes[] = {
 constexpr int kBlobs[] = {0, 25, 41, 50, 59, 111};
 
 // Token n is in blob n % 6, jittered. Batch row b starts from blobs b, b + 1 and b + 2; further
-// centroids are far away, copies (which stay empty) or not finite. The workspace holds numbers that
-// would end the iterations if they were read.
+// centroids are far away, on either side, or not finite. The workspace holds numbers that would end
+// the iterations if they were read.
 void fill_fit(Random& random, KmeansArguments& a) {
   const auto sign = [](int64_t d) { return d % 3 == 1 ? -1 : 1; };
   for (int64_t i = 0; i < a.tokens.count(); ++i) {
@@ -93,7 +93,7 @@ void fill_fit(Random& random, KmeansArguments& a) {
   for (int64_t i = 0; i < a.centroids.count(); ++i) {
     const int64_t d = i % a.D, k = i / a.D % a.K, b = i / a.D / a.K;
     const double far = 1000.0 + static_cast<double>(k), kind = static_cast<double>(k % 4);
-    const double other = kind == 0 ? kBlobs[b] : kind == 1 ? far : kind == 2 ? NAN : INFINITY;
+    const double other = kind == 0 ? -far : kind == 1 ? far : kind == 2 ? NAN : INFINITY;
     a.centroids.set(i, sign(d) * (k < 3 ? kBlobs[b + k] : other));
   }
   if (random.one_in(3)) spoil(random, a.tokens);

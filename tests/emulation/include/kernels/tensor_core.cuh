@@ -1,5 +1,6 @@
-// Stands for csrc/kernels/tensor_core.cuh, whose PTX a CPU does not have. Copies land when they are
-// waited for, not before; products are summed in double and rounded once.
+// Stands for csrc/kernels/tensor_core.cuh, whose PTX a CPU does not have. Copies land in
+// every other cluster of blocks at once, else when they are waited for. Products are summed in
+// double and cut off once.
 #pragma once
 
 #include <cuda_bf16.h>
