@@ -36,9 +36,9 @@ The goals on a CPU are 3x the best peer in bfloat16, else 1.5x. On a GPU, caches
 CUDA graph; `kmeans_step` of HunyuanVideo's 720p tokens, 16 clusters, 85 % of copy speed;
 `kmeans_fit` of FLUX's, 16 clusters, 110 us, 2x graphed GEMM-kmeans and 3x flash-kmeans.
 
-The residual `x += gate * feature` of a full step is not fused with `taylor_update_`: in a profile of
-the embedded model (torch.profiler, 32 samples, 14 steps, all of them full, the CPU below) the update
-takes 1.6 % of the time, and the add would save it one of its four passes.
+The residual `x += gate * feature` of a full step is not fused with `taylor_update_`: in a profile
+of the embedded model (torch.profiler, 32 samples, 14 steps, all of them full, the CPU below) the
+update takes 1.6 % of the time, and the add would save it one of its four passes.
 
 ## Operators
 
