@@ -59,16 +59,16 @@ def tests(cpu: bool) -> list[Step]:
 
 def sanitizers(cpu: bool) -> list[Step]:
     """First whether the tool runs here at all; then each check on the tests made for it."""
-    tool = "compute-sanitizer"
+    tool, file = "compute-sanitizer", "tests/test_every_kernel.py"
     allocate = "import torch; torch.ones(8, device='cuda').sum().item()"
     steps = [Step("sanitizer-probe", 2, (tool, sys.executable, "-c", allocate))]
     selection = "sanitize" if cpu else "sanitize and cuda"
     for check in ("memcheck", "racecheck", "initcheck", "synccheck"):
-        command = (tool, "--tool", check, "--error-exitcode", "3", *PYTEST, "tests")
+        command = (tool, "--tool", check, "--error-exitcode", "3", *PYTEST, file)
         command = (*command, "-k", selection)
         # torch's caching allocator would hide accesses beyond a tensor.
         env = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
-        steps.append(Step(check, 4, command, "tests", "sanitizer-probe", env))
+        steps.append(Step(check, 4, command, file, "sanitizer-probe", env))
     return steps
 
 

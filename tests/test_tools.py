@@ -9,7 +9,7 @@ import torch
 
 import check_binaries
 import check_registration
-from check_binaries import LOAD, OCCUPANCY, STORE, WITHOUT
+from check_binaries import LOAD, MATRIX, OCCUPANCY, PRODUCT, STORE, WITHOUT
 
 
 def library(**kernels):
@@ -17,6 +17,9 @@ def library(**kernels):
     found = {
         ("sm_80", f"void clusca::{name}<float>(clusca::Params<float>)"): [] for name in WITHOUT
     }
+    for name, (without, _) in WITHOUT.items():
+        if LOAD not in without:
+            found["sm_80", f"void clusca::{name}<float, 4>(clusca::Params<float>)"] = {LOAD}
     for metric in (0, 1):
         assign = f"kmeans_assign_kernel<__half, (clusca::Metric){metric}, 8>(Params)"
         found["sm_80", f"void clusca::(anonymous namespace)::{assign}"] = {LOAD}
@@ -51,6 +54,27 @@ def test_a_reason_goes_with_its_kernel():
     assert check_binaries.narrow_kernels(found) == [
         "select_kernel of WITHOUT is not in the library"
     ]
+
+
+def products(chip="sm_90a", **has):
+    kernels = {name: {PRODUCT} for name in MATRIX} | has
+    return {(chip, f"void clusca::{name}<T, 8>(clusca::P<T>)"): of for name, of in kernels.items()}
+
+
+@pytest.mark.parametrize(
+    "found, problems",
+    [
+        (products(), []),
+        (
+            products(kmeans_matrix_kernel=set()),
+            ["no tensor core product in kmeans_matrix_kernel (sm_90a)"],
+        ),
+        (products("sm_80", kmeans_cluster_kernel=set()) | products(), []),
+        (products("sm_80"), ["kmeans_cluster_kernel is not in the library"]),
+    ],
+)
+def test_tensor_cores_make_products(found, problems):
+    assert check_binaries.without_products(found) == problems
 
 
 def usages(kernel="new_kernel<float>", **changes):

@@ -180,6 +180,13 @@ def narrow_kernels(found: dict[tuple[str, str], set[str]]) -> list[str]:
             problems.append(f"{name} has no packets of 16 bytes, and no reason in WITHOUT")
         for where, has in variants:
             problems += [f"no 128-bit {access} in {where}" for access in sorted(needed - has)]
+    gone = sorted(WITHOUT.keys() - packets.keys())
+    return problems + [f"{name} of WITHOUT is not in the library" for name in gone]
+
+
+def without_products(found: dict[tuple[str, str], set[str]]) -> list[str]:
+    """What is wrong with the products of the kernels that are there for tensor cores."""
+    problems = []
     for name, first_chip in MATRIX.items():
         chips = {
             chip: has
@@ -191,8 +198,7 @@ def narrow_kernels(found: dict[tuple[str, str], set[str]]) -> list[str]:
         problems += [
             f"no {PRODUCT} in {name} ({c})" for c, has in chips.items() if PRODUCT not in has
         ]
-    gone = sorted(WITHOUT.keys() - packets.keys())
-    return problems + [f"{name} of WITHOUT is not in the library" for name in gone]
+    return problems
 
 
 def main() -> None:
@@ -217,7 +223,8 @@ def main() -> None:
     used = usages(cuda)
     print("registers:", *most_registers(used), sep="\n  ")
     problems += crowded_kernels(used)
-    problems += narrow_kernels(accesses(cuda))
+    found = accesses(cuda)
+    problems += narrow_kernels(found) + without_products(found)
     for problem in problems:
         print(problem)
     print(f"{len(problems)} problems; chips: {', '.join(sorted(built))}")
