@@ -58,8 +58,9 @@ exact distance to the nearest centroid, and 14 % that distance: together more th
 Conversion within the distance's loop, not before it, would close part of it. Of float32 tokens 73 %
 is one loop of eight multiply-adds, each of which loads its token's channel: nine loads for eight
 multiply-adds. 16 centroids are one vector; tokens transposed sixteen at a time would let a load
-serve several centroids. With 64 and 256 clusters, which the tables here leave out, it shows: on these
-shapes torch's large float32 product makes it 0.83x to 1.06x of the best peer, bfloat16 1.3x to 2.7x.""",
+serve several centroids. With 64 and 256 clusters, which the tables here leave out, it shows: on
+these shapes torch's large float32 product makes it 0.83x to 1.06x of the best peer, bfloat16 1.3x
+to 2.7x.""",
     "kmeans_step": """\
 An assignment that adds tokens to their sums while they are in cache: what bounds `kmeans_assign`
 bounds it, and the same would close it.""",
