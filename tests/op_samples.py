@@ -21,7 +21,7 @@ def sample(name, device, N=N, *, B=B, K=K, D=D, dtypes=FLOATS, metric="l2", **mo
     More: the ``steps`` of collapse_forecasts_, the iterations ``max_iters`` of kmeans_fit, and the
     ``kernel`` of k-means, which then comes last.
     """
-    kernel = [more[key] for key in ("kernel",) if key in more]
+    kernel = [more["kernel"]] if "kernel" in more else []
     steps, max_iters = more.get("steps", 2), more.get("max_iters", 3)
     tokens, centroids = make_tokens(B, N, K, D, dtypes[0], device)
     clusters = make_clusters(B, N, K, device)

@@ -174,6 +174,7 @@ def test_auto_is_one_of_them(device, require):
             {"kernel": "cluster", "tokens": torch.zeros(2, 33, 4).bfloat16()},
             'kernel "cluster" needs tokens on CUDA, got cpu',
         ),
+        ({"kernel": "cluster"}, 'kernel "cluster" needs tokens on CUDA, got cpu'),
     ],
 )
 def test_rejects(override, message):

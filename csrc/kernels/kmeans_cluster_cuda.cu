@@ -13,7 +13,7 @@ struct Params {
   KmeansStepParams<scalar_t> step;
   MatrixParams<scalar_t> matrix;
   int chunks, chunk_tokens;
-  int slice;  // channels of a block, a multiple of kStep
+  int slice;  // channels of a block, a multiple of kClusterStep
 };
 
 // A lane's cluster, the same for all tokens.

@@ -99,6 +99,7 @@ class InFlight {
   Bits packets_[kPackets];
 };
 
+// Loaded and converted at once, by elements: kernels with many sums have no registers for words.
 template <int kVec, typename T>
 __device__ inline void load(const T* from, float (&to)[kVec]) {
   constexpr int kStep = kVec < kPacketSize<T> ? kVec : kPacketSize<T>;
@@ -122,7 +123,8 @@ __device__ inline void store(T* to, const float (&from)[kVec]) {
   }
 }
 
-// The same of a row whose dtype is known at run time; all threads of a block take the same branch.
+// As InFlight, of a row whose dtype is known at run time; all threads of a block take the same
+// branch.
 template <int kVec>
 class RowInFlight {
  public:

@@ -38,6 +38,8 @@ inline Kernel kernel_of(const Check& check, const Tensor& tokens, const Tensor& 
     return kMatrixIsFaster && fits && l2 && has_matrix_kernel() ? Kernel::kMatrix : Kernel::kVector;
   if (*asked == Kernel::kVector) return *asked;
   const std::string name = "kernel \"" + kernel.value + "\"";
+  check.require(*asked != Kernel::kCluster || kHasClusterKernel, name,
+                " needs tokens on CUDA, got ", device_name(tokens));
   check.require(l2, "metric must be \"l2\" for ", name, ", got \"l1\"");
   check.require(fits, "tokens must be ", kMatrixDtypes, " for ", name, ", got ",
                 dtype_name(tokens.scalar_type()));
