@@ -9,6 +9,8 @@ FLOAT = torch.float32
 HALVES = [torch.float16, torch.bfloat16]
 # x and the factors: of one dtype, or a float32 stream with factors of lower precision.
 MIXED = [(FLOAT, FLOAT), *[(half, half) for half in HALVES], *[(FLOAT, half) for half in HALVES]]
+# The same, and float32 sums of many modules beside a half stream.
+PAIRS = [*MIXED, *[(half, FLOAT) for half in HALVES]]
 by_mixed_dtype = pytest.mark.parametrize("dtype, factors_dtype", MIXED, ids=str)
 
 

@@ -30,10 +30,8 @@ from inputs import (
     make_untrusted_clusters,
     make_whole,
 )
-from residual_cases import MIXED
+from residual_cases import PAIRS
 
-# As residuals, and float32 sums of many modules beside a half stream.
-PAIRS = [*MIXED, (torch.float16, torch.float32), (torch.bfloat16, torch.float32)]
 by_pair = pytest.mark.parametrize("dtype, factors_dtype", PAIRS, ids=str)
 by_correction = pytest.mark.parametrize("corrected", [False, True], ids=["alone", "corrected"])
 

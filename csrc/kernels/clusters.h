@@ -38,6 +38,10 @@ struct Clusters {
     const int64_t k = cluster_ids.row(b)[n];
     return k >= 0 && k < K && representative(b, k, N) >= 0 ? k : -1;
   }
+  // What token n of cluster k takes of the row its cluster has learnt.
+  CLUSCA_HD float share(int64_t b, int64_t n, int64_t k) const {
+    return representatives.row(b)[k] == n ? 1.f : gamma.get();
+  }
 };
 
 }  // namespace clusca

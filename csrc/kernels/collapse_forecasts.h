@@ -26,22 +26,12 @@ struct ForecastModule {
   Dtype gate_dtype;
 };
 
-// Float32 [S, B, N, D]: the last dimension is dense, the other strides are free.
-struct StepSums {
-  float* data;
-  int64_t step_stride, batch_stride, token_stride;
-
-  CLUSCA_HD float* row(int64_t s, int64_t b, int64_t n) const {
-    return data + s * step_stride + b * batch_stride + n * token_stride;
-  }
-};
-
 template <typename f_t>
 struct CollapseForecastsParams {
   static constexpr int kMaxModules = 76;  // of one launch: a kernel's parameters are 4 KB
   static constexpr int kMaxSteps = 8;
 
-  StepSums sums;
+  Stack<float> sums;                                 // [S, B, N, D]
   int64_t order_stride, batch_stride, token_stride;  // of every module's factors
   int orders, steps, count;                          // O + 1, S, M
   bool adds;  // to sums that modules of another launch have left

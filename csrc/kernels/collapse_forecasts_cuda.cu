@@ -97,8 +97,7 @@ template <typename f_t>
 cudaError_t launch_collapse_forecasts(const CollapseForecastsParams<f_t>& p, cudaStream_t stream) {
   static_assert(sizeof(p) <= 4096, "a kernel's parameters");
   constexpr int kVec = kPacketSize<f_t>;
-  bool packets = p.D % kVec == 0 && is_aligned(p.sums.data, sizeof(float), p.sums.step_stride,
-                                               p.sums.batch_stride, p.sums.token_stride);
+  bool packets = p.D % kVec == 0 && is_aligned(p.sums);
   for (int m = 0; m < p.count; ++m) {
     packets = packets && is_aligned(p.gate(m)) &&
               is_aligned(p.modules[m].factors, sizeof(f_t), p.order_stride, p.batch_stride,

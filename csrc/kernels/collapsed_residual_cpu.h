@@ -30,9 +30,8 @@ void collapse_tokens(const CollapsedResidualParams<x_t, f_t>& p, std::vector<Gat
     float* sum = sums + i * p.D;
     const int64_t k = p.clusters.computed.data ? p.clusters.cluster(b, n + i, p.N) : -1;
     if (k >= 0) {
-      const bool represents = p.clusters.representatives.row(b)[k] == n + i;
       const float* row = float_row(p.clusters.computed, b, k, scratch, p.D);
-      scaled_row<true>(sum, represents ? 1.f : p.clusters.gamma.get(), row, p.D);
+      scaled_row<true>(sum, p.clusters.share(b, n + i, k), row, p.D);
     }
     store_row(sum, p.out.row(b, n + i), p.D);
   }

@@ -20,10 +20,7 @@ __global__ __launch_bounds__(kTokenThreads, kBlocks<f_t, kVec>) void collapsed_r
   if (!token.exists) return;
   const Clusters& clusters = p.clusters;
   const int64_t k = clusters.computed.data ? clusters.cluster(token.b, token.n, p.N) : -1;
-  float share = 0.f;
-  if (k >= 0) {
-    share = clusters.representatives.row(token.b)[k] == token.n ? 1.f : clusters.gamma.get();
-  }
+  const float share = k >= 0 ? clusters.share(token.b, token.n, k) : 0.f;
   const x_t* x = p.x.row(token.b, token.n);
   x_t* out = p.out.row(token.b, token.n);
   const int64_t like = token.b * p.like.batch_stride + token.n * p.like.token_stride;

@@ -1,6 +1,7 @@
 // CUDA kernel of gather_representatives; the equation is in gather_representatives.h.
 #include "kernels/gather_representatives.h"
 #include "kernels/launch.cuh"
+#include "kernels/modulation.cuh"
 #include "kernels/reduce.cuh"
 #include "kernels/vec.cuh"
 
@@ -68,18 +69,11 @@ __global__ __launch_bounds__(kThreads) void gather_representatives_kernel(
     factor = 1.f / sqrtf(centered_sum<2, kVec>(row, offset, mean, p.D, scratch) / count + p.eps);
   }
   for (int64_t d = threadIdx.x * kVec; d < p.D; d += kThreads * kVec) {
-    const OptionalRowInFlight<kVec> weights(p.weight, d, 1.f), biases(p.bias, d, 0.f);
-    const OptionalRowInFlight<kVec> scales(p.scale, p.scale.offset(b, token) + d, 0.f);
-    const OptionalRowInFlight<kVec> shifts(p.shift, p.shift.offset(b, token) + d, 0.f);
-    float value[kVec], weight[kVec], bias[kVec], scale[kVec], shift[kVec];
+    const ModulationInFlight<kVec> modulation(p, b, token, d);
+    float value[kVec];
     load_moved<kVec>(row, offset, d, value);
     store<kVec>(rows + d, value);
-    weights.unpack(weight), biases.unpack(bias), scales.unpack(scale), shifts.unpack(shift);
-#pragma unroll
-    for (int v = 0; v < kVec; ++v) {
-      const float normalized = (value[v] - mean) * factor * weight[v] + bias[v];
-      value[v] = normalized * (1.f + scale[v]) + shift[v];
-    }
+    modulation.apply(mean, factor, value);
     store<kVec>(modulated + d, value);
   }
 }

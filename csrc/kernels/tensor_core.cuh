@@ -8,13 +8,9 @@
 
 #include <cstdint>
 
-namespace clusca {
+#include "kernels/dynamic_shared.cuh"
 
-// The block's shared memory of as many bytes as it was launched with.
-__device__ inline unsigned char* dynamic_shared() {
-  extern __shared__ __align__(128) unsigned char storage[];
-  return storage;
-}
+namespace clusca {
 
 __device__ inline unsigned shared_address(const void* in_shared) {
   return static_cast<unsigned>(__cvta_generic_to_shared(in_shared));

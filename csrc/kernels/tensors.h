@@ -30,6 +30,17 @@ struct Tokens {
   }
 };
 
+// [J, B, N, D], J of the above.
+template <typename T>
+struct Stack {
+  T* data;
+  int64_t stride, batch_stride, token_stride;
+
+  CLUSCA_HD T* row(int64_t j, int64_t b, int64_t n) const {
+    return data + j * stride + b * batch_stride + n * token_stride;
+  }
+};
+
 // Rows of D values whose dtype is known at run time: gates, shifts and scales ([B, D], [B, 1, D] or
 // [B, N, D]), affine weights ([D]) and computed features ([B, K, D]). Null data: the argument was
 // not given. Kernels read few of these rows, so one dtype test a row costs less than a template.

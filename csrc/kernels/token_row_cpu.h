@@ -113,11 +113,11 @@ RowInput<f_t> forecast_of(const Factors<f_t>& factors, int64_t b, int64_t n) {
   return in;
 }
 
-// The gate's row as floats; ones where there is no gate. A [B, D] gate is converted once for all
-// tokens.
+// The gate's row as floats, of a [B, D] gate converted once for all tokens; `absent` without one.
 class GateRows {
  public:
-  GateRows(const Rows& gate, int64_t D) : gate_(gate), D_(D), scratch_(D, 1.f) {}
+  GateRows(const Rows& gate, int64_t D, float absent = 1.f)
+      : gate_(gate), D_(D), scratch_(D, absent) {}
 
   const float* row(int64_t b, int64_t n) {
     if (!gate_.data) return scratch_.data();

@@ -229,6 +229,11 @@ bool is_aligned(const Tokens<T>& t) {
 }
 
 template <typename T>
+bool is_aligned(const Stack<T>& s) {
+  return is_aligned(s.data, sizeof(T), s.stride, s.batch_stride, s.token_stride);
+}
+
+template <typename T>
 bool is_aligned(const Factors<T>& f) {
   return is_aligned(f.data, sizeof(T), f.order_stride, f.batch_stride, f.token_stride);
 }

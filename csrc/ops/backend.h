@@ -78,4 +78,11 @@ void dispatch(ScalarType x, ScalarType f, const Fn& fn) {
   dispatch(x, [&](auto zero) { fn(zero, zero); });
 }
 
+// The same where f may also be float32 beside an x of lower precision.
+template <typename Fn>
+void dispatch_any(ScalarType x, ScalarType f, const Fn& fn) {
+  if (x == ScalarType::Float || x == f) return dispatch(x, f, fn);
+  dispatch(x, [&](auto zero) { fn(zero, float{}); });
+}
+
 }  // namespace clusca

@@ -95,8 +95,14 @@ class Check {
   void tensor(const Tensor& t, const char* name, std::initializer_list<int64_t> shape,
               ScalarType dtype) const {
     layout(t, name, shape);
-    require(t.scalar_type() == dtype, name, " must be ", dtype_name(dtype), ", got ",
-            dtype_name(t.scalar_type()));
+    of_dtype(t, name, dtype);
+  }
+
+  // The same of any strides: few numbers, such as one a batch row.
+  void numbers(const Tensor& t, const char* name, std::initializer_list<int64_t> shape,
+               ScalarType dtype) const {
+    placed(t, name, shape);
+    of_dtype(t, name, dtype);
   }
 
   // Of any supported floating dtype.
@@ -179,12 +185,21 @@ class Check {
     dense(t, name);
   }
 
-  void layout(const Tensor& t, const char* name, std::initializer_list<int64_t> shape) const {
+  void placed(const Tensor& t, const char* name, std::initializer_list<int64_t> shape) const {
     const auto sizes = t.sizes();
     require(std::equal(sizes.begin(), sizes.end(), shape.begin(), shape.end()), name,
             " must have shape ", Shape{shape.begin(), shape.size()}, ", got ", shape_of(t));
     same_device(t, name);
+  }
+
+  void layout(const Tensor& t, const char* name, std::initializer_list<int64_t> shape) const {
+    placed(t, name, shape);
     dense(t, name);
+  }
+
+  void of_dtype(const Tensor& t, const char* name, ScalarType dtype) const {
+    require(t.scalar_type() == dtype, name, " must be ", dtype_name(dtype), ", got ",
+            dtype_name(t.scalar_type()));
   }
 
   void stream_dtype(const Tensor& t, const char* name) const {

@@ -44,8 +44,7 @@ template <typename f_t>
 void run_as(const Tensor& sums, const Tensors& factors, const Gates& gates,
             const Tensors& weights) {
   CollapseForecastsParams<f_t> p{};
-  p.sums = {static_cast<float*>(sums.mutable_data_ptr()), sums.stride(0), sums.stride(1),
-            sums.stride(2)};
+  p.sums = mutable_stack_of<float>(sums);
   const Tensor& first = factors[0];
   p.order_stride = first.stride(0), p.batch_stride = first.stride(1);
   p.token_stride = first.stride(2), p.orders = static_cast<int>(first.size(0));

@@ -4,6 +4,7 @@
 #else
 #include "kernels/collapsed_residual_cpu.h"
 #endif
+#include "ops/learnt.h"
 #include "ops/modules.h"
 #include "ops/views.h"
 
@@ -14,7 +15,7 @@ struct Arguments {
   const Tensor& x;
   const Tensors& factors;
   const Gates& gates;
-  const std::optional<Tensor>&correction, &representatives, &cluster_ids;
+  const Learnt learnt;
 };
 
 Check check_all(const Arguments& a, bool has_gamma) {
@@ -29,30 +30,8 @@ Check check_all(const Arguments& a, bool has_gamma) {
   for (size_t m = 0; m < a.gates.size(); ++m) {
     check.modulation(a.gates[m], item("gates", m).c_str(), a.x.size(0), N, D);
   }
-  const bool given = a.correction.has_value();
-  check.require(a.representatives.has_value() == given && a.cluster_ids.has_value() == given &&
-                    has_gamma == given,
-                "correction, representatives, cluster_ids and gamma must be given together");
-  if (!given) return check;
-  check.require(a.correction->dim() == 3, "correction must be [B, K, D], got shape ",
-                shape_of(*a.correction));
-  const int64_t B = a.x.size(0), K = a.correction->size(1);
-  check.at_least_one(K, "K of correction");
-  check.tensor(*a.correction, "correction", {B, K, a.x.size(2)}, ScalarType::Float);
-  check.tensor(*a.representatives, "representatives", {B, K}, ScalarType::Int);
-  check.tensor(*a.cluster_ids, "cluster_ids", {B, a.x.size(1)}, ScalarType::Int);
+  check_learnt(check, a.learnt, has_gamma, a.x.size(0), N, D);
   return check;
-}
-
-Clusters clusters_of(const Arguments& a, Scalar gamma) {
-  if (!a.correction) return {};
-  return {rows_of(a.correction),
-          indices_of(*a.representatives),
-          indices_of(*a.cluster_ids),
-          nullptr,
-          a.correction->size(1),
-          gamma,
-          Rule::kValue};
 }
 
 // In as many launches as modules demand; the last one corrects.
@@ -74,7 +53,7 @@ void run_as(const Arguments& a, const std::vector<Weights>& weights, Scalar gamm
                             gate.dtype};
     const bool is_last = m + 1 == a.factors.size();
     if (p.count < p.kMaxModules && !is_last) continue;
-    if (is_last) p.clusters = clusters_of(a, gamma);
+    if (is_last) p.clusters = clusters_of(a.learnt, gamma);
     run_on(a.x, [&](auto queue) { return launch_collapsed_residual(p, queue); });
     p.x = tokens_of<x_t>(out), p.count = 0;
   }
@@ -85,12 +64,8 @@ Tensor run(const Arguments& a, const std::vector<Weights>& weights, Scalar gamma
   const auto run_both = [&](auto x_zero, auto f_zero) {
     run_as<decltype(x_zero), decltype(f_zero)>(a, weights, gamma, out);
   };
-  const ScalarType x = a.x.scalar_type(), f = a.factors[0].scalar_type();
-  if (x == ScalarType::Float || x == f) {
-    dispatch(x, f, run_both);
-  } else {  // sums of many modules, made by collapse_forecasts_
-    dispatch(x, [&](auto zero) { run_both(zero, float{}); });
-  }
+  // Factors of float32 may be sums of many modules, made by collapse_forecasts_.
+  dispatch_any(a.x.scalar_type(), a.factors[0].scalar_type(), run_both);
   return out;
 }
 
@@ -98,7 +73,7 @@ Tensor by_value(const Tensor& x, const Tensors& factors, const Gates& gates, dou
                 const std::optional<Tensor>& correction,
                 const std::optional<Tensor>& representatives,
                 const std::optional<Tensor>& cluster_ids, std::optional<double> gamma) {
-  const Arguments a{x, factors, gates, correction, representatives, cluster_ids};
+  const Arguments a{x, factors, gates, {correction, representatives, cluster_ids}};
   const Check check = check_all(a, gamma.has_value());
   const std::vector<Weights> weights(factors.size(), weights_of(check, distance));
   return run(a, weights, gamma ? gamma_of(check, *gamma) : Scalar{});
@@ -108,7 +83,7 @@ Tensor by_tensor(const Tensor& x, const Tensors& factors, const Gates& gates,
                  const Tensors& weights, const std::optional<Tensor>& correction,
                  const std::optional<Tensor>& representatives,
                  const std::optional<Tensor>& cluster_ids, const std::optional<Tensor>& gamma) {
-  const Arguments a{x, factors, gates, correction, representatives, cluster_ids};
+  const Arguments a{x, factors, gates, {correction, representatives, cluster_ids}};
   const Check check = check_all(a, gamma.has_value());
   check.require(weights.size() == factors.size(), "weights must be ", factors.size(),
                 " as factors, got ", weights.size());

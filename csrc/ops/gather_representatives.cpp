@@ -28,8 +28,7 @@ std::tuple<Tensor, Tensor> gather_representatives(
   check.affine(bias, "bias", D);
   if (offset) check.tensor(*offset, "offset", {B, K, D}, ScalarType::Float);
   check.require(eps >= 0, "eps must be at least 0, got ", eps);
-  const Norm kind = check.one_of<Norm>(
-      norm.value, "norm", {{"layer", Norm::kLayer}, {"rms", Norm::kRms}, {"none", Norm::kNone}});
+  const Norm kind = norm_of(check, norm);
   Tensor rows = torch::stable::new_empty(tokens, {B, K, D});
   Tensor modulated = torch::stable::new_empty(tokens, {B, K, D});
   dispatch(tokens.scalar_type(), [&](auto zero) {

@@ -22,6 +22,16 @@ Tokens<T> mutable_tokens_of(const Tensor& t) {
   return {static_cast<T*>(t.mutable_data_ptr()), t.stride(0), t.stride(1)};
 }
 
+template <typename T>
+Stack<const T> stack_of(const Tensor& t) {
+  return {static_cast<const T*>(t.const_data_ptr()), t.stride(0), t.stride(1), t.stride(2)};
+}
+
+template <typename T>
+Stack<T> mutable_stack_of(const Tensor& t) {
+  return {static_cast<T*>(t.mutable_data_ptr()), t.stride(0), t.stride(1), t.stride(2)};
+}
+
 inline Dtype dtype_of(const Tensor& t) {
   switch (t.scalar_type()) {
     case ScalarType::Half:
@@ -99,6 +109,11 @@ inline Scalar gamma_of(const Check& check, const Tensor& gamma) {
 
 inline Metric metric_of(const Check& check, const Text& metric) {
   return check.one_of<Metric>(metric.value, "metric", {{"l2", Metric::kL2}, {"l1", Metric::kL1}});
+}
+
+inline Norm norm_of(const Check& check, const Text& norm) {
+  return check.one_of<Norm>(norm.value, "norm",
+                            {{"layer", Norm::kLayer}, {"rms", Norm::kRms}, {"none", Norm::kNone}});
 }
 
 inline Rule rule_of(const Check& check, const Text& rule) {

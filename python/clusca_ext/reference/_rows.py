@@ -25,3 +25,13 @@ def rows_at(tokens: Tensor, index: Tensor) -> Tensor:
 def add_gated(x: Tensor, gate: Tensor | None, update: Tensor) -> Tensor:
     scaled = update if gate is None else by_token(gate) * update
     return (x.float() + scaled).to(x.dtype)
+
+
+def normed(y: Tensor, norm: str, eps: float, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """Rows after a norm of their last dimension and its own affine map."""
+    if norm == "layer":
+        y = y - y.mean(-1, keepdim=True)
+    if norm != "none":
+        y = y / (y.square().mean(-1, keepdim=True) + eps).sqrt()
+    y = y if weight is None else y * weight.float()
+    return y if bias is None else y + bias.float()

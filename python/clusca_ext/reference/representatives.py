@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from clusca_ext.random_keys import random_keys
-from clusca_ext.reference._rows import by_token, members_of, rows_at
+from clusca_ext.reference._rows import by_token, members_of, normed, rows_at
 
 
 def select_representatives(
@@ -46,13 +46,7 @@ def gather_representatives(
     if offset is not None:
         y = y + offset.where(inside.unsqueeze(-1), 0)
     rows = y.to(tokens.dtype)
-    if norm == "layer":
-        y = y - y.mean(-1, keepdim=True)
-        y = y / (y.square().mean(-1, keepdim=True) + eps).sqrt()
-    elif norm == "rms":
-        y = y / (y.square().mean(-1, keepdim=True) + eps).sqrt()
-    y = y if weight is None else y * weight.float()
-    y = y if bias is None else y + bias.float()
+    y = normed(y, norm, eps, weight, bias)
 
     def at_representatives(modulation: Tensor | None) -> Tensor | float:
         if modulation is None:

@@ -7,10 +7,9 @@
 #include <cuda_fp16.h>
 
 #include "../../tensor_core.h"
+#include "kernels/dynamic_shared.cuh"
 
 namespace clusca {
-
-inline unsigned char* dynamic_shared() { return emulation::dynamic_shared(); }
 
 inline void load_matrices(uint32_t (&to)[4], const void* row) { emulation::load_matrices(to, row); }
 
