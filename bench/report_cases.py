@@ -14,7 +14,7 @@ SHOWN = {
     True: {"dit-xl-512", "flux-1024"},
     False: {"dit-xl-512", "flux-1024", "hunyuan-720p-129", "wan-14b-720p-81"},
 }
-CHOICES = {"K64", "O2", "O4", "S3", "l1"}  # beside an operator's first ones, as are
+CHOICES = {"K64", "O2", "O4", "S3", "C5", "l1"}  # beside an operator's first ones, as are
 OTHER_RULE = {"cluster_propagate": "delta", "propagate_residual": "value"}
 
 

@@ -48,9 +48,11 @@ class Case:
     O: int | None = None  # noqa: E741  the forecast's order: O + 1 factors
     M: int | None = None  # modules
     S: int | None = None  # steps
+    C: int | None = None  # sums of lean storage
     I: int | None = None  # noqa: E741  iterations
     metric: str | None = None
     rule: str | None = None
+    norm: str | None = None
     choice: str = ""  # which of these is not an op's first one
 
     @property
@@ -76,8 +78,9 @@ class Case:
         words += [] if self.O is None else [f"O{self.O}"]
         words += [] if self.M is None else [f"M{self.M}"]
         words += [] if self.S is None else [f"S{self.S}"]
+        words += [] if self.C is None else [f"C{self.C}"]
         words += [] if self.I is None else [f"I{self.I}"]
-        return " ".join(words + [word for word in (self.metric, self.rule) if word])
+        return " ".join(words + [word for word in (self.metric, self.rule, self.norm) if word])
 
     @property
     def multiply_adds(self) -> int:

@@ -9,6 +9,8 @@ PYTEST = (sys.executable, "-m", "pytest", "-q")
 KERNELS = {  # and their shares of the time; others come after them
     "collapse_forecasts": 20,
     "collapsed_residual": 16,
+    "lean_accumulate": 12,
+    "lean_output": 16,
     "carry_representatives": 8,
     "propagate_residual": 20,
     "kmeans_fit": 20,

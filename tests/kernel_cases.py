@@ -12,10 +12,9 @@ import torch
 from clusca_ext.ops._dispatch import OPS
 from inputs import DTYPES
 from kmeans_cases import METRICS
-from residual_cases import MIXED
+from residual_cases import MIXED, PAIRS
 
 OF_ONE_DTYPE = [(dtype, dtype) for dtype in DTYPES]
-FLOAT_FACTORS = [(half, torch.float32) for half in DTYPES[1:]]
 # D: whole packets of every dtype and an odd number, for which kernels take one element at a time.
 WIDTHS = [24, 33]
 CALLS = {  # operator -> every value of every option of op_samples.sample
@@ -32,8 +31,14 @@ CALLS = {  # operator -> every value of every option of op_samples.sample
     "propagate_residual_": {"dtypes": MIXED, "D": WIDTHS},
     "propagate_factors_": {"dtypes": OF_ONE_DTYPE, "D": WIDTHS},
     "carry_representatives_": {"dtypes": OF_ONE_DTYPE, "D": WIDTHS},
-    "collapsed_residual": {"dtypes": [*MIXED, *FLOAT_FACTORS], "D": WIDTHS},
+    "collapsed_residual": {"dtypes": PAIRS, "D": WIDTHS},
     "collapse_forecasts_": {"dtypes": OF_ONE_DTYPE, "D": WIDTHS, "steps": [4, 8]},
+    "lean_accumulate_": {"dtypes": OF_ONE_DTYPE, "D": WIDTHS},
+    "lean_output": {
+        "dtypes": PAIRS,
+        "D": WIDTHS,
+        "follows": [False, True],
+    },
     **{name: {} for name in OPS if name.endswith(".tensor")},  # the same kernels
 }
 HALVES = [(half, half) for half in DTYPES[1:]]

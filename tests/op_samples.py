@@ -18,8 +18,8 @@ def sample(name, device, N=N, *, B=B, K=K, D=D, dtypes=FLOATS, metric="l2", **mo
     """Arguments of an operator, those that mutate first.
 
     Of the two dtypes one is that of tokens and streams, the other that of factors and features.
-    More: the ``steps`` of collapse_forecasts_, the iterations ``max_iters`` of kmeans_fit, and the
-    ``kernel`` of k-means, which then comes last.
+    More: the ``steps`` of collapse_forecasts_, whether a norm ``follows`` lean_output, the
+    iterations ``max_iters`` of kmeans_fit, and the ``kernel`` of k-means, which then comes last.
     """
     kernel = [more["kernel"]] if "kernel" in more else []
     steps, max_iters = more.get("steps", 2), more.get("max_iters", 3)
@@ -34,6 +34,9 @@ def sample(name, device, N=N, *, B=B, K=K, D=D, dtypes=FLOATS, metric="l2", **mo
     computed = centroids.to(dtypes[1])
     modules = [factors, factors.flip(0)], [gate, None]
     learnt = carried[1], *clusters
+    numbers = weights.unsqueeze(1).repeat(1, B)
+    by_channel = torch.randn(3, B, D, device=device)
+    follows = (gate, gate, 1e-5, None, None, "rms") if more.get("follows", True) else ()
     return {
         "kmeans_assign": (tokens, centroids, metric, *kernel),
         "kmeans_step": (tokens, centroids, metric, *kernel),
@@ -63,6 +66,9 @@ def sample(name, device, N=N, *, B=B, K=K, D=D, dtypes=FLOATS, metric="l2", **mo
             [torch.stack([gate, -gate] * 4)[:steps, :, 0], None],
             [torch.stack([weights, -weights] * 4)[:steps]] * 2,
         ),
+        "lean_accumulate_": (factors.float(), tokens, torch.stack([gate[:, 0].float()] * 3)),
+        "lean_output": (tokens, factors, numbers, *learnt, 0.3, *follows),
+        "lean_output.tensor": (tokens, factors, by_channel, *learnt, gamma, *follows),
         "collapsed_residual.tensor": (tokens, *modules, [weights, weights * 2], *learnt, gamma),
     }[name]
 

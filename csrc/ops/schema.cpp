@@ -66,6 +66,17 @@ STABLE_TORCH_LIBRARY(clusca, m) {
   m.def(
       "collapse_forecasts_(Tensor(a!) sums, Tensor[] factors, Tensor?[] gates, Tensor[] weights) "
       "-> ()");
+  m.def("lean_accumulate_(Tensor(a!) accumulators, Tensor feature, Tensor phi) -> ()");
+  m.def(
+      "lean_output.tensor(Tensor x, Tensor sums, Tensor weights, Tensor? correction=None, "
+      "Tensor? representatives=None, Tensor? cluster_ids=None, Tensor? gamma=None, "
+      "Tensor? shift=None, Tensor? scale=None, float eps=1e-06, Tensor? weight=None, "
+      "Tensor? bias=None, str norm=\"none\") -> Tensor");
+  m.def(
+      "lean_output(Tensor x, Tensor sums, Tensor weights, Tensor? correction=None, "
+      "Tensor? representatives=None, Tensor? cluster_ids=None, float? gamma=None, "
+      "Tensor? shift=None, Tensor? scale=None, float eps=1e-06, Tensor? weight=None, "
+      "Tensor? bias=None, str norm=\"none\") -> Tensor");
   m.def(
       "propagate_factors_.tensor(Tensor(a!) factors, Tensor computed, Tensor representatives, "
       "Tensor cluster_ids, Tensor gamma) -> ()");

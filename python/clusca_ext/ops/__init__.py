@@ -13,6 +13,7 @@ from clusca_ext.ops.collapse import (
     collapsed_residual,
 )
 from clusca_ext.ops.kmeans import kmeans_assign, kmeans_fit, kmeans_step
+from clusca_ext.ops.lean import lean_accumulate_, lean_output
 from clusca_ext.ops.propagate import cluster_propagate, propagate_factors_, propagate_residual_
 from clusca_ext.ops.representatives import (
     gather_representatives,
@@ -31,6 +32,8 @@ __all__ = [
     "kmeans_assign",
     "kmeans_fit",
     "kmeans_step",
+    "lean_accumulate_",
+    "lean_output",
     "propagate_factors_",
     "propagate_residual_",
     "select_nearest",

@@ -40,6 +40,9 @@ OPS = (
     "collapsed_residual",
     "collapsed_residual.tensor",
     "collapse_forecasts_",
+    "lean_accumulate_",
+    "lean_output",
+    "lean_output.tensor",
 )
 
 

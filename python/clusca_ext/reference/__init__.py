@@ -11,6 +11,7 @@ from clusca_ext.reference.collapse import (
     collapsed_residual,
 )
 from clusca_ext.reference.kmeans import kmeans_assign, kmeans_fit, kmeans_step
+from clusca_ext.reference.lean import lean_accumulate_, lean_output
 from clusca_ext.reference.propagate import (
     cluster_propagate,
     propagate_factors_,
@@ -38,6 +39,8 @@ __all__ = [
     "kmeans_assign",
     "kmeans_fit",
     "kmeans_step",
+    "lean_accumulate_",
+    "lean_output",
     "propagate_factors_",
     "propagate_residual_",
     "select_nearest",
