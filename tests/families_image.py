@@ -91,7 +91,6 @@ FLUX2 = Family(
         *named("single_transformer_blocks", 2, "attn"),
     ),
     mlps=named("transformer_blocks", 2, "ff"),
-    planned=False,
 )
 
 
@@ -151,7 +150,6 @@ PIXART = Family(
     tokens=64,
     modules=named("transformer_blocks", 2, "attn1", "attn2", "ff"),
     mlps=named("transformer_blocks", 2, "ff"),
-    planned=False,
 )
 
 

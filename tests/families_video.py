@@ -56,7 +56,7 @@ def wan(per_token: bool = False, image: bool = False) -> Family:
         tokens=48,
         modules=named("blocks", 2, "attn1", "attn2", "ffn"),
         mlps=named("blocks", 2, "ffn"),
-        planned=False,
+        planned=not per_token,
     )
 
 
@@ -166,7 +166,7 @@ def ltx(per_token: bool) -> Family:
         tokens=48,
         modules=named("transformer_blocks", 2, "attn1", "attn2", "ff"),
         mlps=named("transformer_blocks", 2, "ff"),
-        planned=False,
+        planned=not per_token,
     )
 
 

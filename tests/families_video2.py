@@ -136,7 +136,6 @@ WAN_VACE = Family(
         *named("blocks", 3, "attn1", "attn2", "ffn"),
     ),
     mlps=(*named("vace_blocks", 2, "ffn"), *named("blocks", 3, "ffn")),
-    planned=False,
 )
 
 MORE_VIDEOS = (hunyuan_video15(False), hunyuan_video15(True), FRAMEPACK, WAN_VACE)

@@ -14,12 +14,12 @@ from clusca_ext import (
     IntervalSchedule,
     NoCorrection,
     TaylorForecaster,
-    ahead,
     cache,
     ops,
     summary,
 )
 from clusca_ext.cache import Cache
+from clusca_ext.storage import ahead
 from small_dit import make_dit, options, sample
 
 STEPS = 14
@@ -179,10 +179,10 @@ def test_memory_is_counted_and_given_back():
         sample(model, STEPS)
         branch = Cache.of(model).branch
         held = 4 * 4 * 64 * 32 * 4  # steps of the longest interval, rows, tokens, channels, bytes
-        assert branch.ahead.bytes() == held
+        assert branch.storage.ahead.bytes() == held
         features = 3 * 2 * 2 * 4 * 64 * 32 * 4  # blocks, modules, orders, rows, tokens, channels
         assert summary(model).cache_bytes == held + features + branch.plan.bytes()
         # What they were given of a step is not theirs any more: of a view, the whole would be held.
-        assert all(segment.ahead is None for segment in Cache.of(model)._installed.segments)
+        assert all(segment.sums is None for segment in Cache.of(model)._installed.segments)
         branch.restart()
-        assert branch.ahead.bytes() == 0
+        assert branch.storage.ahead.bytes() == 0

@@ -17,7 +17,7 @@ from clusca_ext import (
 from small_dit import make_dit, options, sample
 
 LAYERS, ROWS, TOKENS, CHANNELS = 3, 4, 64, 32
-OUTPUT = "clusca::collapsed_residual"  # the clone before it: patches have channels outside
+OUTPUT = "clusca::lean_output"  # the clone before it: patches have channels outside
 FEW = 5  # clusters: their MLP's hidden rows are smaller than a token tensor
 
 
@@ -88,7 +88,7 @@ def test_default_correction(order, device):
     assert clusca_calls(recorder) == {
         "carry_representatives_": 2 * LAYERS,
         "gather_representatives": LAYERS,
-        "collapsed_residual": 1,
+        "lean_output": 1,
     }
     assert recorder.allocated == ["aten::clone", OUTPUT]
     assert recorder.normed_rows == []
@@ -96,7 +96,7 @@ def test_default_correction(order, device):
 
 def test_no_correction(device):
     recorder = record_cached_step(make_dit(device), ClusCaConfig(corrector=NoCorrection()))
-    assert clusca_calls(recorder) == {"collapsed_residual": 1}
+    assert clusca_calls(recorder) == {"lean_output": 1}
     assert recorder.allocated == ["aten::clone", OUTPUT]
     assert recorder.normed_rows == []
 

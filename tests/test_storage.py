@@ -103,7 +103,7 @@ def test_the_last_step_keeps_nothing(device, known):
     seen = []
 
     def look(_):
-        features = Cache.of(model).branch.features.values()
+        features = Cache.of(model).branch.storage.features.values()
         seen.append([feature.factors.clone() for feature in features])
 
     with cache(model, config, **(options(6) if known else {})):

@@ -10,6 +10,7 @@ from clusca_ext.forecast import HermiteForecaster, ReuseForecaster, TaylorForeca
 from clusca_ext.info import build_info
 from clusca_ext.schedule import EvenSchedule, ExplicitSchedule, IntervalSchedule
 from clusca_ext.selection import GivenTokens, Nearest, RandomPerLayer, RandomPerStep
+from clusca_ext.storage.lean.description import LeanStorage
 from clusca_ext.summary import Summary
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "GivenTokens",
     "HermiteForecaster",
     "IntervalSchedule",
+    "LeanStorage",
     "Nearest",
     "NoCorrection",
     "RandomPerLayer",

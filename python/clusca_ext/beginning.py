@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.branch import Branch
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import ClusterCorrector, Clusters
 from clusca_ext.runs.inputs import latents_of
+from clusca_ext.storage import DeviceConstants
 
 Rows = Callable[[Args, Kwargs], tuple[str, ...]]
 
@@ -29,21 +29,38 @@ class Beginning:
         self._seeds = torch.tensor(seeds or [config.seed], dtype=torch.int64)
 
     def run(
-        self, branch: Branch, description: ModelDescription, args: Args, kwargs: Kwargs
+        self,
+        branch: Branch,
+        description: ModelDescription,
+        args: Args,
+        kwargs: Kwargs,
+        on: DeviceConstants,
     ) -> None:
-        like = latents_of(description.latents(args, kwargs))
-        branch.begin(self._config.schedule, like, description.shapes(args, kwargs))
-        self._cluster(branch, like, args, kwargs)
+        branch.begin(self._config.schedule)
+        self._make_room(branch, description, args, kwargs, on)
 
     def rest(
-        self, branch: Branch, description: ModelDescription, args: Args, kwargs: Kwargs
+        self,
+        branch: Branch,
+        description: ModelDescription,
+        args: Args,
+        kwargs: Kwargs,
+        on: DeviceConstants,
     ) -> None:
         """Go on with a run at its step: nothing is cached for these inputs."""
-        like = latents_of(description.latents(args, kwargs))
-        branch.go_on(like, description.shapes(args, kwargs))
-        self._cluster(branch, like, args, kwargs)
+        branch.storage.release()
+        self._make_room(branch, description, args, kwargs, on)
 
-    def _cluster(self, branch: Branch, like: Tensor, args: Args, kwargs: Kwargs) -> None:
+    def _make_room(
+        self,
+        branch: Branch,
+        description: ModelDescription,
+        args: Args,
+        kwargs: Kwargs,
+        on: DeviceConstants,
+    ) -> None:
+        like = latents_of(description.latents(args, kwargs))
+        branch.make_room(description, like, description.shapes(args, kwargs), args, kwargs, on)
         corrector = self._config.corrector
         if isinstance(corrector, ClusterCorrector):
             rows = self._rows(args, kwargs)

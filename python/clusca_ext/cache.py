@@ -25,7 +25,8 @@ from clusca_ext.runs.callers import Caller
 from clusca_ext.runs.counting import Runs
 from clusca_ext.runs.inputs import latents_of, signature_of
 from clusca_ext.runs.pipelines import Pipelines
-from clusca_ext.storage import DeviceConstants, EditableFeature, Feature
+from clusca_ext.storage import DeviceConstants
+from clusca_ext.storage.choice import storage_of
 from clusca_ext.timing import StepTimes
 
 _KEY = "_clusca_cache"  # of a model's __dict__: no submodule, nothing of its state
@@ -59,16 +60,17 @@ class Cache:
         self.description = description = describe()
         self._make_runs, self._caller = runs, caller
         self._beginning = Beginning(config, rows, seeds)
-        corrector, feature = config.corrector, Feature
+        corrector = config.corrector
         self.correction: Correction | None = None
         source = None
         if isinstance(corrector, ClusterCorrector):
             self.correction = Correction(corrector.rule, corrector.persistent)
             source = description.source(corrector.source)
-            feature = EditableFeature if corrector.persistent else Feature
-        self._feature = partial(feature, config.forecaster.order)
         self._install_on = partial(
-            Installation, feature=self._feature, correction=self.correction, source=source
+            Installation,
+            correction=self.correction,
+            source=source,
+            alone=config.storage != "per_block",
         )
         self._installed = self._install_on(description)
         self.branches: dict[str, Branch] = {}
@@ -144,7 +146,7 @@ class Cache:
 
     def _make_branch(self) -> Branch:
         plan = ModulationPlan(self.description, self.blocks)
-        return Branch(self._make_runs(), plan, self.modules, self._feature)
+        return Branch(self._make_runs(), plan, storage_of(self.config, self._installed))
 
     # ---- a step
 
@@ -163,23 +165,23 @@ class Cache:
         branch.signature = signature
         if branch.runs.is_new(args, kwargs):
             self._renew()
-            self._beginning.run(branch, self.description, args, kwargs)
-            self._prepare(branch, args, kwargs)
+            self._prepare(args, kwargs)
+            self._beginning.run(branch, self.description, args, kwargs, self._constants)
+            if branch is self.leader:
+                self.times = StepTimes(self._constants.device)
         elif changed:  # as where guidance, and its half of the batch, ends before the run
-            self._beginning.rest(branch, self.description, args, kwargs)
-            self._prepare(branch, args, kwargs)
+            self._prepare(args, kwargs)
+            self._beginning.rest(branch, self.description, args, kwargs, self._constants)
         self.times.start()
         computed, step = branch.computed(args, kwargs), len(branch.kinds)
-        how = self.config.forecaster, self._constants
-        branch.prepare(step, computed, *how)
+        branch.expect(step, computed, self.clusters, self._constants)
         kind = "full" if len(computed) == len(self.modules) else "partial" if computed else "cached"
         self._installed.let(full=kind == "full")
         if kind == "full":
             branch.plan.look(step, args, kwargs)
         else:
             branch.plan.use(step, args, kwargs)
-            self._installed.begin_step(step, self.clusters, self.description.by_token(args, kwargs))
-            branch.look_ahead(step, self._installed.segments, *how)
+            branch.storage.use(step, self.clusters, args, kwargs, self._constants)
         branch.kinds.append(kind)
 
     @torch.no_grad()
@@ -203,7 +205,7 @@ class Cache:
                     f"module {name!r} of block {index} must be called once in a step that computes "
                     f"it, got {module.captures} calls"
                 )
-            module.feature.clock.tick(step)
+        branch.storage.finish(step, frozenset(computed))
         if kind == "full":
             branch.last_full = step
             tokens = self._installed.take_source()
@@ -236,14 +238,13 @@ class Cache:
         self._installed = self._install_on(description)
         self._installed.install()
         for branch in self.branches.values():
-            branch.exchange(ModulationPlan(description, self.blocks), self.modules)
+            plan = ModulationPlan(description, self.blocks)
+            branch.exchange(plan, storage_of(self.config, self._installed))
         self.branch.activate()
 
-    def _prepare(self, branch: Branch, args: Args, kwargs: Kwargs) -> None:
+    def _prepare(self, args: Args, kwargs: Kwargs) -> None:
         device = latents_of(self.description.latents(args, kwargs)).device
         self._constants = DeviceConstants(device)
-        if branch is self.leader and not branch.kinds:
-            self.times = StepTimes(device)
         corrector = self.config.corrector
         if self.correction is not None and isinstance(corrector, ClusterCorrector):
             self.correction.gamma = self._constants.of((corrector.gamma,))[0]

@@ -18,6 +18,7 @@ from clusca_ext.forecast import (
 )
 from clusca_ext.schedule import EvenSchedule, ExplicitSchedule, IntervalSchedule, Schedule
 from clusca_ext.selection import GivenTokens, Nearest, RandomPerLayer, RandomPerStep
+from clusca_ext.storage.lean.description import LeanStorage
 
 VERSION = 1
 
@@ -36,6 +37,7 @@ _PARTS = {
         RandomPerLayer,
         Nearest,
         GivenTokens,
+        LeanStorage,
     )
 }
 
@@ -48,14 +50,15 @@ class ClusCaConfig:
         schedule: When modules are computed.
         forecaster: How their outputs are predicted in between.
         corrector: What is computed of a cached step.
-        storage: Where cached features lie; ``"per_block"``: the last outputs of every module.
+        storage: Where cached features lie. ``"per_block"``: the last outputs of every module;
+            ``"lean"``: sums over all modules, ``LeanStorage()``.
         seed: Sample seed of the random choices, the same for every row.
     """
 
     schedule: Schedule = EvenSchedule()
     forecaster: Forecaster = TaylorForecaster()
     corrector: Corrector = ClusterCorrector()
-    storage: str = "per_block"
+    storage: str | LeanStorage = "per_block"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -67,8 +70,12 @@ class ClusCaConfig:
             raise ValueError(
                 f"corrector must be a ClusterCorrector or NoCorrection, got {self.corrector!r}"
             )
-        if self.storage != "per_block":
-            raise ValueError(f'storage must be "per_block", got {self.storage!r}')
+        if isinstance(self.storage, LeanStorage) or self.storage == "lean":
+            _require_delta(self.corrector)
+        elif self.storage != "per_block":
+            raise ValueError(
+                f'storage must be "per_block", "lean" or a LeanStorage, got {self.storage!r}'
+            )
         integer("seed", self.seed, -(2**63), 2**63 - 1)
 
     @classmethod
@@ -167,6 +174,23 @@ class ClusCaConfig:
         if not isinstance(values, dict):
             raise ValueError(f"{path} must hold a JSON object, got {type(values).__name__}")
         return cls.from_dict(values)
+
+
+def _require_delta(corrector: Corrector) -> None:
+    """Lean storage sums what clusters learn over modules, from tokens chosen before."""
+    if isinstance(corrector, NoCorrection):
+        return
+    if corrector.rule != "delta":
+        raise ValueError(
+            'corrector must have rule="delta" where storage is lean, which keeps no module\'s own '
+            f"forecast, got rule={corrector.rule!r}, persistent={corrector.persistent!r}"
+        )
+    selection = corrector.selection
+    if isinstance(selection, RandomPerLayer) or not getattr(selection, "of_members", False):
+        raise ValueError(
+            "corrector must select members of clusters, one set for all modules, where storage is "
+            f"lean, got selection={selection!r}"
+        )
 
 
 def _plain(part: Any) -> dict[str, Any]:

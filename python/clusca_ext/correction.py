@@ -6,6 +6,7 @@ representatives, so nothing of this runs.
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -88,6 +89,26 @@ class ClusterCorrector:
 Corrector = NoCorrection | ClusterCorrector
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """Which tokens a cached step computes.
+
+    Attributes:
+        cluster_ids: Cluster of every token. [B, N] int32
+        tokens: Representatives, for every module that computes some. Each [B, K] int32
+        of_members: Whether each is known to be a member of its cluster.
+    """
+
+    cluster_ids: Tensor
+    tokens: Sequence[Tensor]
+    of_members: bool
+
+    @property
+    def one(self) -> bool:
+        """Whether all modules compute the same tokens."""
+        return all(tokens is self.tokens[0] for tokens in self.tokens)
+
+
 class Clusters:
     """The clusters of one run: those of S samples, spread over their B batch rows.
 
@@ -105,10 +126,12 @@ class Clusters:
         self.groups, self.leader = groups, leader
         self._seeds = seeds
         self.centroids: Tensor | None = None  # [S, K, D] float32
+        self.num_clusters = 0  # K, once there are labels
         self.cluster_ids: Tensor  # [S, N] int32, -1 where a token is in none
         self.distances: Tensor  # [S, N] float32
         self.row_ids: Tensor  # [B, N] int32: cluster_ids, repeated for every group
         self.iterations: list[Tensor] = []  # of every fit, int32 [S]
+        self._ahead: dict[int, Chosen] = {}
 
     @classmethod
     def of_rows(
@@ -118,11 +141,6 @@ class Clusters:
         if rows and corrector.share_cfg:
             return cls(corrector, seeds, groups=len(rows), leader=rows.index("cond"))
         return cls(corrector, seeds.repeat(len(rows)) if rows and len(seeds) > 1 else seeds)
-
-    @property
-    def num_clusters(self) -> int:
-        assert self.centroids is not None
-        return self.centroids.shape[1]
 
     @property
     def of_members(self) -> bool:
@@ -147,9 +165,36 @@ class Clusters:
             tokens, self.centroids, how.metric, how.max_iters, how.rtol
         )
         # A token that is not finite is in no cluster: as representative it would spoil one.
-        self.cluster_ids = ids.where(self.distances < torch.inf, -1)
-        self.row_ids = self.cluster_ids.repeat(self.groups, 1)
+        self._label(ids.where(self.distances < torch.inf, -1), self.centroids.shape[1])
         self.iterations.append(iterations)
+
+    def _label(self, cluster_ids: Tensor, num_clusters: int) -> None:
+        self.cluster_ids, self.num_clusters = cluster_ids, num_clusters
+        self.row_ids = cluster_ids.repeat(self.groups, 1)
+
+    def of_step(self, step: int, layers: int) -> Chosen:
+        """What a cached step computes in as many modules."""
+        return Chosen(self.row_ids, self.select(step, layers), self.of_members)
+
+    def ahead(self, key: int, cells: Tensor, samples: int) -> Chosen:
+        """What coming steps compute, chosen from the clusters there are; asked again, the same.
+
+        Args:
+            key: Of those steps; what random choices depend on beside the seed.
+            cells: Clusters of the tokens for the time before any have been fitted. [N] int32
+            samples: Samples S.
+        """
+        if key not in self._ahead:
+            if not self.num_clusters:
+                self.distances = cells.new_zeros(samples, len(cells), dtype=torch.float32)
+                count = min(self.corrector.num_clusters, len(cells))
+                self._label(cells.expand(samples, -1), count)
+            self._ahead[key] = self.of_step(key, 1)
+        return self._ahead[key]
+
+    def forget(self, key: int) -> None:
+        """What was chosen for steps up to this one is not asked for again."""
+        self._ahead = {each: chosen for each, chosen in self._ahead.items() if each > key}
 
     def select(self, step: int, layers: int) -> list[Tensor]:
         """Representatives of a cached step, ``[B, K]`` int32 for each layer."""

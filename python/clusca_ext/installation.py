@@ -1,14 +1,12 @@
 """What a cache puts into a model: an executor for every block, and the hooks that feed them."""
 
-from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
 
 from clusca_ext.adapters.description import Args, ModelDescription
-from clusca_ext.correction import Clusters
+from clusca_ext.correction import Chosen
 from clusca_ext.executor import BlockExecutor, Correction, ModuleExecutor, Segment
-from clusca_ext.storage import Feature
 
 Key = tuple[int, str]  # of a module: index of its block, its name
 
@@ -18,9 +16,9 @@ class Installation:
 
     Args:
         description: The model's.
-        feature: Makes what is cached of a module.
         correction: What the corrector gives the modules; None: nothing.
         source: Index of the block whose output is clustered; None: no tokens are.
+        alone: Whether a block that neither hands its stream on nor is handed one is a segment, too.
 
     Attributes:
         keeps_source: The tokens that are clustered are kept, in a full step.
@@ -32,9 +30,9 @@ class Installation:
     def __init__(
         self,
         description: ModelDescription,
-        feature: Callable[[], Feature],
         correction: Correction | None,
         source: int | None,
+        alone: bool = False,
     ) -> None:
         self.description, self.correction = description, correction
         self._source = source
@@ -42,14 +40,16 @@ class Installation:
         self.keeps_source = False
         self.blocks: list[BlockExecutor] = []
         self.modules: dict[Key, ModuleExecutor] = {}
+        self._keys: dict[int, Key] = {}
         self._handles: list[Any] = []
         for index, block in enumerate(description.blocks):
-            executors = [ModuleExecutor(each, feature(), correction) for each in block.modules]
+            executors = [ModuleExecutor(each, correction) for each in block.modules]
             for executor in executors:
                 self.modules[index, executor.description.name] = executor
+                self._keys[id(executor)] = (index, executor.description.name)
             copies = index == 0 or block.keeps_stream
             self.blocks.append(BlockExecutor(block, executors, copies))
-        self.segments = _join(self.blocks, correction)
+        self.segments = _join(self.blocks, correction, alone)
 
     def fits(self, description: ModelDescription) -> bool:
         """Whether the model still has the modules it had: a LoRA may have wrapped some since."""
@@ -82,29 +82,47 @@ class Installation:
         for segment in self.segments if full is None else ():
             segment.end()
 
-    def begin_step(self, step: int, clusters: Clusters | None, by_token: bool) -> None:
+    def begin_step(self, chosen: Chosen | None, by_token: bool) -> None:
         """A step begins that forecasts some modules.
 
         Args:
-            step: Its index in the run.
-            clusters: Those of the call; None: nothing is corrected.
+            chosen: What it computes; None: nothing is corrected.
             by_token: Whether its modulation differs by token.
         """
         modules = self.modules.values()
         alike = not by_token and not any(module.computed for module in modules)
-        if clusters is not None:
+        if chosen is not None:
             assert self.correction is not None
-            self.correction.cluster_ids = clusters.row_ids
+            self.correction.cluster_ids = chosen.cluster_ids
             corrected = [m for m in modules if m.corrected and not m.computed]
-            chosen = clusters.select(step, len(corrected))
-            one = all(tokens is chosen[0] for tokens in chosen)
-            for module, tokens in zip(corrected, chosen, strict=True):
+            for module, tokens in zip(corrected, chosen.tokens, strict=True):
                 module.representatives = tokens
-            for module in modules if one and chosen else ():
-                module.representatives = chosen[0]
-            alike = alike and one and clusters.of_members and self.correction.rule == "delta"
+            for module in modules if chosen.one and chosen.tokens else ():
+                module.representatives = chosen.tokens[0]
+            is_delta = self.correction.rule == "delta"
+            alike = alike and chosen.one and chosen.of_members and is_delta
         for segment in self.segments:
             segment.begin(collapses=alike)
+
+    def begin_summed(self, chosen: Chosen, places: Tensor) -> None:
+        """A cached step begins whose representatives alone have rows of every module.
+
+        Args:
+            chosen: Its representatives, the same for all modules.
+            places: Where their rows lie. [B, K] int32
+        """
+        assert self.correction is not None
+        self.correction.cluster_ids = chosen.cluster_ids
+        for module in self.modules.values():
+            module.representatives, module.places = chosen.tokens[0], places
+
+    def blocks_by_segment(self) -> list[tuple[Segment, list[BlockExecutor]]]:
+        """All segments, with their blocks."""
+        blocks = self.blocks
+        return [(each, [b for b in blocks if b.segment is each]) for each in self.segments]
+
+    def key_of(self, module: ModuleExecutor) -> Key:
+        return self._keys[id(module)]
 
     def remove(self) -> None:
         """Restore the blocks; a second time does nothing."""
@@ -115,7 +133,7 @@ class Installation:
             block.remove()
 
 
-def _join(blocks: list[BlockExecutor], correction: Correction | None) -> list[Segment]:
+def _join(blocks: list[BlockExecutor], correction: Correction | None, alone: bool) -> list[Segment]:
     """Join blocks that hand their stream on, with the one it ends at."""
     segments: list[Segment] = []
     members: list[BlockExecutor] = []
@@ -125,7 +143,7 @@ def _join(blocks: list[BlockExecutor], correction: Correction | None) -> list[Se
         count += len(block.modules)
         if block.description.hands_on and block is not blocks[-1]:
             continue
-        if len(members) > 1:
+        if len(members) > 1 or alone:
             modules = [module for member in members for module in member.modules]
             segments.append(Segment(modules, count - len(modules), correction))
             for member in members:

@@ -15,8 +15,9 @@ from torch import Tensor
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription, Modulation
 from clusca_ext.device_check import DeviceCheck
 from clusca_ext.executor import BlockExecutor
+from clusca_ext.given import Given, is_free
 from clusca_ext.offload import is_offloaded
-from clusca_ext.storage import autocast_dtype, moved
+from clusca_ext.storage import moved
 
 MAX_BYTES = 128 * 2**20  # of a plan; longer runs are planned piece by piece
 
@@ -45,8 +46,7 @@ class ModulationPlan:
         self._step_bytes = 0
         self._steps = range(0)  # the S steps of the run that are planned
         self._gates: list[Tensor | None] = []  # of every module [S, 1 or B, D]
-        self._conditions: tuple[Tensor, ...] = ()
-        self._versions: tuple[int, ...] = ()
+        self._given: Given | None = None
         self._check: DeviceCheck | None = None
         self._trusted = False  # a step has been given what the check has not seen yet
         self.edition = 0
@@ -69,12 +69,27 @@ class ModulationPlan:
         if conditions is None:
             self._give(None)
             return
-        same = _are_same(conditions, self._conditions, self._versions)
+        same = self._given is not None and self._given.holds(conditions)
         if step not in self._steps or not same:
             count = self._piece() if same else 1
             self.edition += not same
             self._make(step, count, at, conditions, args, kwargs)
         self._give(step - self._steps.start)
+
+    def modulation(self, steps: range, at: torch.dtype, like: Given) -> list[list[Modulation]]:
+        """That of every block and module at some steps S of the run, each [S, 1 or B, D].
+
+        Args:
+            steps: The steps, whose timesteps are known.
+            at: What the model is given timesteps in.
+            like: What else it is given.
+        """
+        assert self._timesteps is not None
+        timesteps = self._timesteps[steps.start : steps.stop]
+        timesteps = self._description.given_timestep(timesteps, at)
+        embedded = self._description.embed(timesteps, like.conditions, like.dtype)
+        planned = [block.description.plan for block in self._blocks]
+        return [list(plan(embedded)) for plan in planned if plan is not None]
 
     def gates(self, steps: range) -> list[Tensor | None]:
         """Those of all modules at some of the known steps S. [S, B, D] or [S, 1, D]"""
@@ -82,8 +97,32 @@ class ModulationPlan:
         rows = slice(steps.start - first, steps.stop - first)
         return [None if gate is None else gate[rows] for gate in self._gates]
 
+    @property
+    def num_steps(self) -> int:
+        """Of the run, where its timesteps are known; else 0."""
+        return 0 if self._timesteps is None else len(self._timesteps)
+
     def bytes(self) -> int:
         return self._step_bytes * len(self._planned)
+
+    def foreseen(self, step: int, args: Args, kwargs: Kwargs) -> tuple[Tensor, Given] | None:
+        """What coming modulation is made from, where all of it is known now; else None.
+
+        The model's timestep and its conditions at this step of the run.
+        """
+        given = self._timestep(step, args, kwargs)
+        if given is None or self._is_offloaded(args, kwargs):
+            return None
+        assert self._description.conditions is not None
+        conditions = self._description.conditions(args, kwargs)
+        if conditions is None:
+            return None
+        return given, Given.of(self._description, conditions, args, kwargs)
+
+    def expected(self, step: int, given: Tensor) -> Tensor:
+        """The timestep announced for a step, as the model is given it."""
+        assert self._timesteps is not None
+        return self._description.given_timestep(self._timesteps[step], given.dtype)
 
     def _given_timestep(self, step: int, args: Args, kwargs: Kwargs) -> Tensor | None:
         """The timestep the model was given, where it is the run's, seen without a host sync."""
@@ -104,8 +143,7 @@ class ModulationPlan:
 
     def _agrees(self, given: Tensor, step: int) -> bool:
         """Whether a step was given its timestep, as far as that is known."""
-        assert self._timesteps is not None
-        expected = self._description.given_timestep(self._timesteps[step], given.dtype)
+        expected = self.expected(step, given)
         if is_free(given):
             return bool((given == expected).all())
         one = given.numel() == 1 or not any(given.stride())
@@ -143,21 +181,11 @@ class ModulationPlan:
     ) -> None:
         assert self._timesteps is not None and self._description.stream_shape is not None
         self._steps = range(step, min(step + count, len(self._timesteps)))
-        timesteps = self._timesteps[self._steps.start : self._steps.stop]
-        timesteps = self._description.given_timestep(timesteps, at.dtype)
-        self._conditions = tuple(t.clone() if is_free(t) else t for t in conditions)
-        self._versions = tuple(map(_version, conditions))
-        latents = self._description.latents(args, kwargs)
-        dtype = autocast_dtype(latents.device) or latents.dtype
-        embedded = self._description.embed(timesteps, conditions, dtype)
+        self._given = Given.of(self._description, conditions, args, kwargs)
+        planned = self.modulation(self._steps, at.dtype, self._given)
         B = self._description.stream_shape(args, kwargs)[0]
-        blocks = []
-        self._gates = []
-        for block in self._blocks:
-            assert block.description.plan is not None
-            planned = block.description.plan(embedded)
-            self._gates += [each.gate for each in planned]
-            blocks.append([_by_step(each, len(self._steps), B) for each in planned])
+        self._gates = [each.gate for block in planned for each in block]
+        blocks = [[_by_step(each, len(self._steps), B) for each in block] for block in planned]
         self._planned = [
             [[steps[row] for steps in block] for block in blocks] for row in range(len(self._steps))
         ]
@@ -172,27 +200,7 @@ class ModulationPlan:
             block.planned = None if row is None else self._planned[row][index]
 
 
-def is_free(tensor: Tensor) -> bool:
-    """Whether its values can be read without waiting for a device."""
-    return not tensor.is_cuda
-
-
 def _by_step(modulation: Modulation, count: int, B: int) -> list[Modulation]:
     """Of tensors [S, 1 or B, D], one modulation for each of S = ``count`` steps."""
     columns = [[None] * count if t is None else t.expand(-1, B, -1).unbind(0) for t in modulation]
     return [Modulation(*row) for row in zip(*columns, strict=True)]
-
-
-def _are_same(given: Sequence[Tensor], before: Sequence[Tensor], versions: Sequence[int]) -> bool:
-    """By value where that can be seen; on a device, the same tensors, and not written to since."""
-    if len(given) != len(before):
-        return False
-    return all(
-        torch.equal(now, then) if is_free(now) else now is then and _version(now) == version
-        for now, then, version in zip(given, before, versions, strict=True)
-    )
-
-
-def _version(tensor: Tensor) -> int:
-    """How often it was written to; inference tensors do not count."""
-    return 0 if tensor.is_inference() else tensor._version

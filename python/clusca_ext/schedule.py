@@ -44,7 +44,8 @@ class Schedule(Protocol):
     def start(self, num_steps: int | None) -> Callable[[Step], Decision]:
         """What decides the steps of a run of ``num_steps`` steps (None: not known).
 
-        Where it is ``ByIndex``, the cache sees which steps are coming, and prepares for them.
+        Where it is ``ByIndex``, the cache sees which steps are coming, and prepares for them; where
+        it is ``Bounded``, how many they may be.
         """
 
 
@@ -60,6 +61,22 @@ class ByIndex:
 
     def __call__(self, step: Step) -> bool:
         return self.is_full(step.index)
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """Decisions that may depend on anything, within a bound.
+
+    Attributes:
+        decide: What a step is.
+        max_interval: Steps from one full step to the next, at most.
+    """
+
+    decide: Callable[[Step], Decision]
+    max_interval: int
+
+    def __call__(self, step: Step) -> Decision:
+        return self.decide(step)
 
 
 @dataclass(frozen=True, kw_only=True)

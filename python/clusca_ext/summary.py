@@ -23,6 +23,7 @@ class Summary:
             the first after a full one may prepare those that follow.
         total_seconds: All steps together.
         speedup: What the same steps would have taken, had all been full, over ``total_seconds``.
+        storage: Where they lie, and why.
         cache_bytes: Memory of the cached features, of their sums for coming steps, and of the
             planned modulation.
         clusterings: How often tokens were clustered.
@@ -41,6 +42,7 @@ class Summary:
     seconds: dict[str, float]
     total_seconds: float
     speedup: float | None
+    storage: str
     cache_bytes: int
     clusterings: int
     kmeans_iterations: float | None
@@ -59,7 +61,7 @@ class Summary:
             ("cached", f"{self.cached}, {ms('cached')} each"),
             ("tokens computed", tokens),
             ("speed-up", "-" if self.speedup is None else f"{self.speedup:.2f}x over full steps"),
-            ("cache", f"{self.cache_bytes / 2**20:.1f} MiB"),
+            ("cache", f"{self.cache_bytes / 2**20:.1f} MiB, {self.storage}"),
         ]
         if self.partial:
             rows.insert(3, ("partial", f"{self.partial}, {ms('partial')} each"))
@@ -76,9 +78,6 @@ def summarize(cache: Cache) -> Summary:
     full = median(durations["full"]) if "full" in durations else None
     count = sum(len(values) for values in durations.values())
     branches = cache.branches.values()
-    factors = [each.factors for one in branches for each in one.features.values()]
-    # Without clusters: of the blocks whose stream holds the fewest, where others hold text too.
-    streams = [each.tokens for each in branch.features.values() if each.tokens]
     clusters = branch.clusters
     fits = [] if clusters is None else [fit.float().mean().item() for fit in clusters.iterations]
     return Summary(
@@ -87,15 +86,15 @@ def summarize(cache: Cache) -> Summary:
         full=branch.kinds.count("full"),
         cached=branch.kinds.count("cached"),
         partial=branch.kinds.count("partial"),
-        tokens=branch.tokens or min(streams, default=0),
+        tokens=branch.tokens or branch.storage.tokens,
         representatives=clusters.num_clusters if clusters is not None and fits else 0,
         seconds={
             kind: (median if kind == "full" else mean)(values) for kind, values in durations.items()
         },
         total_seconds=total,
         speedup=None if full is None or not total else full * count / total,
-        cache_bytes=sum(one.plan.bytes() + one.ahead.bytes() for one in branches)
-        + sum(f.numel() * f.element_size() for f in factors if f is not None),
+        storage=branch.storage.words,
+        cache_bytes=sum(one.plan.bytes() + one.storage.bytes() for one in branches),
         clusterings=len(fits),
         kmeans_iterations=sum(fits) / len(fits) if fits else None,
         run_known_by=branch.runs.known_by,
@@ -126,6 +125,7 @@ def combine(parts: Sequence[Summary]) -> Summary:
         },
         total_seconds=total,
         speedup=sum(saved) / total if len(saved) == len(parts) and total else None,
+        storage=parts[0].storage,
         cache_bytes=sum(part.cache_bytes for part in parts),
         clusterings=sum(part.clusterings for part in parts),
         kmeans_iterations=mean(fits) if fits else None,

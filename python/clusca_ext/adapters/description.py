@@ -1,6 +1,7 @@
 """What an adapter says of a model: its blocks, their modules, and nothing about how to run them."""
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -74,6 +75,22 @@ class ModuleDescription:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SharedGates:
+    """Gates of a block, each a vector of its own plus one that all blocks of the model share.
+
+    Attributes:
+        own: The block's vectors, for each of its modules [D]; None: it has none.
+        rows: What all blocks share at a step, by name, from the block's inputs: [B, D], [B, 1, D]
+            or, per token, [B, N, D].
+        of: The name of each module's; None: it has none. With neither, it has no gate.
+    """
+
+    own: Callable[[], Sequence[Tensor | None]]
+    rows: Callable[[Args, Kwargs], Mapping[str, Tensor]]
+    of: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class BlockDescription:
     """A block of the model.
 
@@ -86,6 +103,8 @@ class BlockDescription:
         returns: What the block returns, from the new stream and its inputs.
         plan: The same for many steps at once, each tensor [S, B, D] or, where rows do not differ,
             [S, 1, D], from what the model's ``embed`` returns; None: it cannot be known beforehand.
+        shared: Its gates, where they are sums of a vector of its own and one all blocks share;
+            None: they are not.
         keeps_stream: The model reads this block's input again later (long skips): it is copied.
         hands_on: The model gives the stream this block returns to the next block, as it is or with
             something added, and to nothing else: what the block adds to it may be added later.
@@ -101,6 +120,7 @@ class BlockDescription:
     returned: Callable[[Any], Tensor] = whole
     returns: Callable[[Tensor, Args, Kwargs], Any] = whole
     plan: Callable[[Any], Sequence[Modulation]] | None = None
+    shared: SharedGates | None = None
     keeps_stream: bool = False
     hands_on: bool = False
     clips: bool = False
@@ -118,6 +138,7 @@ class ModelDescription:
         timestep: Finds the timestep among the model's inputs; None: it has none.
         stream_shape: Says from the model's inputs which shape [B, N, D] the stream will have, so
             that the cache is allocated before the first step; None: it is allocated during it.
+        grid: Says from the model's inputs which sides the grid of its tokens has; None: not known.
         by_token: Says from the model's inputs whether modulation differs by token.
         leaves_out: Says from the model's inputs whether some blocks are left out of this
             call: it is run as it is, and is no step.
@@ -128,6 +149,7 @@ class ModelDescription:
         conditions: Finds the inputs that modulation depends on beside the timestep; None: it
             depends on what is only known at its step, and is not planned. Where it returns None,
             that step is not. Plans need ``stream_shape``.
+        conditioned: Whether modulation differs by batch row, as it does by pooled text or class.
         embed: What the blocks' ``plan`` begins with, from timesteps [S] as the model is given them,
             the conditions and the dtype of the stream.
         given_timestep: What the model is given for a timestep of the scheduler, in the dtype given.
@@ -138,11 +160,13 @@ class ModelDescription:
     latents: Callable[[Args, Kwargs], Any]
     timestep: Callable[[Args, Kwargs], Tensor | float | None] | None
     stream_shape: Callable[[Args, Kwargs], tuple[int, int, int]] | None = None
+    grid: Callable[[Args, Kwargs], tuple[int, ...]] | None = None
     by_token: Callable[[Args, Kwargs], bool] = lambda args, kwargs: False
     leaves_out: Callable[[Args, Kwargs], bool] = lambda args, kwargs: False
     sources: Mapping[str, int] = field(default_factory=dict)
     pairs: Callable[[Any, Args, Kwargs], tuple[str, ...]] | None = None
     conditions: Callable[[Args, Kwargs], tuple[Tensor, ...] | None] | None = None
+    conditioned: bool = True
     embed: Callable[[Tensor, tuple[Tensor, ...], torch.dtype], Any] = lambda *inputs: inputs
     given_timestep: Callable[[Tensor, torch.dtype], Tensor] = torch.Tensor.to
 
@@ -165,6 +189,11 @@ class ModelDescription:
             return None
         B, N, D = self.stream_shape(args, kwargs)
         return [(B, N + block.beside(args, kwargs), D) for block in self.blocks]
+
+    def grid_of(self, N: int, args: Args, kwargs: Kwargs) -> tuple[int, ...]:
+        """The sides of the grid that N tokens lie on; one side where that is not known."""
+        grid = () if self.grid is None else self.grid(args, kwargs)
+        return grid if math.prod(grid) == N else (N,)
 
     def source(self, name: int | str) -> int:
         """Index of the block after which tokens are clustered."""

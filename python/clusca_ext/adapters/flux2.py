@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from clusca_ext.adapters.description import (
@@ -17,12 +18,23 @@ from clusca_ext.adapters.description import (
     Kwargs,
     ModelDescription,
     Modulation,
+    SharedGates,
     named_input,
     whole,
 )
-from clusca_ext.adapters.parts import attention, blocks_of, describe_block, mlp, six, tokens
+from clusca_ext.adapters.parts import (
+    attention,
+    blocks_of,
+    conditions,
+    describe_block,
+    embed_rows,
+    mlp,
+    six,
+    tokens,
+)
 
 MODEL = "Flux2Transformer2DModel"
+Embedded = tuple[Tensor, Tensor]  # modulation of double-stream and single-stream blocks
 
 
 def describe(model: Any) -> ModelDescription:
@@ -46,6 +58,19 @@ def describe(model: Any) -> ModelDescription:
             )
         return hidden_states(args, kwargs)
 
+    def embed(timesteps: Tensor, given: tuple[Tensor, ...], dtype: torch.dtype) -> Embedded:
+        def rows(timestep: Tensor, *guidance: Tensor) -> Tensor:
+            scaled = [
+                each.to(dtype) * 1000
+                for each in (timestep, *(guidance or (None,)))
+                if each is not None
+            ]
+            made: Tensor = model.time_guidance_embed(*scaled, *[None] * (2 - len(scaled)))
+            return made
+
+        temb = embed_rows(rows, timesteps, given)
+        return model.double_stream_modulation_img(temb), model.single_stream_modulation(temb)
+
     last_double = len(double) - 1
     return ModelDescription(
         model=model,
@@ -54,27 +79,46 @@ def describe(model: Any) -> ModelDescription:
         timestep=named_input(model, "timestep"),
         stream_shape=tokens(latents, model.inner_dim),
         sources={"last": last_double, "last_double": last_double},
+        conditions=conditions(model, "guidance"),
+        embed=embed,
+        given_timestep=lambda timestep, dtype: timestep.to(dtype) / 1000,
+        conditioned=False,
     )
 
 
 def _double(block: Any) -> BlockDescription:
     values = _values(block, "temb_mod_img", 6)
-    return describe_block(
+    described = describe_block(
         block,
         (attention(block.attn), mlp(block.ff, block.norm2)),
         lambda args, kwargs: six(values(args, kwargs)),
         "text, x",
+        lambda embedded: six(embedded[0].chunk(6, dim=-1)),
     )
+
+    def gates(args: Args, kwargs: Kwargs) -> dict[str, Tensor]:
+        given = values(args, kwargs)
+        return {"attn": given[2], "mlp": given[5]}
+
+    shared = SharedGates(own=lambda: (None, None), rows=gates, of=("attn", "mlp"))
+    return dataclasses.replace(described, shared=shared)
 
 
 def _single(block: Any, text_tokens: Callable[[Args, Kwargs], int]) -> BlockDescription:
     values = _values(block, "temb_mod", 3)
-    return describe_block(
+    described = describe_block(
         block,
         (attention(block.attn, "attn", whole),),
         lambda args, kwargs: (Modulation(gate=values(args, kwargs)[2]),),
+        plan=lambda embedded: (Modulation(gate=embedded[1].chunk(3, dim=-1)[2]),),
         beside=text_tokens,
     )
+    shared = SharedGates(
+        own=lambda: (None,),
+        rows=lambda args, kwargs: {"single": values(args, kwargs)[2]},
+        of=("single",),
+    )
+    return dataclasses.replace(described, shared=shared)
 
 
 def _values(block: Any, name: str, count: int) -> Callable[[Args, Kwargs], Sequence[Tensor]]:

@@ -5,6 +5,9 @@ As PixArt, with RMS norms; pipelines that are given frames modulate token by tok
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from clusca_ext.adapters.description import (
     BlockDescription,
     ModelDescription,
@@ -12,9 +15,11 @@ from clusca_ext.adapters.description import (
 )
 from clusca_ext.adapters.parts import (
     blocks_of,
+    conditions,
     guided,
     timestep_by_token,
     tokens,
+    unless_by_token,
 )
 from clusca_ext.adapters.tables import table_block
 
@@ -25,6 +30,10 @@ def describe(model: Any) -> ModelDescription:
     latents, config = named_input(model, "hidden_states"), model.config
     channels = config.num_attention_heads * config.attention_head_dim
 
+    def embed(timesteps: Tensor, given: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
+        rows: Tensor = model.time_embed(timesteps, batch_size=1, hidden_dtype=dtype)[0]
+        return rows.view(len(timesteps), 1, 6, -1)
+
     return ModelDescription(
         model=model,
         blocks=tuple(_block(block) for block in blocks_of(model.transformer_blocks)),
@@ -33,6 +42,9 @@ def describe(model: Any) -> ModelDescription:
         stream_shape=tokens(latents, channels),
         pairs=guided(latents),
         by_token=timestep_by_token(model),
+        conditions=unless_by_token(model, conditions(model)),
+        embed=embed,
+        conditioned=False,
     )
 
 

@@ -1,5 +1,6 @@
 """What the blocks of diffusers have in common: short words for descriptions."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -200,14 +201,24 @@ def patches(
 ) -> Callable[[Args, Kwargs], tuple[int, int, int]]:
     """Shape of a stream of patches, from latents [B, C, ...] and the patches' size."""
 
+    grid = patch_grid(latents, size)
+
     def shape(args: Args, kwargs: Kwargs) -> tuple[int, int, int]:
-        B, _, *sides = latents(args, kwargs).shape
-        N = 1
-        for side, patch in zip(sides, size, strict=True):
-            N *= side // patch
-        return B, N, channels
+        return len(latents(args, kwargs)), math.prod(grid(args, kwargs)), channels
 
     return shape
+
+
+def patch_grid(
+    latents: Callable[[Args, Kwargs], Any], size: tuple[int, ...]
+) -> Callable[[Args, Kwargs], tuple[int, ...]]:
+    """Patches along each side, from latents [B, C, ...] and the patches' size."""
+
+    def grid(args: Args, kwargs: Kwargs) -> tuple[int, ...]:
+        sides = latents(args, kwargs).shape[2:]
+        return tuple(side // patch for side, patch in zip(sides, size, strict=True))
+
+    return grid
 
 
 def timestep_by_token(model: Any) -> Callable[[Args, Kwargs], bool]:
@@ -219,6 +230,14 @@ def timestep_by_token(model: Any) -> Callable[[Args, Kwargs], bool]:
         return isinstance(given, Tensor) and given.dim() == 2 and given.shape[1] > 1
 
     return by_token
+
+
+def unless_by_token(
+    model: Any, find: Callable[[Args, Kwargs], tuple[Tensor, ...] | None]
+) -> Callable[[Args, Kwargs], tuple[Tensor, ...] | None]:
+    """Conditions of modulation that is not planned where tokens have timesteps of their own."""
+    by_token = timestep_by_token(model)
+    return lambda args, kwargs: None if by_token(args, kwargs) else find(args, kwargs)
 
 
 def tokens(

@@ -6,15 +6,22 @@ own added to one embedding of the timestep.
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from clusca_ext.adapters.description import (
+    Args,
     BlockDescription,
+    Kwargs,
     ModelDescription,
     named_input,
 )
 from clusca_ext.adapters.parts import (
     blocks_of,
     check_not_chunked,
+    embed_rows,
     guided,
+    patch_grid,
     patches,
 )
 from clusca_ext.adapters.tables import table_block
@@ -23,14 +30,33 @@ MODEL = "PixArtTransformer2DModel"
 
 
 def describe(model: Any) -> ModelDescription:
-    latents = named_input(model, "hidden_states")
+    latents, added = named_input(model, "hidden_states"), named_input(model, "added_cond_kwargs")
+    names = ("resolution", "aspect_ratio") if model.use_additional_conditions else ()
+
+    def sizes(args: Args, kwargs: Kwargs) -> tuple[Tensor, ...]:
+        return tuple(added(args, kwargs)[name] for name in names)
+
+    def embed(timesteps: Tensor, given: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
+        def rows(timestep: Tensor, *given: Tensor) -> Tensor:
+            sizes = dict(zip(names, given, strict=True)) or None
+            how = {"batch_size": len(timestep), "hidden_dtype": dtype}
+            made: Tensor = model.adaln_single(timestep, sizes, **how)[0]
+            return made
+
+        made = embed_rows(rows, timesteps, given)
+        return made.view(*made.shape[:2], 6, -1)
+
     return ModelDescription(
         model=model,
         blocks=tuple(_block(block) for block in blocks_of(model.transformer_blocks)),
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=patches(latents, (model.config.patch_size,) * 2, model.inner_dim),
+        grid=patch_grid(latents, (model.config.patch_size,) * 2),
         pairs=guided(latents),
+        conditions=sizes,
+        embed=embed,
+        conditioned=model.use_additional_conditions,
     )
 
 

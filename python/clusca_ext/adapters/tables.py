@@ -1,12 +1,20 @@
 """Blocks whose modulation is a table of their own, added to rows of the timestep."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from clusca_ext.adapters.description import Args, BlockDescription, Kwargs, Modulation, whole
+from clusca_ext.adapters.description import (
+    Args,
+    BlockDescription,
+    Kwargs,
+    Modulation,
+    SharedGates,
+    whole,
+)
 from clusca_ext.adapters.parts import attention, describe_block, mlp, six
 
 Rows = Callable[[Args, Kwargs], Tensor]
@@ -21,6 +29,8 @@ def table_block(
 ) -> BlockDescription:
     """A block of attention, ungated attention to the text, and an MLP, modulated by a table.
 
+    A model whose ``embed`` gives the timestep's rows of many steps, [S, 1 or B, 6, D], can plan it.
+
     Args:
         block: The block, with a ``scale_shift_table`` of its own.
         feed_forward: Its MLP.
@@ -29,10 +39,12 @@ def table_block(
         dtype: What the table is converted to before the rows are added; None: nothing.
     """
 
+    def own() -> Tensor:
+        table: Tensor = block.scale_shift_table.view(6, -1)
+        return table if dtype is None else table.to(dtype)
+
     def modulation(args: Args, kwargs: Kwargs) -> tuple[Modulation, ...]:
-        table, given = block.scale_shift_table.view(6, -1), rows(args, kwargs)
-        if dtype is not None:
-            table = table.to(dtype)
+        table, given = own(), rows(args, kwargs)
         if given.dim() == 4 and given.shape[1] > 1:
             first, of_mlp = six(given.unbind(-2))
             first, of_mlp = first._replace(table=table[:3]), of_mlp._replace(table=table[3:])
@@ -40,9 +52,21 @@ def table_block(
             first, of_mlp = six((table + given).unbind(-2))
         return first, Modulation(), of_mlp
 
+    def plan(given: Tensor) -> tuple[Modulation, ...]:
+        first, of_mlp = six((own() + given).unbind(-2))
+        return first, Modulation(), of_mlp
+
+    def shared(args: Args, kwargs: Kwargs) -> dict[str, Tensor]:
+        given = rows(args, kwargs)
+        return {"attn": given[..., 2, :], "mlp": given[..., 5, :]}
+
+    gates = SharedGates(
+        own=lambda: (own()[2], None, own()[5]), rows=shared, of=("attn", None, "mlp")
+    )
     modules = (
         attention(block.attn1, "attn", whole),
         attention(block.attn2, "cross", whole),
         mlp(feed_forward, norm),
     )
-    return describe_block(block, modules, modulation)
+    described = describe_block(block, modules, modulation, plan=plan)
+    return dataclasses.replace(described, shared=gates)

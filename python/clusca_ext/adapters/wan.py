@@ -6,6 +6,7 @@ Gates are float32 beside a stream of lower precision. Wan 2.2 TI2V modulates eve
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from clusca_ext.adapters.description import (
     BlockDescription,
@@ -14,8 +15,11 @@ from clusca_ext.adapters.description import (
 )
 from clusca_ext.adapters.parts import (
     blocks_of,
+    conditions,
+    patch_grid,
     patches,
     timestep_by_token,
+    unless_by_token,
 )
 from clusca_ext.adapters.tables import table_block
 
@@ -32,8 +36,25 @@ def describe(model: Any) -> ModelDescription:
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=patches(latents, config.patch_size, channels),
+        grid=patch_grid(latents, config.patch_size),
         by_token=timestep_by_token(model),
+        conditions=unless_by_token(model, conditions(model)),
+        embed=lambda timesteps, given, dtype: _rows(model.condition_embedder, timesteps, dtype),
+        conditioned=False,
     )
+
+
+def _rows(embedder: Any, timesteps: Tensor, dtype: torch.dtype) -> Tensor:
+    """The timestep's rows of S steps, as the embedder makes them. [S, 1, 6, D]"""
+    projected, weight = (
+        embedder.timesteps_proj(timesteps),
+        next(embedder.time_embedder.parameters()),
+    )
+    if weight.dtype != torch.int8:
+        projected = projected.to(weight.dtype)
+    temb = embedder.time_embedder(projected).to(dtype)
+    rows: Tensor = embedder.time_proj(embedder.act_fn(temb)).unflatten(1, (6, -1)).unsqueeze(1)
+    return rows
 
 
 def describe_wan_block(block: Any) -> BlockDescription:

@@ -1,12 +1,12 @@
 """Stands in for a block's forward on cached steps."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from clusca_ext.adapters.description import BlockDescription, Modulation
+from clusca_ext.adapters.description import Args, BlockDescription, Kwargs, Modulation
 from clusca_ext.executor.module import ModuleExecutor
 from clusca_ext.executor.segment import Segment
 
@@ -27,6 +27,8 @@ class BlockExecutor:
         planned: This step's modulation where it was computed beforehand; else None.
         segment: The segment it belongs to; None: it adds its updates itself.
         is_last: Of its segment.
+        look: Called before the block's own forward of a step that computes all, with the block's
+            inputs; None: nobody asks.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class BlockExecutor:
         self.copies = copies
         self.substituted = self.is_last = False
         self.segment: Segment | None = None
+        self.look: Callable[[BlockExecutor, Args, Kwargs], None] | None = None
         self.original: Any = None
 
     def install(self) -> None:
@@ -61,6 +64,8 @@ class BlockExecutor:
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         if not self.substituted:
+            if self.look is not None:
+                self.look(self, args, kwargs)
             return self.original(*args, **kwargs)
         x = self.description.stream(args, kwargs)
         segment = self.segment if self.segment is not None and self.segment.collapses else None
@@ -68,7 +73,9 @@ class BlockExecutor:
         if x.stride(-1) != 1 or (self.copies and segment is None):
             x = x.clone(memory_format=torch.contiguous_format)
         modulations = self.planned
-        if modulations is None:
+        if segment is not None and not segment.asks(self.modules):
+            modulations = [Modulation()] * len(self.modules)
+        elif modulations is None:
             modulations = self.description.modulation(x, args, kwargs)
         if segment is None:
             for module, modulation in zip(self.modules, modulations, strict=True):
@@ -76,7 +83,7 @@ class BlockExecutor:
             x = self._clipped(x)
         else:
             segment.wait(x, self.modules, modulations)
-            x = self._clipped(segment.settle(x)) if self.is_last else x
+            x = self._clipped(segment.settle(x, args, kwargs)) if self.is_last else x
         return self.description.returns(x, args, kwargs)
 
     def _clipped(self, x: Tensor) -> Tensor:

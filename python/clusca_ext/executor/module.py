@@ -23,7 +23,7 @@ from clusca_ext.executor.modulation import (
     per_token,
 )
 from clusca_ext.offload import is_offloaded
-from clusca_ext.storage import Feature
+from clusca_ext.storage import Kept
 
 
 class Correction:
@@ -55,20 +55,23 @@ class ModuleExecutor:
             follows, or it is one.
         gate: That of its update, while that waits for the end of its segment.
         representatives: Tokens of this step. [B, K] int32
+        places: Where their rows lie in what is cached of the module, which has no others; None: it
+            has every token's. [B, K] int32
+        feature: What the branch that calls has cached of it.
     """
 
-    def __init__(
-        self, description: ModuleDescription, feature: Feature, correction: Correction | None
-    ) -> None:
+    feature: Kept
+
+    def __init__(self, description: ModuleDescription, correction: Correction | None) -> None:
         self.description = description
         self.module = description.module
         self.norm = description.norm
-        self.feature = feature
         self.correction = correction
         self.corrected = correction is not None and description.represents
         self.carried = self.computed = False
         self.captures, self.is_last = 0, False
         self.gate: Tensor | None = None
+        self.places: Tensor | None = None
         self.representatives: Tensor
 
     def capture(self, module: nn.Module, args: Args, output: Any) -> None:
@@ -78,10 +81,7 @@ class ModuleExecutor:
             # Compiled code keeps what nobody reads, too: to leave it out would be one more graph.
             if torch.compiler.is_compiling() or not self.is_last:
                 feature = self.feature
-                output = self.description.feature(output, feature.tokens)
-                if feature.factors is None:
-                    feature.allocate(output, output.shape)
-                ops.taylor_update_(feature.target, output, feature.rates)
+                feature.keep(self.description.feature(output, feature.tokens))
 
     @property
     def factors(self) -> Tensor:
@@ -110,7 +110,7 @@ class ModuleExecutor:
             correction: What clusters have learnt from them. [B, K, D] float32
         """
         gate = of_all(modulation, GATE, x)
-        if gate is not None and per_token(gate).shape[1] > 1:
+        if gate is not None and per_token(gate).shape[1] > 1 and self.places is None:
             raise ValueError(
                 f"the gate of {self.description.name!r} must be [B, D] or [B, 1, D] where blocks "
                 "hand their stream on (hands_on) and by_token of the model's description says "
@@ -120,12 +120,14 @@ class ModuleExecutor:
         if not self.carried:
             return
         assert offset is not None and correction is not None
-        tokens, computed = self.representatives, None
-        if self.corrected:
-            computed = self._represent(x, modulation, offset)
-        ops.carry_representatives_(
-            offset, correction, self.factors, tokens, gate, computed, self.feature.weights
-        )
+        computed = self._represent(x, modulation, offset) if self.corrected else None
+        factors, places, weights = self.factors, self.representatives, self.feature.weights
+        if self.places is not None:
+            places = self.places
+            if gate is not None and per_token(gate).shape[1] > 1:
+                gate = at_tokens(modulation, GATE, x, self.representatives)
+                factors, places = rows_at(factors, places)
+        ops.carry_representatives_(offset, correction, factors, places, gate, computed, weights)
 
     def _correct(self, x: Tensor, modulation: Modulation) -> None:
         correction, tokens = self.correction, self.representatives
@@ -182,3 +184,10 @@ class ModuleExecutor:
         assert self.description.call is not None  # the cache refuses a mask of others
         output = self.description.call(tokens.to(x.dtype), args, kwargs)
         x.add_(output if gate is None else per_token(gate) * output)
+
+
+def rows_at(factors: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+    """Only those rows of [L, B, R, D] that lie at places [B, K], and the places of these."""
+    index = places.clamp(min=0).long()[None, :, :, None].expand(len(factors), -1, -1, 1)
+    own = torch.arange(places.shape[1], dtype=torch.int32, device=places.device)
+    return factors.take_along_dim(index, dim=2), own.where(places >= 0, -1)

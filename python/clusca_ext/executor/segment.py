@@ -5,14 +5,18 @@ the few representatives go through them, and the last block does all tokens: mod
 stream would be read and written twice a block, for features that are read once either way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from clusca_ext import ops
-from clusca_ext.adapters.description import Modulation
+from clusca_ext.adapters.description import Args, Kwargs, Modulation
+from clusca_ext.executor.modulation import per_token
 from clusca_ext.executor.module import Correction, ModuleExecutor
+from clusca_ext.storage.host import HostTensor
+
+Learnt = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]
 
 
 class Segment:
@@ -26,12 +30,18 @@ class Segment:
     Attributes:
         collapses: Whether this step's updates wait for the end of the segment. Where gates differ
             by token they cannot: what clusters learn is not summed over modules then.
-        ahead: What all modules forecast for this step, behind their gates, where that was summed
-            beforehand; else None. [1, B, N, D] float32
-        unit: Its weight, 1. float32 [1]
+        sums: What all modules forecast for coming steps, behind their gates, where that was summed
+            beforehand; else None. [J, B, N, D]
+        parts: The same where gates are only known at the step: sums of modules behind one gate
+            each, of O + 1 full steps; else None. Each [O + 1, B, N, D]
+        gates_of_parts: Finds these gates, from what the last block is given.
+        host: The sums, where they lie on the host; else None. The others are of a piece then.
+        weights: What this step takes of each sum; one of weight 0 is not read. float32 [J, B];
+            of parts: of each full step's, float32 [O + 1]
     """
 
-    unit: Tensor
+    weights: Tensor
+    gates_of_parts: Callable[[Args, Kwargs, Tensor], list[Tensor | None]]
 
     def __init__(
         self, modules: Sequence[ModuleExecutor], first: int, correction: Correction | None
@@ -41,7 +51,9 @@ class Segment:
         for i, module in enumerate(modules):
             module.carried = i <= last
         self.collapses = False
-        self.ahead: Tensor | None = None
+        self.sums: Tensor | None = None
+        self.parts: Sequence[Tensor] | None = None
+        self.host: HostTensor | None = None
         self._offset: Tensor | None = None  # [B, K, D] float32, as ops.carry_representatives_
         self._learnt: Tensor | None = None
 
@@ -52,31 +64,86 @@ class Segment:
 
     def end(self) -> None:
         """A step ends: what it was given and has made is not held."""
-        self.ahead = self._offset = self._learnt = None
+        self.sums = self.parts = self.host = self._offset = self._learnt = None
         for module in self.modules:
             module.gate = None
+
+    @property
+    def is_summed(self) -> bool:
+        """Whether what its modules forecast has been summed beforehand."""
+        return self.sums is not None or self.parts is not None
+
+    def asks(self, modules: Sequence[ModuleExecutor]) -> bool:
+        """Whether anything is done with the modulation of some modules."""
+        return not self.is_summed or any(module.carried for module in modules)
 
     def wait(
         self, x: Tensor, modules: Sequence[ModuleExecutor], modulations: Sequence[Modulation]
     ) -> None:
         """Leave the updates of one block to the end of the segment."""
         for module, modulation in zip(modules, modulations, strict=True):
+            if self.is_summed and not module.carried:
+                continue
             if module.carried and self._offset is None:
                 shape = (*module.representatives.shape, x.shape[2])
                 self._offset = x.new_zeros(shape, dtype=torch.float32)
                 self._learnt = torch.zeros_like(self._offset)
             module.wait(x, modulation, self._offset, self._learnt)
 
-    def settle(self, x: Tensor) -> Tensor:
-        """The stream after all updates that have waited, in memory of its own. [B, N, D]"""
+    def settle(self, x: Tensor, args: Args, kwargs: Kwargs) -> Tensor:
+        """The stream after all updates that have waited, in memory of its own. [B, N, D]
+
+        Args:
+            x: The stream.
+            args: Positional inputs of the last block.
+            kwargs: Keyword inputs.
+        """
+        learnt = self._what_clusters_learnt()
+        if self.is_summed and self.host is not None:
+            settled: Tensor = self._settle_by_pieces(x, args, kwargs, learnt)
+            return settled
+        if self.sums is not None:
+            return ops.lean_output(x, self.sums, self.weights, *learnt)
+        if self.parts is not None:
+            gates = self.gates_of_parts(args, kwargs, x)
+            return ops.collapsed_residual(
+                x, self.parts, gates, [self.weights] * len(self.parts), *learnt
+            )
         factors = [module.factors for module in self.modules]
         gates = [module.gate for module in self.modules]
         weights = [module.feature.weights for module in self.modules]
-        if self.ahead is not None:
-            factors, gates, weights = [self.ahead], [None], [self.unit]
+        return ops.collapsed_residual(x, factors, gates, weights, *learnt)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _settle_by_pieces(self, x: Tensor, args: Args, kwargs: Kwargs, learnt: Learnt) -> Tensor:
+        """The same of sums that come from the host piece by piece.
+
+        What clusters have learnt is added at last: a representative may lie in another piece.
+        """
+        assert self.host is not None
+        gates = None if self.parts is None else self.gates_of_parts(args, kwargs, x)
+        out = torch.empty_like(x)
+        for begin, stop, sums in self.host.pieces():
+            piece = x[:, begin:stop]
+            if gates is None:
+                out[:, begin:stop] = ops.lean_output(piece, sums, self.weights)
+                continue
+            parts = list(sums.unflatten(0, (-1, len(gates))).unbind(1))
+            own = [
+                gate if gate is None or per_token(gate).shape[1] == 1 else gate[:, begin:stop]
+                for gate in gates
+            ]
+            weights = [self.weights] * len(parts)
+            out[:, begin:stop] = ops.collapsed_residual(piece, parts, own, weights)
         if self._learnt is None:
-            return ops.collapsed_residual(x, factors, gates, weights)
+            return out
+        nothing = self.weights.new_zeros(1, len(x))  # of a sum that is not read
+        return ops.lean_output(out, out.unsqueeze(0), nothing, *learnt)
+
+    def _what_clusters_learnt(self) -> Learnt:
+        """Correction, representatives, cluster_ids and gamma, as operators take them."""
+        if self._learnt is None:
+            return None, None, None, None
         assert self.correction is not None
-        clusters = self.modules[0].representatives, self.correction.cluster_ids
-        gamma = self.correction.gamma
-        return ops.collapsed_residual(x, factors, gates, weights, self._learnt, *clusters, gamma)
+        of = self.correction
+        return self._learnt, self.modules[0].representatives, of.cluster_ids, of.gamma

@@ -2,10 +2,12 @@
 
 What is kept of a module stays as it is from one full step to the next. Where gates are known, too,
 for the timesteps are, all of it is read once for an interval, and each of its cached steps reads
-one sum instead.
+one sum instead. A step's sum is named by weights, one of which is 1: a graph of the step may read
+the same memory at every step.
 """
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -15,7 +17,8 @@ from clusca_ext.executor import ModuleExecutor, Segment
 from clusca_ext.forecast import Forecaster
 from clusca_ext.plan import ModulationPlan
 from clusca_ext.schedule import ByIndex, Decision, Step
-from clusca_ext.storage import DeviceConstants, weights_of
+from clusca_ext.storage.constants import DeviceConstants
+from clusca_ext.storage.feature import Feature, weights_of
 
 MAX_STEPS = 8  # as many as ops.collapse_forecasts_ takes
 
@@ -26,6 +29,7 @@ class Ahead:
     def __init__(self) -> None:
         self._sums: dict[int, Sums] = {}  # by index of the segment
         self._edition = 0  # of the plan
+        self._longest: tuple[object, int] = (None, 0)  # of whose decisions, the longest interval
 
     def drop(self) -> None:
         """What they are sums of changes."""
@@ -58,22 +62,24 @@ class Ahead:
         if plan.edition != self._edition:
             self.drop()
             self._edition = plan.edition
+        if self._longest[0] is not decide:
+            self._longest = decide, longest_interval(decide, plan.num_steps)
         for index, segment in enumerate(segments):
             if not segment.collapses or step not in plan.known:
                 continue
             sums = self._sums.setdefault(index, Sums())
-            if sums.at(step) is None:
+            if not sums.has(step):
                 steps = _coming(step, plan, decide)
                 gates = plan.gates(steps)[segment.first : segment.first + len(segment.modules)]
-                sums.make(steps, segment.modules, gates, forecaster, on)
-            segment.ahead, segment.unit = sums.at(step), on.of((1.0,))
+                sums.make(steps, self._longest[1], segment.modules, gates, forecaster, on)
+            segment.sums, segment.weights = sums.at(step, on)
 
 
 class Sums:
     """Those of one segment."""
 
     def __init__(self) -> None:
-        self._rows: Tensor | None = None  # [S, B, N, D] float32, of the longest interval so far
+        self._rows: Tensor | None = None  # [S, B, N, D] float32, for the longest interval
         self._steps = range(0)  # of the run, whose sums these are
 
     def drop(self) -> None:
@@ -82,16 +88,20 @@ class Sums:
     def bytes(self) -> int:
         return 0 if self._rows is None else self._rows.nbytes
 
-    def at(self, step: int) -> Tensor | None:
-        """The sum of a step; None: there is none. [1, B, N, D]"""
-        if self._rows is None or step not in self._steps:
-            return None
+    def has(self, step: int) -> bool:
+        return self._rows is not None and step in self._steps
+
+    def at(self, step: int, on: DeviceConstants) -> tuple[Tensor, Tensor]:
+        """All sums [S, B, N, D], and weights [S, B] that take the step's."""
+        assert self._rows is not None
+        S, B = self._rows.shape[:2]
         row = step - self._steps.start
-        return self._rows[row : row + 1]
+        return self._rows, on.of(tuple(float(s == row) for s in range(S))).view(S, 1).expand(S, B)
 
     def make(
         self,
         steps: range,
+        longest: int,
         modules: Sequence[ModuleExecutor],
         gates: Sequence[Tensor | None],
         forecaster: Forecaster,
@@ -99,8 +109,9 @@ class Sums:
     ) -> None:
         """Sum what modules forecast for S steps, behind their gates [S, B, D] or [S, 1, D]."""
         factors = [module.factors for module in modules]
-        weights = weights_of([module.feature for module in modules], steps, forecaster, on)
-        rows = self._room(len(steps), factors[0])
+        features = cast(list[Feature], [module.feature for module in modules])
+        weights = weights_of(features, steps, forecaster, on)
+        rows = self._room(max(longest, len(steps)), factors[0])
         ops.collapse_forecasts_(rows[: len(steps)], factors, gates, weights)
         self._steps = steps
 
@@ -114,6 +125,15 @@ class Sums:
         self._rows = rows = None  # before there are two
         self._rows = like.new_empty((count, *shape), dtype=torch.float32)
         return self._rows
+
+
+def longest_interval(decide: ByIndex, num_steps: int) -> int:
+    """Cached steps of the longest interval of a run, as far as they are summed at once."""
+    longest = length = 0
+    for step in range(num_steps):
+        length = 0 if decide.is_full(step) else length + 1
+        longest = max(longest, length)
+    return min(longest, MAX_STEPS)
 
 
 def _coming(step: int, plan: ModulationPlan, decide: ByIndex) -> range:

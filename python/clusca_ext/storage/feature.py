@@ -1,12 +1,15 @@
-"""WHERE: the cached features of every module, and when they were taken."""
+"""The cached features of a module, and when they were taken."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from clusca_ext import ops
 from clusca_ext.forecast import Forecaster
+from clusca_ext.storage.constants import DeviceConstants
 
 
 @dataclass
@@ -41,6 +44,25 @@ class Clock:
     def spacings(self) -> list[int]:
         """Steps between one computation and the next, the last ones first."""
         return [later - earlier for later, earlier in zip(self.steps, self.steps[1:], strict=False)]
+
+
+class Kept(Protocol):
+    """What is cached of one module, as its executor sees it.
+
+    Attributes:
+        factors: What forecasts are weighted sums of. [L, B, N, D]
+        weights: What the forecast at this step takes of each. float32 [L]
+        tokens: Tokens N; 0 before they are known.
+    """
+
+    factors: Tensor | None
+    weights: Tensor
+
+    @property
+    def tokens(self) -> int: ...
+
+    def keep(self, output: Tensor) -> None:
+        """Keep what the module returns. [B, N, D]"""
 
 
 class Feature:
@@ -91,7 +113,13 @@ class Feature:
         self.factors = like.new_zeros((self.order + 1, *shape), dtype=self.dtype or like.dtype)
         self._aim(self.factors)
 
-    def expect(self, step: int, on: "DeviceConstants") -> None:
+    def keep(self, output: Tensor) -> None:
+        """Keep what the module returns. [B, N, D]"""
+        if self.factors is None:
+            self.allocate(output, output.shape)
+        ops.taylor_update_(self.target, output, self.rates)
+
+    def expect(self, step: int, on: DeviceConstants) -> None:
         """The module is computed at this step."""
         self.rates = on.of(self._rates(step))
         if self.factors is not None:
@@ -99,12 +127,10 @@ class Feature:
 
     def of_factors(self, weights: Sequence[float]) -> tuple[float, ...]:
         """What a weighted sum of finite differences takes of each factor."""
-        spacings = self.clock.spacings[: self.order]
-        shares = [0.0] * (self.order + 1)
-        for weight, row in zip(weights, differences(spacings), strict=False):
-            for age, share in enumerate(row):
-                shares[(self.clock.count - 1 - age) % len(shares)] += weight * share
-        return tuple(shares)
+        placed = [0.0] * (self.order + 1)
+        for age, share in enumerate(shares(weights, self.clock.spacings[: self.order])):
+            placed[(self.clock.count - 1 - age) % len(placed)] = share
+        return tuple(placed)
 
     def restart(self) -> None:
         """Forget the past; the memory stays for a run of the same shape."""
@@ -173,8 +199,18 @@ def differences(spacings: Sequence[float]) -> list[list[float]]:
     return rows
 
 
+def shares(weights: Sequence[float], spacings: Sequence[float]) -> list[float]:
+    """What a weighted sum of finite differences takes of each output, the last one first."""
+    rows = differences(spacings)
+    taken = [0.0] * len(rows)
+    for weight, row in zip(weights, rows, strict=False):
+        for age, share in enumerate(row):
+            taken[age] += weight * share
+    return taken
+
+
 def weights_of(
-    features: Sequence[Feature], steps: range, forecaster: Forecaster, on: "DeviceConstants"
+    features: Sequence[Feature], steps: range, forecaster: Forecaster, on: DeviceConstants
 ) -> list[Tensor]:
     """What the forecasts of S steps take of what is kept of each module. float32 [S, O+1]"""
     made: dict[tuple[int, ...], Tensor] = {}  # by when modules were computed: mostly together
@@ -189,29 +225,3 @@ def weights_of(
             made[past] = on.of(tuple(weight for row in rows for weight in row)).view(len(rows), -1)
         weights.append(made[past])
     return weights
-
-
-class DeviceConstants:
-    """Small float32 tensors of given values, made once: a new one costs no host sync."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self._made: dict[tuple[float, ...], Tensor] = {}
-
-    def of(self, values: tuple[float, ...]) -> Tensor:
-        if values not in self._made:
-            self._made[values] = moved(torch.tensor(values, dtype=torch.float32), self.device)
-        return self._made[values]
-
-
-def moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """The tensor on a device. Between host and device only the way up is free of a host sync."""
-    if device.type == "cuda" and not tensor.is_cuda:
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
-
-
-def autocast_dtype(device: torch.device) -> torch.dtype | None:
-    """What autocast computes in; None where it is off."""
-    on = torch.is_autocast_enabled(device.type)
-    return torch.get_autocast_dtype(device.type) if on else None

@@ -1,0 +1,68 @@
+"""Which basis a run gets, and why."""
+
+from collections.abc import Sequence
+
+from clusca_ext.executor import BlockExecutor, Segment
+from clusca_ext.schedule import Bounded, ByIndex
+from clusca_ext.storage.lean.bases import Basis, Exact, Gated
+from clusca_ext.storage.lean.course import Course, Past
+from clusca_ext.storage.lean.description import LeanStorage
+from clusca_ext.storage.lean.foresight import Foresight
+from clusca_ext.storage.lean.shared import SharedEmb, shares_gates
+from clusca_ext.storage.lean.window import Window, WindowOfBound
+from clusca_ext.storage.run import Run
+
+Parts = Sequence[tuple[Segment, Sequence[BlockExecutor]]]
+
+
+def basis_of(
+    asked: LeanStorage, run: Run, past: Past, segments: Parts
+) -> tuple[Basis, Foresight | None]:
+    """The basis of a run, and the gates it was made from.
+
+    Raises:
+        ValueError: The basis asked for needs what this run or model does not have.
+    """
+    bound = run.decide.max_interval if isinstance(run.decide, Bounded) else 0
+    foresight = _foresee(run, past, bound) if asked.basis in ("auto", "window", "exact") else ""
+    if not isinstance(foresight, str) and isinstance(past, Course):
+        if asked.basis == "exact":
+            return Exact(past, foresight), foresight
+        return Window(past, foresight, rank_of(asked, past.order)), foresight
+    if not isinstance(foresight, str) and asked.basis != "exact":
+        return WindowOfBound(past, foresight, rank_of(asked, past.order), bound), foresight
+    if asked.basis in ("window", "exact"):
+        foresight = foresight if isinstance(foresight, str) else "full steps are not known"
+        raise ValueError(
+            f"basis={asked.basis!r} needs gates and full steps that are known when a run begins, "
+            f"but {foresight}: give timesteps= to enable_cache, or take "
+            f'basis="shared-emb" or "gated"'
+        )
+    blocks = [block for _, blocks in segments for block in blocks]
+    if asked.basis == "shared-emb" and not shares_gates(blocks):
+        raise ValueError(
+            'basis="shared-emb" needs gates that are a vector of the block\'s own plus one that '
+            f"all blocks share, which {type(run.description.model).__name__} does not have"
+        )
+    if asked.basis != "gated" and shares_gates(blocks):
+        return SharedEmb(past, segments, str(foresight)), None
+    return Gated(past, str(foresight) or "as asked"), None
+
+
+def rank_of(asked: LeanStorage, order: int) -> int | str:
+    """Components of ``"window"``."""
+    return max(2, order + 1) if asked.rank is None else asked.rank
+
+
+def course_of(run: Run, past: Past) -> Past:
+    """The run's full steps, where they are known; else those that will have been."""
+    if isinstance(run.decide, ByIndex) and run.num_steps is not None:
+        return Course(run.decide, run.step, run.num_steps, past.forecaster)
+    return past
+
+
+def _foresee(run: Run, past: Past, bound: int) -> Foresight | str:
+    """The gates of the run, or why they are of no use."""
+    if not isinstance(past, Course) and not bound:
+        return "full steps are not known"
+    return Foresight.of(run)

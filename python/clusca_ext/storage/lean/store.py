@@ -1,0 +1,214 @@
+"""Lean storage of one branch: composes sums, rows of representatives and a basis."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from clusca_ext.adapters.description import Args, Kwargs
+from clusca_ext.config import ClusCaConfig
+from clusca_ext.correction import ClusterCorrector, Clusters
+from clusca_ext.executor import BlockExecutor, ModuleExecutor
+from clusca_ext.installation import Installation, Key
+from clusca_ext.storage.constants import DeviceConstants, autocast_dtype, moved
+from clusca_ext.storage.lean.arena import Arena
+from clusca_ext.storage.lean.cells import cells
+from clusca_ext.storage.lean.choice import basis_of, course_of
+from clusca_ext.storage.lean.course import Course, Past
+from clusca_ext.storage.lean.description import LeanStorage
+from clusca_ext.storage.lean.feature import LeanFeature, spread
+from clusca_ext.storage.lean.foresight import Foresight
+from clusca_ext.storage.lean.looks import weigh_by_gates
+from clusca_ext.storage.lean.room import Room, Shape, sums_of
+from clusca_ext.storage.lean.rows import Rows
+from clusca_ext.storage.lean.shared import SharedEmb
+from clusca_ext.storage.lean.sums import Sums
+from clusca_ext.storage.run import Run
+
+
+class Lean:
+    """What one branch has cached.
+
+    Args:
+        installed: The modules.
+        config: What to do.
+        asked: Its storage.
+
+    Attributes:
+        features: Of every module.
+        words: The basis and why it is, for a summary.
+    """
+
+    def __init__(self, installed: Installation, config: ClusCaConfig, asked: LeanStorage) -> None:
+        self._installed, self._config, self._asked = installed, config, asked
+        self.features: Mapping[Key, LeanFeature] = {key: LeanFeature() for key in installed.modules}
+        self._arena = Arena()
+        self._segments = installed.blocks_by_segment()
+        self.words = "lean"
+        self.release()
+
+    @property
+    def modules(self) -> Mapping[Key, ModuleExecutor]:
+        return self._installed.modules
+
+    @property
+    def tokens(self) -> int:
+        return min((each.shape[1] for each in self._sums), default=0)
+
+    @property
+    def _sums(self) -> Sequence[Sums]:
+        return () if self._room is None else self._room.sums
+
+    def bytes(self) -> int:
+        gates = 0 if self._foresight is None else self._foresight.gates.nbytes
+        return self._arena.bytes() + gates + sum(each.host_bytes() for each in self._sums)
+
+    def release(self) -> None:
+        self._arena.release()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._room: Room | None = None
+        self._foresight: Foresight | None = None
+        self._steps = 0  # full ones so far
+        for feature in self.features.values():
+            feature.forget()
+
+    def begin(self, run: Run, on: DeviceConstants) -> None:
+        """Forget the past; find a basis; make room where shapes are known."""
+        self._forget()
+        self._run = run
+        self._past = course_of(run, Past(self._config.forecaster))
+        self._basis, self._foresight = basis_of(self._asked, run, self._past, self._segments)
+        self.words = f"lean, {self._basis.words}"
+        if run.shapes is not None:
+            self._make_room(run.shapes)
+            return
+        for feature in self.features.values():
+            feature.allocate = self._allocate
+
+    def _allocate(self, output: Tensor) -> None:
+        """The first module returns, and tells the shape of all blocks' streams."""
+        B, N, D = output.shape
+        self._make_room([(B, N, D)] * len(self._installed.blocks))
+        self._aim()
+
+    def _make_room(self, shapes: Sequence[Shape]) -> None:
+        """Sums, accumulators and rows, all at once."""
+        run, basis = self._run, self._basis
+        dtype = autocast_dtype(run.like.device) or run.like.dtype
+        for (block, _), feature in self.features.items():
+            feature.tokens = shapes[block][1]
+        firsts = [self._installed.blocks.index(blocks[0]) for _, blocks in self._segments]
+        added = [basis.added] * len(firsts)
+        if isinstance(basis, SharedEmb):
+            added = [part.count for part in basis.parts]
+        slots, offload = self._past.order + 1, self._asked.offload
+        of_segments = [shapes[first] for first in firsts]
+        sums = sums_of(of_segments, added, slots, dtype, basis.merges, offload)
+        self._room = Room(sums, self._rows_of(sums, dtype))
+        self._room.take(self._arena, run.like.device, basis.words)
+        for feature in self.features.values():
+            feature.allocate = None
+
+    def _rows_of(self, sums: Sequence[Sums], dtype: torch.dtype) -> Rows | None:
+        """Rows of the modules that carry representatives."""
+        corrector = self._config.corrector
+        carried = [key for key, module in self.modules.items() if module.carried]
+        if not carried or not isinstance(corrector, ClusterCorrector):
+            return None
+        shape, run = sums[self._segment_of(self._installed.blocks[carried[0][0]])].shape, self._run
+        grid = run.description.grid_of(shape[1], run.args, run.kwargs)
+        count = min(corrector.num_clusters, shape[1])
+        begin = moved(cells(grid, count), run.like.device)
+        features = [self.features[key] for key in carried]
+        return Rows(self._past, features, shape, begin, count, dtype)
+
+    def _segment_of(self, block: BlockExecutor) -> int:
+        return next(i for i, (each, _) in enumerate(self._segments) if each is block.segment)
+
+    def expect(
+        self, step: int, computed: frozenset[Key], clusters: Clusters | None, on: DeviceConstants
+    ) -> None:
+        """A step begins: a full one gives every module its place in the sums."""
+        for block in self._installed.blocks:
+            block.look = None
+        if not computed:
+            return
+        if len(computed) < len(self.modules):
+            raise ValueError(
+                "a schedule must decide full or cached steps where storage is lean, for a module "
+                f"that is computed reads every token's stream; got a mask of {len(computed)} of "
+                f"{len(self.modules)} modules at step {step}"
+            )
+        if not isinstance(self._past, Course):
+            self._past.full.append(step)
+        self._index = self._past.index(step)
+        self._clusters, self._on = clusters, on
+        if self._room is not None:
+            self._aim()
+
+    def _aim(self) -> None:
+        """Where the modules of the full step that begins add their outputs."""
+        assert self._room is not None
+        index, basis = self._index, self._basis
+        if self._room.rows is not None and self._clusters is not None:
+            self._room.rows.begin(index, self._clusters, self._on)
+        phi, fresh = basis.phi(index), basis.fresh(index) if basis.merges else None
+        B = self._sums[0].shape[0]
+        weights = None if phi is None else iter([spread(each, B) for each in phi.unbind(2)])
+        for (_, blocks), sums in zip(self._segments, self._sums, strict=True):
+            sums.begin(index, fresh)
+            for block in blocks:
+                for feature in self._features_of(block):
+                    feature.accumulators = sums.accumulators
+                    if weights is not None:
+                        feature.phi = next(weights)
+                block.look = self._look if weights is None else None
+
+    def _features_of(self, block: BlockExecutor) -> list[LeanFeature]:
+        return [self.features[self._installed.key_of(module)] for module in block.modules]
+
+    def _look(self, block: BlockExecutor, args: Args, kwargs: Kwargs) -> None:
+        """A block of a full step begins whose gates are not known before."""
+        features = self._features_of(block)
+        if isinstance(self._basis, SharedEmb):
+            of = self._segment_of(block)
+            self._basis.parts[of].look(block, features, self._sums[of])
+        else:
+            weigh_by_gates(block, features, args, kwargs)
+
+    def use(
+        self,
+        step: int,
+        clusters: Clusters | None,
+        args: Args,
+        kwargs: Kwargs,
+        on: DeviceConstants,
+    ) -> None:
+        """A cached step begins."""
+        assert self._room is not None
+        if self._foresight is not None:
+            self._foresight.check(step, args, kwargs)
+        if self._room.rows is not None:
+            self._installed.begin_summed(*self._room.rows.at(step, on))
+        weights = self._basis.weights(step, on)
+        for index, ((segment, _), sums) in enumerate(zip(self._segments, self._sums, strict=True)):
+            segment.begin(collapses=True)
+            segment.host = sums.host
+            if isinstance(self._basis, SharedEmb):
+                segment.parts, segment.weights = sums.by_sum(sums.kept), weights
+                segment.gates_of_parts = self._basis.parts[index].gates
+            else:
+                segment.sums = sums.kept
+                segment.weights = weights.expand(-1, sums.shape[0])
+
+    def finish(self, step: int, computed: frozenset[Key]) -> None:
+        """A step has ended: what a full one summed is kept."""
+        if computed:
+            for sums in self._sums:
+                sums.finish(self._index)
+            self._steps += 1
+
+    def unseen(self) -> frozenset[Key]:
+        return frozenset() if self._steps else frozenset(self.features)

@@ -1,0 +1,98 @@
+"""The sums of one segment: accumulators of the running full step, and what cached steps read."""
+
+import torch
+from torch import Tensor
+
+from clusca_ext.storage.host import HostTensor
+from clusca_ext.storage.lean.arena import Wanted
+
+
+class Sums:
+    """Sums of all modules of a segment.
+
+    They are accumulated in float32 and rounded once, to the stream's dtype, when their full step
+    ends. Sums that several full steps add to stay in float32: rounded, they would be kept twice.
+
+    Args:
+        name: Of the segment, in the arena.
+        shape: Of its stream [B, N, D].
+        added: Sums C that one full step adds to.
+        slots: Full steps whose sums are kept, O + 1; 1 where all add to the same.
+        dtype: Of the stream.
+        merges: Whether full steps add to the same sums.
+        offload: Whether they are kept on the host.
+
+    Attributes:
+        kept: What cached steps read, slot by slot; where that lies on the host, a piece of it.
+            [J, B, N, D]
+        host: All of it, where it lies there; else None.
+        accumulators: What the running full step adds to. float32 [C, B, N, D]
+    """
+
+    kept: Tensor
+    accumulators: Tensor
+
+    def __init__(
+        self,
+        name: str,
+        shape: tuple[int, int, int],
+        added: int,
+        slots: int,
+        dtype: torch.dtype,
+        merges: bool,
+        offload: bool,
+    ) -> None:
+        self.shape, self.added, self._slots, self._name = shape, added, slots, name
+        self._dtype = torch.float32 if merges else dtype
+        self._offload = offload
+        self.host: HostTensor | None = None
+
+    @property
+    def has_accumulators(self) -> bool:
+        """Whether a full step adds to memory of its own."""
+        return self._dtype != torch.float32 or self._offload
+
+    def wanted(self) -> Wanted:
+        kept: tuple[int, ...] = (self.added * self._slots, *self.shape)
+        if self._offload:
+            kept = HostTensor.staged(kept)
+        wanted = {f"{self._name} sums": (kept, self._dtype)}
+        if self.has_accumulators:
+            wanted[f"{self._name} accumulators"] = ((self.added, *self.shape), torch.float32)
+        return wanted
+
+    def host_bytes(self) -> int:
+        return 0 if self.host is None else self.host.memory.nbytes
+
+    def place(self, memory: dict[str, Tensor]) -> None:
+        """Lie in the arena's memory."""
+        self.kept = memory[f"{self._name} sums"]
+        self.kept.zero_()  # of weight 0 until they are written, which NaN would survive
+        if self._offload:
+            self.host = HostTensor((self.added * self._slots, *self.shape), self.kept)
+        if self.has_accumulators:
+            self.accumulators = memory[f"{self._name} accumulators"]
+
+    def begin(self, index: int, fresh: list[int] | None) -> None:
+        """A full step begins, by index, and begins some of its C sums anew; None: all of them."""
+        if not self.has_accumulators:
+            self.accumulators = self.kept[self._slot(index)]
+        if fresh is None:
+            self.accumulators.zero_()
+        for place in fresh or ():
+            self.accumulators[place].zero_()
+
+    def finish(self, index: int) -> None:
+        """It has ended."""
+        if self.host is not None:
+            self.host.store(self._slot(index), self.accumulators)
+        elif self.has_accumulators:
+            self.kept[self._slot(index)].copy_(self.accumulators)
+
+    def by_sum(self, kept: Tensor) -> list[Tensor]:
+        """Each of the C sums, of all slots. [O + 1, B, N, D]"""
+        return list(kept.unflatten(0, (self._slots, self.added)).unbind(1))
+
+    def _slot(self, index: int) -> slice:
+        first = index % self._slots * self.added
+        return slice(first, first + self.added)
