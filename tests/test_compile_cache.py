@@ -9,6 +9,7 @@ from clusca_ext import (
     ClusterCorrector,
     EvenSchedule,
     IntervalSchedule,
+    LeanStorage,
     NoCorrection,
     TaylorForecaster,
     cache,
@@ -51,6 +52,10 @@ CONFIGS = {
     "uneven": ClusCaConfig(schedule=EvenSchedule(interval=7), forecaster=TaylorForecaster(order=2)),
     "no-correction": ClusCaConfig(corrector=NoCorrection()),
     "value": ClusCaConfig(corrector=ClusterCorrector(rule="value")),
+    "window": ClusCaConfig(storage="lean"),
+    "exact": ClusCaConfig(schedule=EvenSchedule(interval=7), storage=LeanStorage(basis="exact")),
+    "gated": ClusCaConfig(storage=LeanStorage(basis="gated")),
+    "lean-no-correction": ClusCaConfig(storage="lean", corrector=NoCorrection()),
 }
 
 

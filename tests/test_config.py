@@ -129,7 +129,10 @@ def test_a_part_of_ones_own_is_taken_but_not_saved(name, make):
         ({"schedule": {"type": "ExplicitSchedule"}}, "ExplicitSchedule: .*steps"),
         ({"forecaster": {"type": "TaylorForecaster", "order": "1"}}, "order must be an integer"),
         ({"corrector": {"type": "ClusterCorrector", "gamma": 2}}, r"gamma must be in \[0, 1\]"),
-        ({"storage": "lean"}, "storage must be \"per_block\", got 'lean'"),
+        (
+            {"storage": "small"},
+            'storage must be "per_block", "lean" or a LeanStorage, got \'small\'',
+        ),
         ({"version": 99}, "version must be 1, got 99"),
         ({"seed": 0.5}, "seed must be an integer in .* got 0.5"),
         (None, "the configuration must be a dict, got None"),

@@ -77,7 +77,7 @@ def test_shared_emb_equals_per_block(family, known):
     model = family.make()
     options = {"timesteps": times_of(family)} if known else {}
     if not shares(family):
-        with pytest.raises(ValueError, match="does not have"):
+        with pytest.raises(ValueError, match="those of this model are not"):
             outputs(family, model, lean("shared-emb"), **options)
         return
     expected, _ = outputs(family, model, CONFIG, **options)

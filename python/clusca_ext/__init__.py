@@ -6,6 +6,7 @@ from clusca_ext.adapters import BlockAdapter, register_adapter, supported
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import ClusterCorrector, NoCorrection
 from clusca_ext.enable import cache, disable_cache, enable_cache, reset, summary
+from clusca_ext.estimate import Memory, estimate_memory
 from clusca_ext.forecast import HermiteForecaster, ReuseForecaster, TaylorForecaster
 from clusca_ext.info import build_info
 from clusca_ext.schedule import EvenSchedule, ExplicitSchedule, IntervalSchedule
@@ -24,6 +25,7 @@ __all__ = [
     "IntervalSchedule",
     "LeanStorage",
     "Nearest",
+    "Memory",
     "NoCorrection",
     "RandomPerLayer",
     "RandomPerStep",
@@ -34,6 +36,7 @@ __all__ = [
     "cache",
     "disable_cache",
     "enable_cache",
+    "estimate_memory",
     "ops",
     "reference",
     "register_adapter",

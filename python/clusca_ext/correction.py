@@ -89,6 +89,13 @@ class ClusterCorrector:
 Corrector = NoCorrection | ClusterCorrector
 
 
+def delta_only(corrector: Corrector) -> bool:
+    """Whether what clusters learn, if anything, can be summed over modules."""
+    if isinstance(corrector, NoCorrection):
+        return True
+    return corrector.rule == "delta" and bool(getattr(corrector.selection, "of_members", False))
+
+
 @dataclass(frozen=True)
 class Chosen:
     """Which tokens a cached step computes.

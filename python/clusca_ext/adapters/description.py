@@ -150,6 +150,7 @@ class ModelDescription:
             depends on what is only known at its step, and is not planned. Where it returns None,
             that step is not. Plans need ``stream_shape``.
         conditioned: Whether modulation differs by batch row, as it does by pooled text or class.
+        gate_dtype: Of planned gates; None: the stream's.
         embed: What the blocks' ``plan`` begins with, from timesteps [S] as the model is given them,
             the conditions and the dtype of the stream.
         given_timestep: What the model is given for a timestep of the scheduler, in the dtype given.
@@ -167,6 +168,7 @@ class ModelDescription:
     pairs: Callable[[Any, Args, Kwargs], tuple[str, ...]] | None = None
     conditions: Callable[[Args, Kwargs], tuple[Tensor, ...] | None] | None = None
     conditioned: bool = True
+    gate_dtype: torch.dtype | None = None
     embed: Callable[[Tensor, tuple[Tensor, ...], torch.dtype], Any] = lambda *inputs: inputs
     given_timestep: Callable[[Tensor, torch.dtype], Tensor] = torch.Tensor.to
 

@@ -82,7 +82,6 @@ def describe(model: Any) -> ModelDescription:
         conditions=conditions(model, "guidance"),
         embed=embed,
         given_timestep=lambda timestep, dtype: timestep.to(dtype) / 1000,
-        conditioned=False,
     )
 
 

@@ -41,6 +41,7 @@ def describe(model: Any) -> ModelDescription:
         conditions=unless_by_token(model, conditions(model)),
         embed=lambda timesteps, given, dtype: _rows(model.condition_embedder, timesteps, dtype),
         conditioned=False,
+        gate_dtype=torch.float32,
     )
 
 

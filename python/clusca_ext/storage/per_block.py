@@ -1,6 +1,10 @@
 """Per-block storage: the last outputs of every module of every block, as the paper keeps them."""
 
+import math
 from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
 
 from clusca_ext.adapters.description import Args, Kwargs
 from clusca_ext.correction import Chosen, Clusters
@@ -60,7 +64,19 @@ class PerBlock:
             feature.restart()
             feature.dtype = autocast_dtype(run.like.device)
             if run.shapes is not None and feature.factors is None:
-                feature.allocate(run.like, run.shapes[block])
+                self._allocate(feature, run.like, run.shapes[block])
+
+    def _allocate(self, feature: Feature, like: Tensor, shape: tuple[int, int, int]) -> None:
+        try:
+            feature.allocate(like, shape)
+        except RuntimeError as error:
+            self.release()
+            size = len(self.features) * (feature.order + 1) * math.prod(shape) * like.itemsize
+            raise torch.OutOfMemoryError(
+                f"the cache needs about {size / 2**30:.2f} GiB for a run, which are not free: take "
+                f'storage="lean", or a smaller batch, instead of storage="per_block". Nothing is '
+                f"held. ({error})"
+            ) from None
 
     def release(self) -> None:
         self.ahead.release()

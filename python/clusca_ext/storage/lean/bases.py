@@ -79,12 +79,17 @@ class Exact:
         self.words = "exact: timesteps and full steps are known"
         self._course, self._foresight = course, foresight
         begun = [course.begun(index) for index in range(len(course.full))]
-        self.added = self.kept = max(1, *map(len, begun))
+        self.added = self.kept = self.count(course)
         places = Places(self.kept)
         self._fresh = [
             places.assign(now, steps) for now, steps in zip(course.full, begun, strict=True)
         ]
         self._place = dict(places.ever)
+
+    @staticmethod
+    def count(course: Course) -> int:
+        """Sums it takes."""
+        return max(1, *(len(course.begun(index)) for index in range(len(course.full))))
 
     def phi(self, index: int) -> Tensor | None:
         steps = self._course.served(index)

@@ -31,22 +31,26 @@ def basis_of(
         return Window(past, foresight, rank_of(asked, past.order)), foresight
     if not isinstance(foresight, str) and asked.basis != "exact":
         return WindowOfBound(past, foresight, rank_of(asked, past.order), bound), foresight
-    if asked.basis in ("window", "exact"):
-        foresight = foresight if isinstance(foresight, str) else "full steps are not known"
-        raise ValueError(
-            f"basis={asked.basis!r} needs gates and full steps that are known when a run begins, "
-            f"but {foresight}: give timesteps= to enable_cache, or take "
-            f'basis="shared-emb" or "gated"'
-        )
+    why = foresight if isinstance(foresight, str) else "full steps are not known"
     blocks = [block for _, blocks in segments for block in blocks]
-    if asked.basis == "shared-emb" and not shares_gates(blocks):
-        raise ValueError(
-            'basis="shared-emb" needs gates that are a vector of the block\'s own plus one that '
-            f"all blocks share, which {type(run.description.model).__name__} does not have"
-        )
+    require(asked.basis, why, blocks)
     if asked.basis != "gated" and shares_gates(blocks):
         return SharedEmb(past, segments, str(foresight)), None
     return Gated(past, str(foresight) or "as asked"), None
+
+
+def require(basis: str, why: str, blocks: Sequence[BlockExecutor]) -> None:
+    """Raise where a basis cannot be that needs what is not known, or of gates of another form."""
+    if basis in ("window", "exact"):
+        raise ValueError(
+            f"basis={basis!r} needs gates and full steps that are known when a run begins, but "
+            f'{why}: give timesteps= to enable_cache, or take basis="shared-emb" or "gated"'
+        )
+    if basis == "shared-emb" and not shares_gates(blocks):
+        raise ValueError(
+            'basis="shared-emb" needs gates that are a vector of the block\'s own plus one that '
+            "all blocks share, which those of this model are not"
+        )
 
 
 def rank_of(asked: LeanStorage, order: int) -> int | str:

@@ -15,7 +15,7 @@ class LeanFeature:
 
     Attributes:
         accumulators: Those that its output is added to. float32 [C, B, N, D]
-        phi: Weighted by these. float32 [C, B, D]
+        phi: Weighted by these; None between full steps. float32 [C, B, D]
         gate: Of every token, where it is multiplied in before; else None. [B, N, D]
         chosen: The representatives of all coming steps, where they are kept of it; else None.
             [B, W K] int32
@@ -28,7 +28,6 @@ class LeanFeature:
     """
 
     accumulators: Tensor
-    phi: Tensor
     weights: Tensor
     share: Tensor
     target: Tensor
@@ -38,6 +37,7 @@ class LeanFeature:
 
     def forget(self) -> None:
         self.tokens = 0
+        self.phi: Tensor | None = None
         self.gate: Tensor | None = None
         self.chosen: Tensor | None = None
         self.factors: Tensor | None = None
@@ -52,6 +52,7 @@ class LeanFeature:
             self.target.addcmul_(rows, self.share)
         if self.gate is not None:
             output = self.gate * output
+        assert self.phi is not None
         ops.lean_accumulate_(self.accumulators, output, self.phi)
 
     def __deepcopy__(self, memo: object) -> "LeanFeature":

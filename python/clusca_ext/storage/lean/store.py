@@ -156,7 +156,9 @@ class Lean:
             self._room.rows.begin(index, self._clusters, self._on)
         phi, fresh = basis.phi(index), basis.fresh(index) if basis.merges else None
         B = self._sums[0].shape[0]
-        weights = None if phi is None else iter([spread(each, B) for each in phi.unbind(2)])
+        weights = None
+        if phi is not None:  # of the same strides at every step: compiled code asks
+            weights = iter([spread(each, B) for each in phi.contiguous().unbind(2)])
         for (_, blocks), sums in zip(self._segments, self._sums, strict=True):
             sums.begin(index, fresh)
             for block in blocks:
@@ -205,10 +207,13 @@ class Lean:
 
     def finish(self, step: int, computed: frozenset[Key]) -> None:
         """A step has ended: what a full one summed is kept."""
-        if computed:
-            for sums in self._sums:
-                sums.finish(self._index)
-            self._steps += 1
+        if not computed:
+            return
+        for sums in self._sums:
+            sums.finish(self._index)
+        for feature in self.features.values():
+            feature.phi = feature.gate = None  # gates of many modules may hang on them
+        self._steps += 1
 
     def unseen(self) -> frozenset[Key]:
         return frozenset() if self._steps else frozenset(self.features)

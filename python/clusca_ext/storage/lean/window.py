@@ -38,6 +38,12 @@ class Window:
         self._parts = [moved(each.float(), device) for each in parts]  # [1 or B, W, C]
         self._table = self._weights_of_run(parts, device)
 
+    @staticmethod
+    def count(course: Course, rank: int | str) -> int:
+        """Sums of a full step; at most, where the rank is found."""
+        served = (len(course.served(index)) for index in range(len(course.full)))
+        return max(1, min(AUTO_RANK if rank == "auto" else int(rank), max(served)))
+
     def _weights_of_run(self, parts: list[Tensor], device: torch.device) -> Tensor:
         """Of all steps from the run's first on. [S, J, 1 or B]"""
         course, C = self._course, self.added
