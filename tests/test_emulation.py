@@ -25,7 +25,8 @@ FLAGS = [
     *(f"-I{HERE / 'include'}", f"-I{CSRC}"),
 ]
 ENVIRONMENT = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
-FAMILIES = ["kmeans", "tokens", "collapse", "gather", "select", "formats"]  # the longest first
+# The longest first.
+FAMILIES = ["kmeans", "tokens", "collapse", "lean", "gather", "select", "formats"]
 EMULATOR = ["check_launch", "cuda_emulation", "fail", "fiber", "shared_memory", "tensor_core"]
 SHARED_MEMORY = 48 * 1024  # bytes a block may have without asking for more
 

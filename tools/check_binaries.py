@@ -62,8 +62,8 @@ OCCUPANCY = {
     "kmeans_reduce_kernel": (128, 8),
     "kmeans_split_kernel": (128, 8),
     "kmeans_update_kernel": (128, 8),
-    "lean_accumulate_kernel": (128, 8),
-    "lean_norm_kernel": (128, 6),
+    "lean_accumulate_kernel": (128, 6),  # that of half types; 8 of float32
+    "lean_norm_kernel": (128, 5),
     "lean_output_kernel": (128, 6),
     "propagate_factors_kernel": (128, 8),
     "propagate_residual_kernel": (128, 6),

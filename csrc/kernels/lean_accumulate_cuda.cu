@@ -17,9 +17,13 @@ __device__ inline void add_product(const InFlight<kVec, float>& accumulator,
   store<kVec>(to, sum);
 }
 
+// What is in flight takes registers, and more where a packet of a half type is two of accumulators.
+template <int kVec>
+constexpr int kBlocks = kVec > kPacketSize<float> ? 6 : kTokenBlocks;
+
 // A packet of the feature stays in registers while the components pass over it, two at a time.
 template <typename f_t, int kVec>
-__global__ __launch_bounds__(kTokenThreads, kTokenBlocks) void lean_accumulate_kernel(
+__global__ __launch_bounds__(kTokenThreads, kBlocks<kVec>) void lean_accumulate_kernel(
     const LeanAccumulateParams<f_t> p) {
   const Token token(p);
   if (!token.exists) return;

@@ -11,67 +11,76 @@
 namespace clusca {
 namespace {
 
-constexpr int kBlocks = 6;  // a multiprocessor's, at least: what is in flight takes registers
-
-// sum += weights * packet, a weight a channel.
-template <int kVec, typename s_t>
-__device__ inline void add_by_channel(const float* weights, const InFlight<kVec, s_t>& packet,
-                                      float (&sum)[kVec]) {
-  float weight[kVec], value[kVec];
-  load<kVec>(weights, weight);
-  packet.unpack(value);
-#pragma unroll
-  for (int v = 0; v < kVec; ++v) sum[v] += weight[v] * value[v];
-}
+// A multiprocessor's blocks, at least: what is in flight takes registers, what modulates more.
+constexpr int kOutputBlocks = 6, kNormBlocks = 5;
 
 // A token's y, a packet at a time.
 template <typename x_t, typename s_t, int kVec>
-struct LeanToken {
-  const LeanOutputParams<x_t, s_t>& p;
+class LeanToken {
+ public:
   const Token token;
-  const int64_t k;  // of its cluster; -1: it learns nothing
-  const float share;
 
   __device__ LeanToken(const LeanOutputParams<x_t, s_t>& p, const Token& token)
-      : p(p),
-        token(token),
-        k(p.clusters.computed.data ? p.clusters.cluster(token.b, token.n, p.N) : -1),
-        share(k >= 0 ? p.clusters.share(token.b, token.n, k) : 0.f) {}
+      : token(token),
+        p_(p),
+        begin_(weights_of(0)),
+        k_(p.clusters.computed.data ? p.clusters.cluster(token.b, token.n, p.N) : -1),
+        share_(k_ >= 0 ? p.clusters.share(token.b, token.n, k_) : 0.f) {}
 
-  // Sums are in flight two at a time, with x and what the token learns.
+  // Sums are in flight two at a time, the first with x and what the token learns.
   __device__ void packet(int64_t d, float (&y)[kVec]) const {
     InFlight<kVec, x_t> stream;
-    stream.load(p.x.row(token.b, token.n) + d);
+    stream.load(p_.x.row(token.b, token.n) + d);
     InFlight<kVec, float> learnt;
-    if (k >= 0) {
-      const Rows& rows = p.clusters.computed;
-      learnt.load(static_cast<const float*>(rows.data) + rows.offset(token.b, k) + d);
+    if (k_ >= 0) {
+      const Rows& rows = p_.clusters.computed;
+      learnt.load(static_cast<const float*>(rows.data) + rows.offset(token.b, k_) + d);
     }
-    const s_t* sums = p.sums.row(0, token.b, token.n) + d;
-    for (int64_t j = 0; j < p.J; j += 2, sums += 2 * p.sums.stride) {
-      const bool two = j + 1 < p.J, by_channel = p.weights.by_channel;
-      const float* weights = p.weights.at(j, token.b) + (by_channel ? d : 0);
-      const float* others = weights + (two ? p.weights.stride : 0);
-      const float weight = by_channel ? 1.f : *weights;
-      const float other = !two ? 0.f : by_channel ? 1.f : *others;
+    const s_t* sums = p_.sums.row(0, token.b, token.n) + d;
+    Pair weights = begin_;
+    for (int64_t j = 0; j < p_.J; j += 2, sums += 2 * p_.sums.stride) {
       InFlight<kVec, s_t> first, second;
-      if (weight != 0.f) first.load(sums);
-      if (other != 0.f) second.load(sums + p.sums.stride);
+      if (weights.first != 0.f) first.load(sums);
+      if (weights.second != 0.f) second.load(sums + p_.sums.stride);
+      const Pair next = weights_of(j + 2);
       if (j == 0) stream.unpack(y);
-      if (by_channel) {
-        add_by_channel<kVec>(weights, first, y);
-        if (two) add_by_channel<kVec>(others, second, y);
-      } else {
-        if (weight != 0.f) add_weighted<kVec>(weight, first, y);
-        if (other != 0.f) add_weighted<kVec>(other, second, y);
-      }
+      if (weights.first != 0.f) add(j, weights.first, d, first, y);
+      if (weights.second != 0.f) add(j + 1, weights.second, d, second, y);
+      weights = next;
     }
-    if (k >= 0) add_weighted<kVec>(share, learnt, y);
+    if (k_ >= 0) add_weighted<kVec>(share_, learnt, y);
   }
+
+ private:
+  struct Pair {
+    float first, second;
+  };
+
+  // Of sums j and j + 1, known before these are asked for; by channel 1 stands for their weights.
+  __device__ Pair weights_of(int64_t j) const {
+    const bool one = j < p_.J, two = j + 1 < p_.J;
+    if (p_.weights.by_channel) return {one ? 1.f : 0.f, two ? 1.f : 0.f};
+    return {one ? *p_.weights.at(j, token.b) : 0.f, two ? *p_.weights.at(j + 1, token.b) : 0.f};
+  }
+
+  __device__ void add(int64_t j, float weight, int64_t d, const InFlight<kVec, s_t>& packet,
+                      float (&y)[kVec]) const {
+    if (!p_.weights.by_channel) return add_weighted<kVec>(weight, packet, y);
+    float weights[kVec], value[kVec];
+    load<kVec>(p_.weights.at(j, token.b) + d, weights);
+    packet.unpack(value);
+#pragma unroll
+    for (int v = 0; v < kVec; ++v) y[v] += weights[v] * value[v];
+  }
+
+  const LeanOutputParams<x_t, s_t>& p_;
+  const Pair begin_;
+  const int64_t k_;  // of its cluster; -1: it learns nothing
+  const float share_;
 };
 
 template <typename x_t, typename s_t, int kVec>
-__global__ __launch_bounds__(kTokenThreads, kBlocks) void lean_output_kernel(
+__global__ __launch_bounds__(kTokenThreads, kOutputBlocks) void lean_output_kernel(
     const __grid_constant__ LeanOutputParams<x_t, s_t> p) {
   const Token token(p);
   if (!token.exists) return;
@@ -87,7 +96,7 @@ __global__ __launch_bounds__(kTokenThreads, kBlocks) void lean_output_kernel(
 // One block a token, whose row stays in shared memory: what memory has is read once. A thread reads
 // there what it has written itself.
 template <typename x_t, typename s_t, int kVec>
-__global__ __launch_bounds__(kTokenThreads, kBlocks) void lean_norm_kernel(
+__global__ __launch_bounds__(kTokenThreads, kNormBlocks) void lean_norm_kernel(
     const __grid_constant__ LeanOutputParams<x_t, s_t> p) {
   __shared__ float scratch[kTokenThreads / 32];
   float* row = reinterpret_cast<float*>(dynamic_shared());

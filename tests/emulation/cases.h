@@ -5,17 +5,26 @@
 #include <optional>
 #include <string>
 
-#include "array.h"
+#include "sides.h"
 
 void test_formats();
 void test_tokens();
 void test_gather();
 void test_collapse();
+void test_lean();
 void test_select();
 void test_kmeans();
 
 constexpr Format kFloats[] = {Format::kFloat, Format::kHalf, Format::kBFloat16};
 constexpr Layout kLayouts[] = {Layout::kDense, Layout::kPadded, Layout::kSwapped, Layout::kSkewed};
+
+// A stream, and what is summed for it.
+constexpr Format kStreamPairs[][2] = {
+    {Format::kFloat, Format::kFloat},       {Format::kFloat, Format::kHalf},
+    {Format::kFloat, Format::kBFloat16},    {Format::kHalf, Format::kHalf},
+    {Format::kBFloat16, Format::kBFloat16}, {Format::kHalf, Format::kFloat},
+    {Format::kBFloat16, Format::kFloat},
+};
 
 struct Shape {
   int64_t B, N, K, D;
@@ -62,4 +71,44 @@ inline void spoil(Random& random, Array& array) {
   for (int i = 0; i < 3 && array.count() > 0; ++i) {
     array.set(random.below(array.count()), random.of<double>({NAN, INFINITY, -INFINITY}));
   }
+}
+
+// Multiples of 1/8 up to 2.
+inline void fill_and_spoil(Random& random, Array& array) {
+  random.fill(array, 0.125, 2);
+  if (random.one_in(8)) spoil(random, array);
+}
+
+// A [D] of any format, or none.
+inline std::optional<Array> affine(Random& random, int64_t D, Layout layout) {
+  if (random.one_in(2)) return std::nullopt;
+  Array values(random.of({Format::kFloat, Format::kHalf, Format::kBFloat16}), {D}, layout);
+  random.fill(values, 0.125, 2);
+  return values;
+}
+
+// What the clusters have learnt, or nothing; the correction's layout is given. Most tokens chosen
+// at random belong to another cluster, so give some clusters one of their own.
+inline LearntArguments draw_learnt(Random& random, const Shape& s, Layout layout) {
+  LearntArguments a{s.K,
+                    {},
+                    Array(Format::kInt32, {s.B, s.K}, Layout::kPadded),
+                    Array(Format::kInt32, {s.B, s.N}, Layout::kPadded),
+                    {},
+                    random.of({0.f, 0.25f, 1.f})};
+  if (random.one_in(3)) return a;
+  a.correction = Array(Format::kFloat, {s.B, s.K, s.D}, layout);
+  fill_and_spoil(random, *a.correction);
+  fill_indices(random, a.cluster_ids, s.K);
+  fill_indices(random, a.representatives, s.N);
+  for (int64_t i = 0; i < s.B * s.N; ++i) {
+    const double k = a.cluster_ids.get(i);
+    if (k < 0 || k >= s.K || !random.one_in(4)) continue;
+    a.representatives.set(i / s.N * s.K + int64_t(k), i % s.N);
+  }
+  if (random.one_in(2)) return a;
+  a.gamma = Array(Format::kFloat, {1});
+  a.gamma->set(0, a.gamma_value);
+  a.gamma_value = NAN;
+  return a;
 }

@@ -50,23 +50,11 @@ void collapsed_residual(CollapseArguments& a) {
                               static_cast<int32_t>(own.batch_stride),
                               gate.dtype};
     }
-    if (a.correction) {
-      const clusca::Scalar gamma{a.gamma ? static_cast<float*>(a.gamma->data()) : nullptr,
-                                 a.gamma_value};
-      p.clusters = {rows(a.correction),
-                    indices(a.representatives),
-                    indices(a.cluster_ids),
-                    nullptr,
-                    a.K,
-                    gamma,
-                    clusca::Rule::kValue};
-    }
+    p.clusters = clusters(a.learnt);
     p.B = a.B, p.N = a.N, p.D = a.D;
     clusca::launch_collapsed_residual(p, kQueue);
   };
-  const Format format = a.modules[0].factors.format;
-  if (format != Format::kFloat) return dispatch(a.x.format, format, run);
-  dispatch(a.x.format, [&](auto zero) { run(zero, float{}); });
+  dispatch_any(a.x.format, a.modules[0].factors.format, run);
 }
 
 void collapse_forecasts(SumsArguments& a) {
@@ -76,8 +64,7 @@ void collapse_forecasts(SumsArguments& a) {
     const clusca::Factors<F> like = factors<F>(a.modules[0].factors, {});
     p.order_stride = like.order_stride, p.batch_stride = like.batch_stride;
     p.token_stride = like.token_stride, p.orders = like.count;
-    p.sums = {static_cast<float*>(a.sums.data()), a.sums.stride(0), a.sums.stride(1),
-              a.sums.stride(2)};
+    p.sums = stack<float>(a.sums);
     p.steps = static_cast<int>(a.S), p.adds = a.adds;
     p.B = a.B, p.N = a.N, p.D = a.D;
     for (ForecastArguments& module : a.modules) {

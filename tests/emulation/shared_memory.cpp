@@ -41,11 +41,12 @@ cudaError_t allow_dynamic_shared(const void* kernel, int bytes) {
 void allocate_dynamic_shared(const void* kernel, size_t bytes, unsigned blocks) {
   const size_t most = allowed.count(kernel) ? static_cast<size_t>(allowed[kernel]) : kFree;
   if (bytes > most) fail("%zu bytes of shared memory, %zu are allowed", bytes, most);
-  if (bytes % kAlignment) fail("%zu bytes of shared memory, not whole lines", bytes);
   memory.clear();
   size = bytes;
   for (unsigned i = 0; i < blocks && bytes > 0; ++i) {
-    memory.emplace_back(std::aligned_alloc(kAlignment, bytes));
+    void* of_block = nullptr;  // of exactly these bytes, whole lines or not
+    if (posix_memalign(&of_block, kAlignment, bytes)) fail("no memory for a block");
+    memory.emplace_back(of_block);
     std::memset(memory.back().get(), -1, bytes);
   }
 }

@@ -17,7 +17,7 @@
 #define SIDE cpu
 #endif
 
-#include "kernels/tensors.h"
+#include "kernels/clusters.h"
 #ifndef CLUSCA_CUDA
 #include "kernels/simd.h"
 #endif
@@ -56,6 +56,13 @@ void dispatch(Format x, Format factors, const Fn& fn) {
   dispatch(factors, [&](auto zero) { fn(float{}, zero); });
 }
 
+// The same, or float32 on either side.
+template <typename Fn>
+void dispatch_any(Format x, Format other, const Fn& fn) {
+  if (other != Format::kFloat) return dispatch(x, other, fn);
+  dispatch(x, [&](auto zero) { fn(zero, float{}); });
+}
+
 template <typename T>
 clusca::Tokens<T> tokens(Array& a) {
   return {static_cast<T*>(a.data()), a.stride(0), a.stride(1)};
@@ -86,6 +93,20 @@ clusca::Factors<T> factors(Array& a, const clusca::Weights& weights) {
           static_cast<int>(a.size(0)), weights};
 }
 
+template <typename T>
+clusca::Stack<T> stack(Array& a) {
+  return {static_cast<T*>(a.data()), a.stride(0), a.stride(1), a.stride(2)};
+}
+
 inline clusca::Indices indices(Array& a) { return {static_cast<int32_t*>(a.data()), a.stride(0)}; }
+
+inline clusca::Clusters clusters(LearntArguments& a) {
+  if (!a.correction) return {};
+  const clusca::Scalar gamma{a.gamma ? static_cast<float*>(a.gamma->data()) : nullptr,
+                             a.gamma_value};
+  return {
+      rows(a.correction),  indices(a.representatives), indices(a.cluster_ids), nullptr, a.K, gamma,
+      clusca::Rule::kValue};
+}
 
 }  // namespace SIDE

@@ -54,15 +54,21 @@ struct ModuleArguments {
   std::optional<Array> weights;  // [O + 1] or [B, O + 1]; else the values of all modules
 };
 
-struct CollapseArguments {
-  int64_t B, N, K, D;
-  Array x, out;  // [B, N, D]
-  std::vector<ModuleArguments> modules;
-  float weight_values[8];
+// What clusters have learnt, and who they are.
+struct LearntArguments {
+  int64_t K;
   std::optional<Array> correction;     // [B, K, D]; without it, nothing below is read
   Array representatives, cluster_ids;  // [B, K], [B, N]
   std::optional<Array> gamma;          // [1]; else the value below
   float gamma_value;
+};
+
+struct CollapseArguments {
+  int64_t B, N, D;
+  Array x, out;  // [B, N, D]
+  std::vector<ModuleArguments> modules;
+  float weight_values[8];
+  LearntArguments learnt;
 };
 
 // What a module brings to collapse_forecasts.
@@ -77,6 +83,26 @@ struct SumsArguments {
   Array sums;  // [S, B, N, D]
   bool adds;
   std::vector<ForecastArguments> modules;
+};
+
+struct LeanAccumulateArguments {
+  int64_t C, B, N, D;
+  Array accumulators;  // [C, B, N, D]
+  Array feature;       // [B, N, D]
+  Array phi;           // [C, B, D]
+};
+
+struct LeanOutputArguments {
+  int64_t J, B, N, D;
+  Array x, out;   // [B, N, D], the latter dense
+  Array sums;     // [J, B, N, D]
+  Array weights;  // [J, B] or [J, B, D]; or turned, [B, J]
+  bool is_turned;
+  LearntArguments learnt;
+  std::optional<Array> shift, scale;  // [B, D], [B, 1, D] or [B, N, D]
+  std::optional<Array> weight, bias;  // [D]
+  int norm;                           // as clusca::Norm
+  float eps;
 };
 
 struct SelectArguments {
@@ -103,23 +129,25 @@ struct KmeansArguments {
   Array moves, iterations;  // [max_iters + 1, B, 2], [B]
 };
 
-#define CLUSCA_SIDE_FUNCTIONS                      \
-  void taylor_update(TokenArguments& a);           \
-  void taylor_forecast(TokenArguments& a);         \
-  void forecast_residual(TokenArguments& a);       \
-  void propagate_residual(TokenArguments& a);      \
-  void propagate_factors(TokenArguments& a);       \
-  void cluster_propagate(TokenArguments& a);       \
-  void gather_representatives(GatherArguments& a); \
-  void select_representatives(SelectArguments& a); \
-  void select_nearest(SelectArguments& a);         \
-  void carry_representatives(CarryArguments& a);   \
-  void collapsed_residual(CollapseArguments& a);   \
-  void collapse_forecasts(SumsArguments& a);       \
-  void kmeans_assign(KmeansArguments& a);          \
-  void kmeans_step(KmeansArguments& a);            \
-  void kmeans_fit(KmeansArguments& a);             \
-  int64_t chunks_of(int64_t N, int64_t K);         \
+#define CLUSCA_SIDE_FUNCTIONS                       \
+  void taylor_update(TokenArguments& a);            \
+  void taylor_forecast(TokenArguments& a);          \
+  void forecast_residual(TokenArguments& a);        \
+  void propagate_residual(TokenArguments& a);       \
+  void propagate_factors(TokenArguments& a);        \
+  void cluster_propagate(TokenArguments& a);        \
+  void gather_representatives(GatherArguments& a);  \
+  void select_representatives(SelectArguments& a);  \
+  void select_nearest(SelectArguments& a);          \
+  void carry_representatives(CarryArguments& a);    \
+  void collapsed_residual(CollapseArguments& a);    \
+  void collapse_forecasts(SumsArguments& a);        \
+  void lean_accumulate(LeanAccumulateArguments& a); \
+  void lean_output(LeanOutputArguments& a);         \
+  void kmeans_assign(KmeansArguments& a);           \
+  void kmeans_step(KmeansArguments& a);             \
+  void kmeans_fit(KmeansArguments& a);              \
+  int64_t chunks_of(int64_t N, int64_t K);          \
   int64_t workspace_of(int64_t B, int64_t K, int64_t D);
 
 namespace emulated {

@@ -23,19 +23,7 @@ constexpr Shape kShapes[] = {
     {1, 3, 2, 1032},  // float16 packets beyond one block
 };
 
-constexpr Format kPairs[][2] = {
-    {Format::kFloat, Format::kFloat},       {Format::kFloat, Format::kHalf},
-    {Format::kFloat, Format::kBFloat16},    {Format::kHalf, Format::kHalf},
-    {Format::kBFloat16, Format::kBFloat16}, {Format::kHalf, Format::kFloat},
-    {Format::kBFloat16, Format::kFloat},
-};
-
 int64_t draw_orders(Random& random) { return random.of<int64_t>({1, 2, 3, 5, 6, 8}); }
-
-void fill(Random& random, Array& array) {
-  random.fill(array, 0.125, 2);
-  if (random.one_in(8)) spoil(random, array);
-}
 
 void fill_weights(Random& random, float (&values)[8]) {
   for (float& weight : values) weight = 0.5f * (random.below(17) - 8);
@@ -68,33 +56,14 @@ CarryArguments draw_carry(Random& random, const Shape& s, Format format, Layout 
                    {},
                    draw_weights(random, orders, s.B, layout),
                    {}};
-  for (Array* array : {&a.offset, &a.correction, &a.factors}) fill(random, *array);
+  for (Array* array : {&a.offset, &a.correction, &a.factors}) fill_and_spoil(random, *array);
   fill_indices(random, a.representatives, s.N);
   fill_weights(random, a.weight_values);
   if (random.one_in(2)) return a;
   a.computed =
       Array(random.of({Format::kFloat, Format::kHalf, Format::kBFloat16}), {s.B, s.K, s.D}, of(4));
-  fill(random, *a.computed);
+  fill_and_spoil(random, *a.computed);
   return a;
-}
-
-// What the clusters have learnt; most tokens chosen at random belong to another cluster, so give
-// some clusters one of their own.
-void correct(Random& random, CollapseArguments& a, Layout layout) {
-  a.correction = Array(Format::kFloat, {a.B, a.K, a.D}, layout);
-  fill(random, *a.correction);
-  fill_indices(random, a.cluster_ids, a.K);
-  fill_indices(random, a.representatives, a.N);
-  for (int64_t b = 0; b < a.B; ++b) {
-    for (int64_t n = 0; n < a.N; ++n) {
-      const double k = a.cluster_ids.get(b * a.N + n);
-      if (k >= 0 && k < a.K && random.one_in(4)) a.representatives.set(b * a.K + int64_t(k), n);
-    }
-  }
-  if (random.one_in(2)) return;
-  a.gamma = Array(Format::kFloat, {1});
-  a.gamma->set(0, a.gamma_value);
-  a.gamma_value = NAN;
 }
 
 CollapseArguments draw_collapse(Random& random, const Shape& s, const Format (&pair)[2],
@@ -106,18 +75,13 @@ CollapseArguments draw_collapse(Random& random, const Shape& s, const Format (&p
   const auto of = [&](int i) { return i == odd_one ? without_packets(random) : layout; };
   CollapseArguments a{s.B,
                       s.N,
-                      s.K,
                       s.D,
                       Array(pair[0], {s.B, s.N, s.D}, of(0)),
                       Array(pair[0], {s.B, s.N, s.D}, of(1)),
                       {},
                       {},
-                      {},
-                      Array(Format::kInt32, {s.B, s.K}, layout),
-                      Array(Format::kInt32, {s.B, s.N}, layout),
-                      {},
-                      random.of({0.f, 0.25f, 1.f})};
-  fill(random, a.x);
+                      draw_learnt(random, s, of(5))};
+  fill_and_spoil(random, a.x);
   fill_weights(random, a.weight_values);
   const Layout all = of(2);
   const bool by_tensor = random.one_in(2);
@@ -129,9 +93,8 @@ CollapseArguments draw_collapse(Random& random, const Shape& s, const Format (&p
         {Array(pair[1], {orders, s.B, s.N, s.D}, is_shifted ? Layout::kShifted : all),
          modulation(random, s, gate_layout),
          by_tensor ? draw_weights(random, orders, s.B, layout) : std::nullopt});
-    fill(random, a.modules.back().factors);
+    fill_and_spoil(random, a.modules.back().factors);
   }
-  if (!random.one_in(3)) correct(random, a, of(5));
   return a;
 }
 
@@ -152,13 +115,13 @@ SumsArguments draw_sums(Random& random, const Shape& s, Format format, Layout la
         {Array(format, {orders, s.B, s.N, s.D}, is_shifted ? Layout::kShifted : all), std::nullopt,
          Array(Format::kFloat, {S, orders}, layout)});
     ForecastArguments& module = a.modules.back();
-    fill(random, module.factors);
+    fill_and_spoil(random, module.factors);
     random.fill(module.weights, 0.5, 4);
     if (random.one_in(3)) continue;
     const int64_t rows = random.one_in(3) ? 1 : s.B;
     module.gate = Array(random.of({Format::kFloat, Format::kHalf, Format::kBFloat16}),
                         {S, rows, s.D}, gate_layout);
-    fill(random, *module.gate);
+    fill_and_spoil(random, *module.gate);
   }
   return a;
 }
@@ -198,7 +161,7 @@ void test_collapse() {
           check_sums(text("collapse_forecasts", shape, format, layout, variant),
                      draw_sums(random, shape, format, layout));
         }
-        for (const auto& pair : kPairs) {
+        for (const auto& pair : kStreamPairs) {
           check_collapse(text("collapsed_residual", shape, pair[1], layout, variant),
                          draw_collapse(random, shape, pair, layout));
         }

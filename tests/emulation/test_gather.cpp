@@ -34,13 +34,6 @@ void fill_tokens(Random& random, Array& tokens) {
   }
 }
 
-std::optional<Array> affine(Random& random, int64_t D, Layout layout) {
-  if (random.one_in(2)) return std::nullopt;
-  Array values(random.of({Format::kFloat, Format::kHalf, Format::kBFloat16}), {D}, layout);
-  random.fill(values, 0.125, 2);
-  return values;
-}
-
 GatherArguments draw(Random& random, const Shape& s, Format format, Layout layout) {
   // In half of the cases one array alone forbids packets: they are right only if all allow them.
   const int64_t odd_one = random.below(12);

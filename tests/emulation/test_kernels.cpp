@@ -11,7 +11,8 @@
 int main(int, char** arguments) {
   const std::map<std::string, void (*)()> families = {
       {"formats", test_formats},   {"tokens", test_tokens}, {"gather", test_gather},
-      {"collapse", test_collapse}, {"select", test_select}, {"kmeans", test_kmeans}};
+      {"collapse", test_collapse}, {"lean", test_lean},     {"select", test_select},
+      {"kmeans", test_kmeans}};
   families.at(arguments[1])();
   for (const void* kernel : emulation::launched_kernels()) std::printf("%p\n", kernel);
   if (failures() > 0) std::fprintf(stderr, "%d arrays differ\n", failures());
