@@ -183,6 +183,7 @@ def qwen(edit: bool) -> Family:
         tokens=tokens,
         modules=named("transformer_blocks", 2, "attn", "img_mlp"),
         mlps=named("transformer_blocks", 2, "img_mlp"),
+        grouped=edit,
         planned=not edit,
     )
 

@@ -101,6 +101,7 @@ def hunyuan_video(condition: str | None) -> Family:
             *named("single_transformer_blocks", 2, "proj_out"),
         ),
         mlps=named("transformer_blocks", 2, "ff"),
+        grouped=condition == "token_replace",
         planned=condition != "token_replace",
     )
 

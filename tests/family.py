@@ -22,6 +22,7 @@ class Family:
         mlps: Those of them that representatives go through.
         gated: The modules are norms, called with a gate that multiplies what is cached.
         low_times: The model takes times in the precision of its weights only.
+        grouped: So are its gates by groups of tokens, where it is not planned.
         planned: Modulation of steps whose timesteps are known is computed beforehand.
     """
 
@@ -34,6 +35,7 @@ class Family:
     mlps: tuple[str, ...]
     gated: bool = False
     low_times: bool = False
+    grouped: bool = False
     planned: bool = True
 
     def __str__(self) -> str:

@@ -40,6 +40,15 @@ def times_of(family):
     return [float(torch.tensor(t).bfloat16()) if family.low_times else t for t in TIMES]
 
 
+def by_token(family):
+    return family.grouped or "per-token" in family.name
+
+
+def foreseen(family):
+    """Whether its gates are known when a run begins."""
+    return family.planned or family.grouped
+
+
 def shares(family):
     return family.name.startswith(SHARED)
 
@@ -63,7 +72,7 @@ def lean(basis, **options):
 def test_exact_equals_per_block(family):
     model = family.make()
     known = {"timesteps": times_of(family)}
-    if not family.planned:
+    if not foreseen(family):
         with pytest.raises(ValueError, match="needs gates and full steps that are known"):
             outputs(family, model, lean("exact"), **known)
         return
@@ -89,9 +98,9 @@ def test_window_of_all_components_is_exact(family):
     model = family.make()
     expected, _ = outputs(family, model, CONFIG, timesteps=times_of(family))
     got, said = outputs(family, model, lean("auto", rank=8), timesteps=times_of(family))
-    assert ("window of" in said) == family.planned
-    assert ("shared-emb" in said) == (shares(family) and not family.planned)
-    if family.planned or shares(family):
+    assert ("window of" in said) == foreseen(family)
+    assert ("shared-emb" in said) == (shares(family) and not foreseen(family))
+    if foreseen(family) or shares(family):
         assert error(got, expected) <= 2e-6
     else:
         assert "gated" in said and error(got, expected) < 0.2
@@ -124,7 +133,7 @@ def test_representatives_are_carried_as_per_block(family, known, same_clusters):
     model = family.make()
     options = {"timesteps": times_of(family)} if known else {}
     corrector = ClusterCorrector(num_clusters=8)
-    exact = "exact" if known and family.planned else "shared-emb" if shares(family) else None
+    exact = "exact" if known and foreseen(family) else "shared-emb" if shares(family) else None
     config = replace(lean(exact or "gated"), corrector=corrector)
     got = outputs(family, model, config, **options)[0]
     again = outputs(family, model, config, **options)[0]
@@ -134,4 +143,4 @@ def test_representatives_are_carried_as_per_block(family, known, same_clusters):
         return
     per_block = outputs(family, model, replace(CONFIG, corrector=corrector), **options)[0]
     # Where gates differ by token, a cluster learns behind its representative's.
-    assert error(got, per_block) <= (2e-3 if "per-token" in family.name else 4e-6)
+    assert error(got, per_block) <= (2e-3 if by_token(family) else 4e-6)

@@ -22,7 +22,7 @@ from clusca_ext import (
 from clusca_ext.cache import Cache
 from clusca_ext.storage.lean import arena
 from families_image import FLUX, FLUX2, PIXART
-from families_video import wan
+from families_video import hunyuan_video, wan
 from small_dit import make_dit, options, sample
 
 STEPS = 12
@@ -55,7 +55,7 @@ def configs():
                 yield pytest.param(replace(LEAN, **parts), id="-".join(map(str, ids)))
 
 
-@pytest.mark.parametrize("config", configs())
+@pytest.mark.parametrize("config", list(configs()))
 def test_a_run_takes_what_was_estimated(config):
     """Counted by the allocator; labels of tokens and small constants are within 2 %."""
     model = wide_dit()
@@ -85,25 +85,29 @@ def test_no_step_of_a_second_run_takes_more(name):
 
 
 @pytest.mark.parametrize(
-    "family, basis, inputs",
+    "family, basis",
     [
-        (FLUX, "window", {}),
-        (FLUX2, "shared-emb", {"encoder_hidden_states": torch.empty(2, 12, 32)}),
-        (FLUX2, "window", {"encoder_hidden_states": torch.empty(2, 12, 32)}),
-        (PIXART, "shared-emb", {}),
-        (wan(), "shared-emb", {}),
-        (wan(), "window", {}),
-        (wan(), "exact", {}),
+        (FLUX, "window"),
+        (FLUX2, "shared-emb"),
+        (FLUX2, "window"),
+        (PIXART, "shared-emb"),
+        (wan(), "shared-emb"),
+        (wan(), "window"),
+        (wan(), "exact"),
+        (hunyuan_video("token_replace"), "window"),
+        (hunyuan_video("token_replace"), "exact"),
     ],
     ids=str,
 )
-def test_families_take_what_was_estimated(family, basis, inputs):
+def test_families_take_what_was_estimated(family, basis):
     from test_families import TIMES
     from test_families import run as run_family
 
     model = family.make()
     config = replace(LEAN, storage=LeanStorage(basis=basis), corrector=NoCorrection())
-    estimate = estimate_memory(model, family.noise, config, num_steps=len(TIMES), **inputs)
+    text = {"encoder_hidden_states": torch.empty(2, 12, 32, device="meta")}
+    known = {"num_steps": len(TIMES), **(text if family is FLUX2 else {})}
+    estimate = estimate_memory(model, family.noise, config, **known)
     with cache(model, config, timesteps=TIMES):
         run_family(family, model)
         kept = Cache.of(model).branch.storage.bytes()
@@ -174,14 +178,16 @@ def test_sums_on_the_host_are_the_same(corrector, dtype, device):
     ) if dtype != torch.float32 else torch.testing.assert_close(got, expected)
 
 
-def test_shared_parts_on_the_host_are_the_same():
+def test_parts_and_groups_on_the_host_are_the_same():
     from test_families import TIMES
     from test_families import run as run_family
 
-    for family in (wan(), wan(per_token=True)):
+    grouped = hunyuan_video("token_replace")
+    cases = (wan(), "shared-emb"), (wan(per_token=True), "shared-emb"), (grouped, "window")
+    for family, basis in cases:
         model = family.make()
-        kept = replace(LEAN, storage=LeanStorage(basis="shared-emb"))
-        away = replace(LEAN, storage=LeanStorage(basis="shared-emb", offload=True))
+        kept = replace(LEAN, storage=LeanStorage(basis=basis))
+        away = replace(LEAN, storage=LeanStorage(basis=basis, offload=True))
         outputs = []
         for config in (kept, away):
             with cache(model, config, timesteps=TIMES):

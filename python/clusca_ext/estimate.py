@@ -150,7 +150,8 @@ def _of_lean(
     decide, past = config.schedule.start(num_steps), Past(config.forecaster)
     if isinstance(decide, ByIndex) and num_steps is not None:
         past = Course(decide, 0, num_steps, config.forecaster)
-    known = num_steps is not None and description.conditions is not None
+    groups = 1 if description.groups is None else 2
+    known = num_steps is not None and (description.conditions is not None or groups > 1)
     basis = asked.basis
     fits = isinstance(past, Course) or (isinstance(decide, Bounded) and basis != "exact")
     if basis == "auto":
@@ -170,7 +171,11 @@ def _of_lean(
     elif basis == "shared-emb":
         added = [SharedParts(blocks).count for _, blocks in segments]
     slots = past.order + 1
-    sums = sums_of(firsts, added, slots, dtype, basis == "exact", asked.offload)
+    how = slots, dtype, basis == "exact", asked.offload
+    sums = [
+        sums_of(shape, [(0, C)], *how, f"segment {index}")
+        for index, (shape, C) in enumerate(zip(firsts, added, strict=True))
+    ]
     carried = [key for key, module in installed.modules.items() if module.carried]
     rows = None
     if carried and isinstance(config.corrector, ClusterCorrector):
@@ -186,7 +191,7 @@ def _of_lean(
     if basis in ("exact", "window") and num_steps is not None:
         B, _, D = shapes[0]
         each = (B if description.conditioned else 1) * len(installed.modules) * D
-        parts["gates"] = num_steps * each * (description.gate_dtype or dtype).itemsize
+        parts["gates"] = groups * num_steps * each * (description.gate_dtype or dtype).itemsize
     return Memory(f"lean, {basis}", parts)
 
 

@@ -8,6 +8,7 @@ that was not, after all, is an error as soon as that is known.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,7 +42,9 @@ class ModulationPlan:
 
     def begin(self, timesteps: Tensor | None) -> None:
         """A run begins. Its timesteps: one for each step [num_steps]; None: they are not known."""
-        self._timesteps = timesteps if self._description.conditions is not None else None
+        of = self._description
+        foreseen = of.conditions is not None or of.groups is not None
+        self._timesteps = timesteps if foreseen else None
         self._planned: list[list[list[Modulation]]] = []  # of every step, block and module
         self._step_bytes = 0
         self._steps = range(0)  # the S steps of the run that are planned
@@ -64,8 +67,8 @@ class ModulationPlan:
         if at is None:
             self._give(None)
             return
-        assert self._description.conditions is not None
-        conditions = self._description.conditions(args, kwargs)
+        find = self._description.conditions
+        conditions = None if find is None else find(args, kwargs)
         if conditions is None:
             self._give(None)
             return
@@ -84,10 +87,25 @@ class ModulationPlan:
             at: What the model is given timesteps in.
             like: What else it is given.
         """
+        embedded = self._description.embed(self._announced(steps, at), like.conditions, like.dtype)
+        return self._of_blocks(embedded)
+
+    def modulation_of_groups(
+        self, steps: range, at: torch.dtype, like: Given
+    ) -> list[list[list[Modulation]]]:
+        """The same for each group of tokens; one, where the model has no groups."""
+        groups = self._description.groups
+        if groups is None:
+            return [self.modulation(steps, at, like)]
+        embedded = groups.embed(self._announced(steps, at), like.conditions, like.dtype)
+        return [self._of_blocks(each) for each in embedded]
+
+    def _announced(self, steps: range, at: torch.dtype) -> Tensor:
         assert self._timesteps is not None
         timesteps = self._timesteps[steps.start : steps.stop]
-        timesteps = self._description.given_timestep(timesteps, at)
-        embedded = self._description.embed(timesteps, like.conditions, like.dtype)
+        return self._description.given_timestep(timesteps, at)
+
+    def _of_blocks(self, embedded: Any) -> list[list[Modulation]]:
         planned = [block.description.plan for block in self._blocks]
         return [list(plan(embedded)) for plan in planned if plan is not None]
 
@@ -113,8 +131,9 @@ class ModulationPlan:
         given = self._timestep(step, args, kwargs)
         if given is None or self._is_offloaded(args, kwargs):
             return None
-        assert self._description.conditions is not None
-        conditions = self._description.conditions(args, kwargs)
+        groups = self._description.groups
+        find = self._description.conditions if groups is None else groups.conditions
+        conditions = None if find is None else find(args, kwargs)
         if conditions is None:
             return None
         return given, Given.of(self._description, conditions, args, kwargs)

@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from clusca_ext import reference
-
 Args = tuple[Any, ...]
 Kwargs = Mapping[str, Any]
 
@@ -91,6 +89,21 @@ class SharedGates:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TokenGroups:
+    """Tokens in groups, one behind the other, each with a modulation of its own.
+
+    Attributes:
+        sizes: Says from the model's inputs how many tokens each group has.
+        conditions: As in ``ModelDescription``.
+        embed: The same, for each group: what the blocks' ``plan`` begins with.
+    """
+
+    sizes: Callable[[Args, Kwargs], tuple[int, ...]]
+    conditions: Callable[[Args, Kwargs], tuple[Tensor, ...] | None]
+    embed: Callable[[Tensor, tuple[Tensor, ...], torch.dtype], Sequence[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class BlockDescription:
     """A block of the model.
 
@@ -142,6 +155,8 @@ class ModelDescription:
         by_token: Says from the model's inputs whether modulation differs by token.
         leaves_out: Says from the model's inputs whether some blocks are left out of this
             call: it is run as it is, and is no step.
+        groups: Groups of tokens within which modulation does not differ, where by_token says it
+            does; None: they are not known.
         sources: Named places after which tokens can be clustered: name to index of the block.
         pairs: Says from the pipeline and the inputs of a run's first step how batch rows pair up
             under guidance: the names of equal, contiguous groups, one of them ``"cond"``. Only
@@ -164,6 +179,7 @@ class ModelDescription:
     grid: Callable[[Args, Kwargs], tuple[int, ...]] | None = None
     by_token: Callable[[Args, Kwargs], bool] = lambda args, kwargs: False
     leaves_out: Callable[[Args, Kwargs], bool] = lambda args, kwargs: False
+    groups: TokenGroups | None = None
     sources: Mapping[str, int] = field(default_factory=dict)
     pairs: Callable[[Any, Args, Kwargs], tuple[str, ...]] | None = None
     conditions: Callable[[Args, Kwargs], tuple[Tensor, ...] | None] | None = None
@@ -207,48 +223,6 @@ class ModelDescription:
                 f"{len(self.blocks)} blocks, got {name!r}"
             )
         return index % len(self.blocks)
-
-
-def norm_arguments(norm: nn.Module | None) -> tuple[Any, ...]:
-    """``(eps, weight, bias, norm)`` of ``ops.gather_representatives`` for a norm."""
-    if norm is None:
-        return 0.0, None, None, "none"
-    weight, bias = getattr(norm, "weight", None), getattr(norm, "bias", None)
-    if isinstance(norm, nn.LayerNorm):
-        return norm.eps, weight, bias, "layer"
-    eps = getattr(norm, "eps", getattr(norm, "variance_epsilon", None))
-    # Torch's default is float32's, whatever the tokens': it normalises in float32.
-    return torch.finfo(torch.float32).eps if eps is None else eps, weight, bias, "rms"
-
-
-def check_norm(norm: nn.Module | None, where: str) -> None:
-    """By its name, and by what it makes of two rows."""
-    got = type(norm).__name__
-    if norm is not None and not isinstance(norm, nn.LayerNorm) and "RMSNorm" not in got:
-        raise ValueError(f"the norm of {where} must be a LayerNorm, an RMSNorm or None, got {got}")
-    if norm is not None and not _is_as_described(norm):
-        raise ValueError(
-            f"the norm of {where} must return normalised tokens * weight + bias, over the last "
-            f"dimension, got a {got} that returns something else"
-        )
-
-
-def _is_as_described(norm: nn.Module) -> bool:
-    eps, weight, bias, kind = norm_arguments(norm)
-    shape = getattr(norm, "normalized_shape", (16,)) if weight is None else weight.shape
-    like = torch.empty(0) if weight is None else weight
-    if len(shape) != 1 or like.is_meta:
-        return len(shape) == 1
-    rows = torch.randn(1, 2, *shape, generator=torch.Generator().manual_seed(0)) + 0.5
-    rows = (rows * torch.tensor([[1.0], [0.01]])).to(like)  # in the second row eps matters
-    tokens = torch.arange(2, device=like.device)[None]
-    with torch.no_grad():
-        out = norm.forward(rows)  # not by a call: hooks are not for this
-        _, expected = reference.gather_representatives(
-            rows, tokens, eps=eps, weight=weight, bias=bias, norm=kind
-        )
-    tolerance = max(1e-4, 4 * torch.finfo(rows.dtype).eps)
-    return torch.allclose(out.float(), expected.float(), tolerance, tolerance)
 
 
 def named_input(model: nn.Module, which: int | str) -> Callable[[Args, Kwargs], Any]:

@@ -13,9 +13,9 @@ from clusca_ext.adapters.description import (
     ModelDescription,
     Modulation,
     ModuleDescription,
-    check_norm,
     named_input,
 )
+from clusca_ext.adapters.norms import check_norm
 
 _LISTS = (nn.ModuleList, nn.Sequential, list, tuple)
 

@@ -4,6 +4,7 @@ As FLUX.1, with the video in front of the text. Where the first frame is given (
 its tokens have modulations of their own.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from clusca_ext.adapters.description import (
     Kwargs,
     ModelDescription,
     Modulation,
+    TokenGroups,
     named_input,
 )
 from clusca_ext.adapters.parts import (
@@ -28,6 +30,7 @@ from clusca_ext.adapters.parts import (
     embed_rows,
     first_tokens,
     mlp,
+    patch_grid,
     patches,
     six,
 )
@@ -46,15 +49,28 @@ def describe(model: Any) -> ModelDescription:
     def embed(timesteps: Tensor, given: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
         return embed_rows(lambda *rows: model.time_text_embed(*rows)[0], timesteps, given)
 
+    def embed_both(timesteps: Tensor, given: tuple[Tensor, ...], dtype: torch.dtype) -> Any:
+        both = embed_rows(lambda *r: torch.cat(model.time_text_embed(*r), -1), timesteps, given)
+        return both.chunk(2, dim=-1)[::-1]
+
+    def sizes(args: Args, kwargs: Kwargs) -> tuple[int, ...]:
+        frames, *frame = grid(args, kwargs)
+        return math.prod(frame), (frames - 1) * math.prod(frame)
+
+    grid, given = patch_grid(latents, size), conditions(model, "pooled_projections", "guidance")
+    groups = TokenGroups(sizes=sizes, conditions=given, embed=embed_both)
+
     return ModelDescription(
         model=model,
         blocks=(*double, *single),
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=patches(latents, size, channels),
+        grid=grid,
         by_token=lambda args, kwargs: replaces_first,
+        groups=groups if replaces_first else None,
         sources={"last_double": len(double) - 1},
-        conditions=None if replaces_first else conditions(model, "pooled_projections", "guidance"),
+        conditions=None if replaces_first else given,
         embed=embed,
     )
 
@@ -79,7 +95,13 @@ def _describe(
         return adaptive_block(
             block, modules, lambda temb: split(norm.linear(silu(temb))), "x, text"
         )
-    return describe_block(block, modules, _by_token(block, norm, split), "x, text")
+    return describe_block(
+        block,
+        modules,
+        _by_token(block, norm, split),
+        "x, text",
+        lambda temb: split(norm.linear(nn.functional.silu(temb))),
+    )
 
 
 def _replaces_first(block: Any) -> bool:

@@ -3,6 +3,7 @@
 Edit models may modulate the tokens of given images by a timestep of 0: token by token.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from clusca_ext.adapters.description import (
     Kwargs,
     ModelDescription,
     Modulation,
+    TokenGroups,
     named_input,
 )
 from clusca_ext.adapters.parts import (
@@ -45,6 +47,17 @@ def describe(model: Any) -> ModelDescription:
 
         return embed_rows(rows, timesteps, given)
 
+    def embed_both(timesteps: Tensor, given: tuple[Tensor, ...], dtype: torch.dtype) -> Any:
+        return embed(timesteps, given, dtype), embed(timesteps * 0, given, dtype)
+
+    def sizes(args: Args, kwargs: Kwargs) -> tuple[int, ...]:
+        (first, *beside), *others = shapes(args, kwargs)
+        if any(each != [first, *beside] for each in map(list, others)):
+            return ()  # rows differ in where given images begin
+        return math.prod(first), sum(map(math.prod, beside))
+
+    shapes = named_input(model, "img_shapes")
+    groups = TokenGroups(sizes=sizes, conditions=given_beside, embed=embed_both)
     return ModelDescription(
         model=model,
         blocks=tuple(_block(block) for block in blocks_of(model.transformer_blocks)),
@@ -52,6 +65,7 @@ def describe(model: Any) -> ModelDescription:
         timestep=named_input(model, "timestep"),
         stream_shape=tokens(latents, model.inner_dim),
         by_token=lambda args, kwargs: model.zero_cond_t,
+        groups=groups if model.zero_cond_t else None,
         conditions=None if model.zero_cond_t else given_beside,
         embed=embed,
         given_timestep=lambda timestep, dtype: timestep.to(dtype) / 1000,

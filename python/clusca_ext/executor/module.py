@@ -11,8 +11,8 @@ from clusca_ext.adapters.description import (
     Kwargs,
     Modulation,
     ModuleDescription,
-    norm_arguments,
 )
+from clusca_ext.adapters.norms import norm_arguments
 from clusca_ext.executor.modulation import (
     GATE,
     SCALE,

@@ -5,7 +5,8 @@ the few representatives go through them, and the last block does all tokens: mod
 stream would be read and written twice a block, for features that are read once either way.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -17,6 +18,23 @@ from clusca_ext.executor.module import Correction, ModuleExecutor
 from clusca_ext.storage.host import HostTensor
 
 Learnt = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]
+
+
+@dataclass(frozen=True)
+class Track:
+    """Sums of some tokens.
+
+    Attributes:
+        begin: The first of them.
+        sums: Theirs [J, B, N, D]; where host has them, of a piece.
+        weights: What this step takes of each; as a segment's.
+        host: All of them, where they lie on the host.
+    """
+
+    begin: int
+    sums: Tensor
+    weights: Tensor
+    host: HostTensor | None
 
 
 class Segment:
@@ -35,7 +53,7 @@ class Segment:
         parts: The same where gates are only known at the step: sums of modules behind one gate
             each, of O + 1 full steps; else None. Each [O + 1, B, N, D]
         gates_of_parts: Finds these gates, from what the last block is given.
-        host: The sums, where they lie on the host; else None. The others are of a piece then.
+        tracks: The sums, where tokens have some of their own or these lie on the host; else None.
         weights: What this step takes of each sum; one of weight 0 is not read. float32 [J, B];
             of parts: of each full step's, float32 [O + 1]
     """
@@ -53,7 +71,7 @@ class Segment:
         self.collapses = False
         self.sums: Tensor | None = None
         self.parts: Sequence[Tensor] | None = None
-        self.host: HostTensor | None = None
+        self.tracks: Sequence[Track] | None = None
         self._offset: Tensor | None = None  # [B, K, D] float32, as ops.carry_representatives_
         self._learnt: Tensor | None = None
 
@@ -64,14 +82,15 @@ class Segment:
 
     def end(self) -> None:
         """A step ends: what it was given and has made is not held."""
-        self.sums = self.parts = self.host = self._offset = self._learnt = None
+        self.sums = self.parts = self.tracks = self._offset = self._learnt = None
         for module in self.modules:
             module.gate = None
 
     @property
     def is_summed(self) -> bool:
         """Whether what its modules forecast has been summed beforehand."""
-        return self.sums is not None or self.parts is not None
+        kept = self.sums, self.parts, self.tracks
+        return any(each is not None for each in kept)
 
     def asks(self, modules: Sequence[ModuleExecutor]) -> bool:
         """Whether anything is done with the modulation of some modules."""
@@ -99,7 +118,7 @@ class Segment:
             kwargs: Keyword inputs.
         """
         learnt = self._what_clusters_learnt()
-        if self.is_summed and self.host is not None:
+        if self.tracks is not None:
             settled: Tensor = self._settle_by_pieces(x, args, kwargs, learnt)
             return settled
         if self.sums is not None:
@@ -116,29 +135,37 @@ class Segment:
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _settle_by_pieces(self, x: Tensor, args: Args, kwargs: Kwargs, learnt: Learnt) -> Tensor:
-        """The same of sums that come from the host piece by piece.
+        """The same of sums that are of some tokens each, or come from the host by pieces.
 
         What clusters have learnt is added at last: a representative may lie in another piece.
         """
-        assert self.host is not None
         gates = None if self.parts is None else self.gates_of_parts(args, kwargs, x)
         out = torch.empty_like(x)
-        for begin, stop, sums in self.host.pieces():
+        for begin, stop, sums, weights in self._pieces():
             piece = x[:, begin:stop]
             if gates is None:
-                out[:, begin:stop] = ops.lean_output(piece, sums, self.weights)
+                out[:, begin:stop] = ops.lean_output(piece, sums, weights)
                 continue
             parts = list(sums.unflatten(0, (-1, len(gates))).unbind(1))
             own = [
                 gate if gate is None or per_token(gate).shape[1] == 1 else gate[:, begin:stop]
                 for gate in gates
             ]
-            weights = [self.weights] * len(parts)
-            out[:, begin:stop] = ops.collapsed_residual(piece, parts, own, weights)
+            each = [weights] * len(parts)
+            out[:, begin:stop] = ops.collapsed_residual(piece, parts, own, each)
         if self._learnt is None:
             return out
-        nothing = self.weights.new_zeros(1, len(x))  # of a sum that is not read
+        nothing = self._learnt.new_zeros(1, len(x))  # of a sum that is not read
         return ops.lean_output(out, out.unsqueeze(0), nothing, *learnt)
+
+    def _pieces(self) -> Iterator[tuple[int, int, Tensor, Tensor]]:
+        """First token, last, sums [J, B, N, D] of the tokens between, weights."""
+        for track in self.tracks or ():
+            if track.host is None:
+                yield track.begin, track.begin + track.sums.shape[2], track.sums, track.weights
+                continue
+            for begin, stop, sums in track.host.pieces():
+                yield track.begin + begin, track.begin + stop, sums, track.weights
 
     def _what_clusters_learnt(self) -> Learnt:
         """Correction, representatives, cluster_ids and gamma, as operators take them."""

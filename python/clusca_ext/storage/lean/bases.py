@@ -22,7 +22,7 @@ from torch import Tensor
 
 from clusca_ext.storage.constants import DeviceConstants
 from clusca_ext.storage.lean.course import Course, Past, Places
-from clusca_ext.storage.lean.foresight import Foresight
+from clusca_ext.storage.lean.foresight import Gates
 
 
 class Basis(Protocol):
@@ -75,9 +75,9 @@ class Exact:
 
     merges = True
 
-    def __init__(self, course: Course, foresight: Foresight) -> None:
+    def __init__(self, course: Course, gates: Gates) -> None:
         self.words = "exact: timesteps and full steps are known"
-        self._course, self._foresight = course, foresight
+        self._course, self._gates = course, gates
         begun = [course.begun(index) for index in range(len(course.full))]
         self.added = self.kept = self.count(course)
         places = Places(self.kept)
@@ -93,11 +93,11 @@ class Exact:
 
     def phi(self, index: int) -> Tensor | None:
         steps = self._course.served(index)
-        gates = self._foresight.gates
+        gates = self._gates.values
         phi = torch.zeros(self.added, *gates.shape[1:], device=gates.device)
         for step in steps:
             share = self._course.shares(step)[index]
-            phi[self._place[step]] = share * gates[step - self._foresight.first]
+            phi[self._place[step]] = share * gates[step - self._gates.first]
         return phi
 
     def fresh(self, index: int) -> list[int]:

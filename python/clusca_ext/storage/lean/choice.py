@@ -7,7 +7,7 @@ from clusca_ext.schedule import Bounded, ByIndex
 from clusca_ext.storage.lean.bases import Basis, Exact, Gated
 from clusca_ext.storage.lean.course import Course, Past
 from clusca_ext.storage.lean.description import LeanStorage
-from clusca_ext.storage.lean.foresight import Foresight
+from clusca_ext.storage.lean.foresight import Foresight, Gates
 from clusca_ext.storage.lean.shared import SharedEmb, shares_gates
 from clusca_ext.storage.lean.window import Window, WindowOfBound
 from clusca_ext.storage.run import Run
@@ -15,28 +15,32 @@ from clusca_ext.storage.run import Run
 Parts = Sequence[tuple[Segment, Sequence[BlockExecutor]]]
 
 
-def basis_of(
+def bases_of(
     asked: LeanStorage, run: Run, past: Past, segments: Parts
-) -> tuple[Basis, Foresight | None]:
-    """The basis of a run, and the gates it was made from.
+) -> tuple[list[tuple[int, Basis]], Foresight | None]:
+    """The basis of a run, for every group of its tokens from the first token on, and the gates
+    these were made from.
 
     Raises:
         ValueError: The basis asked for needs what this run or model does not have.
     """
     bound = run.decide.max_interval if isinstance(run.decide, Bounded) else 0
     foresight = _foresee(run, past, bound) if asked.basis in ("auto", "window", "exact") else ""
-    if not isinstance(foresight, str) and isinstance(past, Course):
-        if asked.basis == "exact":
-            return Exact(past, foresight), foresight
-        return Window(past, foresight, rank_of(asked, past.order)), foresight
-    if not isinstance(foresight, str) and asked.basis != "exact":
-        return WindowOfBound(past, foresight, rank_of(asked, past.order), bound), foresight
+    if not isinstance(foresight, str) and (isinstance(past, Course) or asked.basis != "exact"):
+        rank = rank_of(asked, past.order)
+
+        def basis(gates: Gates) -> Basis:
+            if not isinstance(past, Course):
+                return WindowOfBound(past, gates, rank, bound)
+            return Exact(past, gates) if asked.basis == "exact" else Window(past, gates, rank)
+
+        return [(begin, basis(gates)) for begin, gates in foresight.groups], foresight
     why = foresight if isinstance(foresight, str) else "full steps are not known"
     blocks = [block for _, blocks in segments for block in blocks]
     require(asked.basis, why, blocks)
     if asked.basis != "gated" and shares_gates(blocks):
-        return SharedEmb(past, segments, str(foresight)), None
-    return Gated(past, str(foresight) or "as asked"), None
+        return [(0, SharedEmb(past, segments, str(foresight)))], None
+    return [(0, Gated(past, str(foresight) or "as asked"))], None
 
 
 def require(basis: str, why: str, blocks: Sequence[BlockExecutor]) -> None:

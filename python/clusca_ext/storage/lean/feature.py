@@ -14,8 +14,9 @@ class LeanFeature:
     As in ``Feature``, compiled code touches tensors only.
 
     Attributes:
-        accumulators: Those that its output is added to. float32 [C, B, N, D]
-        phi: Weighted by these; None between full steps. float32 [C, B, D]
+        groups: Which tokens have gates, and so sums, of their own.
+        accumulators: Those that its output is added to, for each group. float32 [C, B, N, D]
+        phi: Weighted by these; empty between full steps. float32 [C, B, D]
         gate: Of every token, where it is multiplied in before; else None. [B, N, D]
         chosen: The representatives of all coming steps, where they are kept of it; else None.
             [B, W K] int32
@@ -27,7 +28,7 @@ class LeanFeature:
         allocate: Makes room for outputs of a shape, where it was not known before; else None.
     """
 
-    accumulators: Tensor
+    accumulators: list[Tensor]
     weights: Tensor
     share: Tensor
     target: Tensor
@@ -37,7 +38,8 @@ class LeanFeature:
 
     def forget(self) -> None:
         self.tokens = 0
-        self.phi: Tensor | None = None
+        self.groups: tuple[slice, ...] = (slice(None),)
+        self.phi: list[Tensor] = []
         self.gate: Tensor | None = None
         self.chosen: Tensor | None = None
         self.factors: Tensor | None = None
@@ -52,8 +54,8 @@ class LeanFeature:
             self.target.addcmul_(rows, self.share)
         if self.gate is not None:
             output = self.gate * output
-        assert self.phi is not None
-        ops.lean_accumulate_(self.accumulators, output, self.phi)
+        for tokens, sums, phi in zip(self.groups, self.accumulators, self.phi, strict=True):
+            ops.lean_accumulate_(sums, output[:, tokens], phi)
 
     def __deepcopy__(self, memo: object) -> "LeanFeature":
         """A copy of a cached model is not cached: it needs no memory."""

@@ -4,10 +4,12 @@ On a CPU that is seen at each step. On a device the first timestep is read on th
 whether the others are those announced is found out without waiting.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
+from clusca_ext.adapters.description import Args, Kwargs
 from clusca_ext.device_check import DeviceCheck
 from clusca_ext.given import Given, is_free
 from clusca_ext.plan import ModulationPlan
@@ -17,36 +19,42 @@ from clusca_ext.storage.run import Run
 
 
 class Foresight:
-    """What the gates of a run were made from.
+    """The gates of a run, for every group of its tokens, and what they were made from.
 
     Attributes:
-        gates: Of the steps from the first on. [S, 1 or B, M, D]
-        first: That step of the run.
+        groups: Each group's first token, and its gates; one group begins with 0.
     """
 
-    def __init__(self, run: Run, timestep: Tensor, given: Given) -> None:
-        self._description: ModelDescription = run.description
+    def __init__(self, run: Run, timestep: Tensor, given: Given, sizes: tuple[int, ...]) -> None:
         self._plan: ModulationPlan = run.plan
         self._given = given
         self._check: DeviceCheck | None = None
-        self.first = run.step
         steps = range(run.step, run.plan.num_steps)
-        self.gates = gates_of_run(run.plan, steps, timestep.dtype, given)
+        gates = gates_of_run(run.plan, steps, timestep.dtype, given)
+        begins = [sum(sizes[:group]) for group in range(len(gates))]
+        self.groups = [(b, Gates(g, run.step)) for b, g in zip(begins, gates, strict=True)]
+
+    def bytes(self) -> int:
+        return sum(gates.values.nbytes for _, gates in self.groups)
 
     @classmethod
     def of(cls, run: Run) -> "Foresight | str":
         """Of a run; or why its gates are not known."""
-        if run.description.conditions is None:
+        description, args, kwargs = run.description, run.args, run.kwargs
+        if description.conditions is None and description.groups is None:
             return "this model's gates are not known before its steps"
         if run.plan.num_steps <= run.step:
             return "timesteps are not known"
-        found = run.plan.foreseen(run.step, run.args, run.kwargs)
+        found = run.plan.foreseen(run.step, args, kwargs)
         if found is None:
             return "weights are offloaded, or what the model is given decides its gates"
+        sizes = () if description.groups is None else description.groups.sizes(args, kwargs)
+        if description.groups is not None and not sizes:
+            return "groups of tokens with gates of their own differ by row"
         timestep, given = found
         if not bool((timestep == run.plan.expected(run.step, timestep)).all()):
             return "the model is given other timesteps than those announced"
-        return cls(run, timestep, given)
+        return cls(run, timestep, given, sizes)
 
     def check(self, step: int, args: Args, kwargs: Kwargs) -> None:
         """Raise where a step is not given what its gates were made from."""
@@ -76,7 +84,20 @@ class Foresight:
                 'since is wrong (LeanStorage(basis="gated") needs to know nothing)'
             )
 
+
+@dataclass(frozen=True)
+class Gates:
+    """Those of one group of tokens.
+
+    Attributes:
+        values: Of the steps from the first on. [S, 1 or B, M, D]
+        first: That step of the run.
+    """
+
+    values: Tensor
+    first: int
+
     def at(self, steps: list[int]) -> Tensor:
         """The gates of some steps. [W, 1 or B, M, D]"""
         index = torch.tensor([step - self.first for step in steps])
-        return self.gates.index_select(0, moved(index, self.gates.device))
+        return self.values.index_select(0, moved(index, self.values.device))

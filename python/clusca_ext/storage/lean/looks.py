@@ -22,4 +22,4 @@ def weigh_by_gates(
         if gate is not None and per_token(gate).shape[1] > 1:
             gate, feature.gate = None, gate
         rows = ones if gate is None else per_token(gate).transpose(0, 1)
-        feature.phi = spread(rows, len(x))
+        feature.phi = [spread(rows, len(x))]

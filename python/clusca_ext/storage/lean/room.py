@@ -17,15 +17,15 @@ class Room:
     """The parts of a run's memory.
 
     Attributes:
-        sums: Of every segment.
+        sums: Of every segment, and in it of every group of tokens.
         rows: Of representatives; None: none are computed.
     """
 
-    sums: Sequence[Sums]
+    sums: Sequence[Sequence[Sums]]
     rows: Rows | None
 
     def wanted(self) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
-        parts: list[Wanted] = [each.wanted() for each in self.sums]
+        parts: list[Wanted] = [each.wanted() for groups in self.sums for each in groups]
         if self.rows is not None:
             parts.append(self.rows.wanted())
         return {name: each for part in parts for name, each in part.items()}
@@ -41,34 +41,39 @@ class Room:
             memory = arena.take(wanted, device)
         except torch.OutOfMemoryError as error:
             raise torch.OutOfMemoryError(_too_large(size_of(wanted), words, error)) from None
-        for each in self.sums:
-            each.place(memory)
+        for groups in self.sums:
+            for each in groups:
+                each.place(memory)
         if self.rows is not None:
             self.rows.place(memory)
 
 
 def sums_of(
-    shapes: Sequence[Shape],
-    added: Sequence[int],
+    shape: Shape,
+    added: Sequence[tuple[int, int]],
     slots: int,
     dtype: torch.dtype,
     merges: bool,
     offload: bool,
+    name: str,
 ) -> list[Sums]:
-    """Sums of segments of streams of these shapes.
+    """Sums of a segment, for every group of its tokens.
 
     Args:
-        shapes: Of every segment's stream [B, N, D].
-        added: Sums C of every segment that one full step adds to.
+        shape: Of its stream [B, N, D].
+        added: Of every group the first token, and the sums C that one full step adds to.
         slots: Full steps whose sums are kept, O + 1; 1 where all add to the same.
-        dtype: Of the streams.
+        dtype: Of the stream.
         merges: Whether full steps add to the same sums.
         offload: Whether they are kept on the host.
+        name: Of the segment, in the arena.
     """
+    B, N, D = shape
+    stops = [*(begin for begin, _ in added[1:]), N]
     slots = 1 if merges else slots
     return [
-        Sums(f"segment {index}", shape, count, slots, dtype, merges, offload)
-        for index, (shape, count) in enumerate(zip(shapes, added, strict=True))
+        Sums(f"{name} {begin}", begin, (B, stop - begin, D), C, slots, dtype, merges, offload)
+        for (begin, C), stop in zip(added, stops, strict=True)
     ]
 
 

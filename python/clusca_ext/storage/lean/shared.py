@@ -58,14 +58,14 @@ class SharedParts:
             ones = sums.accumulators.new_ones(1, 1, sums.shape[2])
             if own is None:  # one sum: that of its kind or, without a gate, the first
                 first = place or 0
-                feature.accumulators = sums.accumulators[first : first + 1]
-                feature.phi = spread(ones, B)
+                feature.accumulators = [sums.accumulators[first : first + 1]]
+                feature.phi = [spread(ones, B)]
                 continue
             stop = 1 if place is None else place + 1
-            feature.accumulators = sums.accumulators[: stop : place or 1]
+            feature.accumulators = [sums.accumulators[: stop : place or 1]]
             vector = own.to(ones.dtype).view(1, 1, -1)
             phi = vector if place is None else torch.cat([vector, ones])
-            feature.phi = spread(phi, B)
+            feature.phi = [spread(phi, B)]
 
     def gates(self, args: Args, kwargs: Kwargs, x: Tensor) -> list[Tensor | None]:
         """Of every sum at a cached step, from what the segment's last block is given."""

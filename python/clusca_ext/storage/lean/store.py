@@ -8,12 +8,13 @@ from torch import Tensor
 from clusca_ext.adapters.description import Args, Kwargs
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import ClusterCorrector, Clusters
-from clusca_ext.executor import BlockExecutor, ModuleExecutor
+from clusca_ext.executor import BlockExecutor, ModuleExecutor, Segment
+from clusca_ext.executor.segment import Track
 from clusca_ext.installation import Installation, Key
 from clusca_ext.storage.constants import DeviceConstants, autocast_dtype, moved
 from clusca_ext.storage.lean.arena import Arena
 from clusca_ext.storage.lean.cells import cells
-from clusca_ext.storage.lean.choice import basis_of, course_of
+from clusca_ext.storage.lean.choice import bases_of, course_of
 from clusca_ext.storage.lean.course import Course, Past
 from clusca_ext.storage.lean.description import LeanStorage
 from clusca_ext.storage.lean.feature import LeanFeature, spread
@@ -53,15 +54,17 @@ class Lean:
 
     @property
     def tokens(self) -> int:
-        return min((each.shape[1] for each in self._sums), default=0)
+        return min((feature.tokens for feature in self.features.values()), default=0)
 
     @property
-    def _sums(self) -> Sequence[Sums]:
+    def _sums(self) -> Sequence[Sequence[Sums]]:
+        """Of every segment, and in it of every group of tokens."""
         return () if self._room is None else self._room.sums
 
     def bytes(self) -> int:
-        gates = 0 if self._foresight is None else self._foresight.gates.nbytes
-        return self._arena.bytes() + gates + sum(each.host_bytes() for each in self._sums)
+        gates = 0 if self._foresight is None else self._foresight.bytes()
+        host = sum(each.host_bytes() for groups in self._sums for each in groups)
+        return self._arena.bytes() + gates + host
 
     def release(self) -> None:
         self._arena.release()
@@ -79,8 +82,10 @@ class Lean:
         self._forget()
         self._run = run
         self._past = course_of(run, Past(self._config.forecaster))
-        self._basis, self._foresight = basis_of(self._asked, run, self._past, self._segments)
-        self.words = f"lean, {self._basis.words}"
+        self._bases, self._foresight = bases_of(self._asked, run, self._past, self._segments)
+        self.words = f"lean, {self._bases[0][1].words}"
+        if len(self._bases) > 1:
+            self.words += f", apart for {len(self._bases)} groups of tokens"
         if run.shapes is not None:
             self._make_room(run.shapes)
             return
@@ -95,29 +100,33 @@ class Lean:
 
     def _make_room(self, shapes: Sequence[Shape]) -> None:
         """Sums, accumulators and rows, all at once."""
-        run, basis = self._run, self._basis
+        run, (_, basis) = self._run, self._bases[0]
         dtype = autocast_dtype(run.like.device) or run.like.dtype
-        for (block, _), feature in self.features.items():
-            feature.tokens = shapes[block][1]
-        firsts = [self._installed.blocks.index(blocks[0]) for _, blocks in self._segments]
-        added = [basis.added] * len(firsts)
-        if isinstance(basis, SharedEmb):
-            added = [part.count for part in basis.parts]
-        slots, offload = self._past.order + 1, self._asked.offload
-        of_segments = [shapes[first] for first in firsts]
-        sums = sums_of(of_segments, added, slots, dtype, basis.merges, offload)
-        self._room = Room(sums, self._rows_of(sums, dtype))
+        for (number, _), feature in self.features.items():
+            feature.tokens = shapes[number][1]
+        sums = []
+        for index, (_, blocks) in enumerate(self._segments):
+            shape = shapes[self._installed.blocks.index(blocks[0])]
+            added = [(begin, each.added) for begin, each in self._bases]
+            if isinstance(basis, SharedEmb):
+                added = [(0, basis.parts[index].count)]
+            how = self._past.order + 1, dtype, basis.merges, self._asked.offload
+            sums.append(sums_of(shape, added, *how, f"segment {index}"))
+            for block in blocks:
+                for feature in self._features_of(block):
+                    feature.groups = tuple(each.tokens for each in sums[-1])
+        self._room = Room(sums, self._rows_of(shapes, dtype))
         self._room.take(self._arena, run.like.device, basis.words)
         for feature in self.features.values():
             feature.allocate = None
 
-    def _rows_of(self, sums: Sequence[Sums], dtype: torch.dtype) -> Rows | None:
+    def _rows_of(self, shapes: Sequence[Shape], dtype: torch.dtype) -> Rows | None:
         """Rows of the modules that carry representatives."""
         corrector = self._config.corrector
         carried = [key for key, module in self.modules.items() if module.carried]
         if not carried or not isinstance(corrector, ClusterCorrector):
             return None
-        shape, run = sums[self._segment_of(self._installed.blocks[carried[0][0]])].shape, self._run
+        shape, run = shapes[carried[0][0]], self._run
         grid = run.description.grid_of(shape[1], run.args, run.kwargs)
         count = min(corrector.num_clusters, shape[1])
         begin = moved(cells(grid, count), run.like.device)
@@ -151,22 +160,22 @@ class Lean:
     def _aim(self) -> None:
         """Where the modules of the full step that begins add their outputs."""
         assert self._room is not None
-        index, basis = self._index, self._basis
+        index = self._index
         if self._room.rows is not None and self._clusters is not None:
             self._room.rows.begin(index, self._clusters, self._on)
-        phi, fresh = basis.phi(index), basis.fresh(index) if basis.merges else None
-        B = self._sums[0].shape[0]
-        weights = None
-        if phi is not None:  # of the same strides at every step: compiled code asks
-            weights = iter([spread(each, B) for each in phi.contiguous().unbind(2)])
-        for (_, blocks), sums in zip(self._segments, self._sums, strict=True):
-            sums.begin(index, fresh)
+        weights = [_by_module(basis.phi(index)) for _, basis in self._bases]
+        number = 0
+        for (_, blocks), groups in zip(self._segments, self._sums, strict=True):
+            for sums, (_, basis) in zip(groups, self._bases, strict=True):
+                sums.begin(index, basis.fresh(index) if basis.merges else None)
             for block in blocks:
+                looks = self._look if weights[0] is None else None
+                block.look = looks
                 for feature in self._features_of(block):
-                    feature.accumulators = sums.accumulators
-                    if weights is not None:
-                        feature.phi = next(weights)
-                block.look = self._look if weights is None else None
+                    feature.accumulators = [sums.accumulators for sums in groups]
+                    B = groups[0].shape[0]
+                    feature.phi = [spread(each[number], B) for each in weights if each is not None]
+                    number += 1
 
     def _features_of(self, block: BlockExecutor) -> list[LeanFeature]:
         return [self.features[self._installed.key_of(module)] for module in block.modules]
@@ -174,9 +183,10 @@ class Lean:
     def _look(self, block: BlockExecutor, args: Args, kwargs: Kwargs) -> None:
         """A block of a full step begins whose gates are not known before."""
         features = self._features_of(block)
-        if isinstance(self._basis, SharedEmb):
+        basis = self._bases[0][1]
+        if isinstance(basis, SharedEmb):
             of = self._segment_of(block)
-            self._basis.parts[of].look(block, features, self._sums[of])
+            basis.parts[of].look(block, features, self._sums[of][0])
         else:
             weigh_by_gates(block, features, args, kwargs)
 
@@ -194,26 +204,47 @@ class Lean:
             self._foresight.check(step, args, kwargs)
         if self._room.rows is not None:
             self._installed.begin_summed(*self._room.rows.at(step, on))
-        weights = self._basis.weights(step, on)
-        for index, ((segment, _), sums) in enumerate(zip(self._segments, self._sums, strict=True)):
+        for index, ((segment, _), groups) in enumerate(
+            zip(self._segments, self._sums, strict=True)
+        ):
             segment.begin(collapses=True)
-            segment.host = sums.host
-            if isinstance(self._basis, SharedEmb):
-                segment.parts, segment.weights = sums.by_sum(sums.kept), weights
-                segment.gates_of_parts = self._basis.parts[index].gates
-            else:
-                segment.sums = sums.kept
-                segment.weights = weights.expand(-1, sums.shape[0])
+            self._give(segment, groups, index, step, on)
+
+    def _give(
+        self, segment: Segment, groups: Sequence[Sums], index: int, step: int, on: DeviceConstants
+    ) -> None:
+        """A segment's sums, and what the step takes of each."""
+        weights = [basis.weights(step, on) for _, basis in self._bases]
+        _, basis = self._bases[0]
+        if isinstance(basis, SharedEmb):
+            segment.parts, segment.weights = groups[0].by_sum(groups[0].kept), weights[0]
+            segment.gates_of_parts = basis.parts[index].gates
+        else:
+            weights = [each.expand(-1, groups[0].shape[0]) for each in weights]
+        if len(groups) > 1 or groups[0].host is not None:
+            segment.tracks = [
+                Track(sums.tokens.start, sums.kept, each, sums.host)
+                for sums, each in zip(groups, weights, strict=True)
+            ]
+        elif segment.parts is None:
+            segment.sums, segment.weights = groups[0].kept, weights[0]
 
     def finish(self, step: int, computed: frozenset[Key]) -> None:
         """A step has ended: what a full one summed is kept."""
         if not computed:
             return
-        for sums in self._sums:
-            sums.finish(self._index)
+        for groups in self._sums:
+            for sums in groups:
+                sums.finish(self._index)
         for feature in self.features.values():
-            feature.phi = feature.gate = None  # gates of many modules may hang on them
+            feature.phi, feature.gate = [], None  # gates of many modules may hang on them
         self._steps += 1
 
     def unseen(self) -> frozenset[Key]:
         return frozenset() if self._steps else frozenset(self.features)
+
+
+def _by_module(phi: Tensor | None) -> Sequence[Tensor] | None:
+    """Weights of every module [C, 1 or B, D], of the same strides at every step: compiled code
+    asks for that."""
+    return None if phi is None else phi.contiguous().unbind(2)

@@ -1,4 +1,4 @@
-"""The sums of one segment: accumulators of the running full step, and what cached steps read."""
+"""Sums of some tokens: accumulators of the running full step, and what cached steps read."""
 
 import torch
 from torch import Tensor
@@ -8,14 +8,15 @@ from clusca_ext.storage.lean.arena import Wanted
 
 
 class Sums:
-    """Sums of all modules of a segment.
+    """Sums of all modules of a segment, of all its tokens or of a group.
 
     They are accumulated in float32 and rounded once, to the stream's dtype, when their full step
     ends. Sums that several full steps add to stay in float32: rounded, they would be kept twice.
 
     Args:
-        name: Of the segment, in the arena.
-        shape: Of its stream [B, N, D].
+        name: In the arena.
+        begin: First token.
+        shape: Of its tokens [B, N, D].
         added: Sums C that one full step adds to.
         slots: Full steps whose sums are kept, O + 1; 1 where all add to the same.
         dtype: Of the stream.
@@ -25,6 +26,7 @@ class Sums:
     Attributes:
         kept: What cached steps read, slot by slot; where that lies on the host, a piece of it.
             [J, B, N, D]
+        tokens: Which of the segment's it is of.
         host: All of it, where it lies there; else None.
         accumulators: What the running full step adds to. float32 [C, B, N, D]
     """
@@ -35,6 +37,7 @@ class Sums:
     def __init__(
         self,
         name: str,
+        begin: int,
         shape: tuple[int, int, int],
         added: int,
         slots: int,
@@ -42,6 +45,7 @@ class Sums:
         merges: bool,
         offload: bool,
     ) -> None:
+        self.tokens = slice(begin, begin + shape[1])
         self.shape, self.added, self._slots, self._name = shape, added, slots, name
         self._dtype = torch.float32 if merges else dtype
         self._offload = offload

@@ -10,7 +10,7 @@ from torch import Tensor
 from clusca_ext.storage.constants import DeviceConstants, moved
 from clusca_ext.storage.lean.course import Course, Past
 from clusca_ext.storage.lean.fit import AUTO_RANK, components, gram
-from clusca_ext.storage.lean.foresight import Foresight
+from clusca_ext.storage.lean.foresight import Gates
 
 
 class Window:
@@ -18,11 +18,11 @@ class Window:
 
     merges = False
 
-    def __init__(self, course: Course, foresight: Foresight, rank: int | str) -> None:
-        self._course, self._foresight = course, foresight
-        device = foresight.gates.device
+    def __init__(self, course: Course, gates: Gates, rank: int | str) -> None:
+        self._course, self._gates = course, gates
+        device = gates.values.device
         served = [course.served(index) for index in range(len(course.full))]
-        products = [gram(foresight.at(steps)) for steps in served if steps]
+        products = [gram(gates.at(steps)) for steps in served if steps]
         fits = iter(_fits(products, rank))
         self._steps = served
         none = torch.zeros(1, 0, 0, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
@@ -59,9 +59,9 @@ class Window:
     def phi(self, index: int) -> Tensor | None:
         steps = self._steps[index]
         if not steps:
-            shape = self.added, *self._foresight.gates.shape[1:]
-            return self._foresight.gates.new_zeros(shape, dtype=torch.float32)
-        gates = self._foresight.at(steps).float()
+            shape = self.added, *self._gates.values.shape[1:]
+            return self._gates.values.new_zeros(shape, dtype=torch.float32)
+        gates = self._gates.at(steps).float()
         return torch.einsum("bwc,wbmd->cbmd", self._parts[index], gates)
 
     def fresh(self, index: int) -> list[int]:
@@ -80,10 +80,8 @@ class WindowOfBound:
 
     merges = False
 
-    def __init__(
-        self, past: Past, foresight: Foresight, rank: int | str, max_interval: int
-    ) -> None:
-        self._past, self._foresight = past, foresight
+    def __init__(self, past: Past, gates: Gates, rank: int | str, max_interval: int) -> None:
+        self._past, self._gates = past, gates
         self._rank, self._bound = rank, max_interval
         self.added = AUTO_RANK if rank == "auto" else int(rank)
         self.kept = self.added * (past.order + 1)
@@ -94,13 +92,13 @@ class WindowOfBound:
         self._parts: dict[int, Tensor] = {}  # of the full steps in use [1 or B, W, C]
 
     def phi(self, index: int) -> Tensor | None:
-        gates, first = self._foresight.gates, self._past.full[index] + 1
+        gates, first = self._gates.values, self._past.full[index] + 1
         reach = (self._past.order + 1) * self._bound
-        steps = list(range(first, min(first + reach, self._foresight.first + len(gates))))
+        steps = list(range(first, min(first + reach, self._gates.first + len(gates))))
         self._parts.pop(index - self._past.order - 1, None)
         if not steps:
             return gates.new_zeros((self.added, *gates.shape[1:]), dtype=torch.float32)
-        window = self._foresight.at(steps)
+        window = self._gates.at(steps)
         parts, _ = components(gram(window).cpu(), self._rank)
         self._parts[index] = moved(parts.float(), gates.device)
         return torch.einsum("bwc,wbmd->cbmd", self._parts[index], window.float())
