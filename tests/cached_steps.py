@@ -1,6 +1,7 @@
 """What a step of a cached model calls: of our operators, and of torch's within its blocks."""
 
 from collections import Counter
+from dataclasses import replace
 
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -20,6 +21,8 @@ CONFIGS = {
     "NoCorrection": config(NoCorrection()),
     "ClusterCorrector": config(ClusterCorrector(num_clusters=8)),
     "persistent": config(ClusterCorrector(num_clusters=8, rule="value", persistent=True)),
+    "lean": replace(config(ClusterCorrector(num_clusters=8)), storage="lean"),
+    "lean, NoCorrection": replace(config(NoCorrection()), storage="lean"),
 }
 
 

@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from clusca_ext import (
     ClusCaConfig,
     ClusterCorrector,
+    LeanStorage,
     NoCorrection,
     RandomPerLayer,
     TaylorForecaster,
@@ -97,6 +98,25 @@ def test_default_correction(order, device):
 def test_no_correction(device):
     recorder = record_cached_step(make_dit(device), ClusCaConfig(corrector=NoCorrection()))
     assert clusca_calls(recorder) == {"lean_output": 1}
+    assert recorder.allocated == ["aten::clone", OUTPUT]
+    assert recorder.normed_rows == []
+
+
+@pytest.mark.parametrize("basis", ["window", "exact", "gated"])
+def test_lean_storage(basis, device):
+    """Whatever is summed, a cached step reads it in one pass."""
+    storage = LeanStorage(basis=basis)
+    config = ClusCaConfig(corrector=NoCorrection(), storage=storage)
+    recorder = record_cached_step(make_dit(device), config)
+    assert clusca_calls(recorder) == {"lean_output": 1}
+    assert recorder.allocated == ["aten::clone", OUTPUT]
+    config = ClusCaConfig(corrector=ClusterCorrector(num_clusters=FEW), storage=storage)
+    recorder = record_cached_step(make_dit(device), config)
+    assert clusca_calls(recorder) == {
+        "carry_representatives_": 2 * LAYERS,
+        "gather_representatives": LAYERS,
+        "lean_output": 1,
+    }
     assert recorder.allocated == ["aten::clone", OUTPUT]
     assert recorder.normed_rows == []
 
