@@ -60,7 +60,7 @@ class Storage(Protocol):
         kwargs: Kwargs,
         on: DeviceConstants,
     ) -> None:
-        """A step begins that forecasts some modules; its modulation is known by now."""
+        """A step begins that forecasts some modules: plan its modulation, give what it reads."""
 
     def finish(self, step: int, computed: frozenset[Key]) -> None:
         """A step has ended that computed some modules."""

@@ -180,7 +180,6 @@ class Cache:
         if kind == "full":
             branch.plan.look(step, args, kwargs)
         else:
-            branch.plan.use(step, args, kwargs)
             branch.storage.use(step, self.clusters, args, kwargs, self._constants)
         branch.kinds.append(kind)
 

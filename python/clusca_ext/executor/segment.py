@@ -118,9 +118,11 @@ class Segment:
             kwargs: Keyword inputs.
         """
         learnt = self._what_clusters_learnt()
-        if self.tracks is not None:
-            settled: Tensor = self._settle_by_pieces(x, args, kwargs, learnt)
+        if self.tracks is not None and self.tracks[0].host is not None:
+            settled: Tensor = self._settle_from_host(x, args, kwargs, learnt)
             return settled
+        if self.tracks is not None:
+            return self._settle_by_pieces(x, args, kwargs, learnt)
         if self.sums is not None:
             return ops.lean_output(x, self.sums, self.weights, *learnt)
         if self.parts is not None:
@@ -134,6 +136,10 @@ class Segment:
         return ops.collapsed_residual(x, factors, gates, weights, *learnt)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _settle_from_host(self, x: Tensor, args: Args, kwargs: Kwargs, learnt: Learnt) -> Tensor:
+        """With streams of its own, which compiled code does not know."""
+        return self._settle_by_pieces(x, args, kwargs, learnt)
+
     def _settle_by_pieces(self, x: Tensor, args: Args, kwargs: Kwargs, learnt: Learnt) -> Tensor:
         """The same of sums that are of some tokens each, or come from the host by pieces.
 

@@ -17,18 +17,30 @@ class HostTensor:
 
     Args:
         shape: Its own.
-        stage: Memory on the device for two pieces, ``staged`` of that shape.
+        like: What it is like in dtype, and on which device pieces of it are used.
 
     Attributes:
         memory: The tensor.
     """
 
-    def __init__(self, shape: tuple[int, ...], stage: Tensor) -> None:
-        on_device = stage.is_cuda
-        self.memory = torch.zeros(shape, dtype=stage.dtype, pin_memory=on_device)
-        self._halves = stage.chunk(2, dim=2)
-        self._stream = torch.cuda.Stream(stage.device) if on_device else None
+    def __init__(self, shape: tuple[int, ...], like: Tensor) -> None:
+        self.device = like.device
+        self.memory = torch.zeros(shape, dtype=like.dtype, pin_memory=like.is_cuda)
+        self._stream = torch.cuda.Stream(like.device) if like.is_cuda else None
         self._free: list[torch.cuda.Event | None] = [None, None]
+
+    def fits(self, shape: tuple[int, ...], like: Tensor) -> bool:
+        """Whether it is what would be made of these now."""
+        memory = self.memory
+        writable = torch.is_inference_mode_enabled() or not memory.is_inference()
+        same = memory.shape == shape and memory.dtype == like.dtype
+        return same and self.device == like.device and writable
+
+    def stage(self, memory: Tensor) -> None:
+        """Use this memory on the device for two pieces; ``staged`` says its shape."""
+        if self._stream is not None:  # a run before may still read what lay there
+            torch.cuda.current_stream(self.device).wait_stream(self._stream)
+        self._halves = memory.chunk(2, dim=2)
 
     @staticmethod
     def staged(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -108,6 +108,7 @@ class PerBlock:
     ) -> None:
         """A step begins that forecasts some modules."""
         run, installed = self._run, self._installed
+        run.plan.use(step, args, kwargs)
         chosen: Chosen | None = None
         if clusters is not None:
             modules = installed.modules.values()

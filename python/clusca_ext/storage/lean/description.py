@@ -35,7 +35,8 @@ class LeanStorage:
             ``"auto"``: for every row as many as keep the gates' relative error at 0.02 or below, at
             most 4.
         offload: Keep the sums of full steps in the host's memory: a cached step fetches them piece
-            by piece. Not for ``"exact"``, whose sums every full step adds to.
+            by piece. Not for ``"exact"``, whose sums every full step adds to, nor in a model
+            compiled with ``fullgraph=True``.
     """
 
     basis: str = "auto"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from clusca_ext.storage.host import HostTensor
 from clusca_ext.storage.lean.arena import Arena, Wanted, size_of
 from clusca_ext.storage.lean.rows import Rows
 from clusca_ext.storage.lean.sums import Sums
@@ -30,8 +31,10 @@ class Room:
             parts.append(self.rows.wanted())
         return {name: each for part in parts for name, each in part.items()}
 
-    def take(self, arena: Arena, device: torch.device, words: str) -> None:
-        """Take all of it at once.
+    def take(
+        self, arena: Arena, hosts: dict[str, HostTensor], device: torch.device, words: str
+    ) -> None:
+        """Take all of it at once; what lies on the host stays there from run to run.
 
         Raises:
             torch.OutOfMemoryError: There is not so much; it names a smaller setting.
@@ -43,7 +46,7 @@ class Room:
             raise torch.OutOfMemoryError(_too_large(size_of(wanted), words, error)) from None
         for groups in self.sums:
             for each in groups:
-                each.place(memory)
+                each.place(memory, hosts)
         if self.rows is not None:
             self.rows.place(memory)
 

@@ -12,6 +12,7 @@ from clusca_ext.executor import BlockExecutor, ModuleExecutor, Segment
 from clusca_ext.executor.segment import Track
 from clusca_ext.installation import Installation, Key
 from clusca_ext.storage.constants import DeviceConstants, autocast_dtype, moved
+from clusca_ext.storage.host import HostTensor
 from clusca_ext.storage.lean.arena import Arena
 from clusca_ext.storage.lean.cells import cells
 from clusca_ext.storage.lean.choice import bases_of, course_of
@@ -43,7 +44,7 @@ class Lean:
     def __init__(self, installed: Installation, config: ClusCaConfig, asked: LeanStorage) -> None:
         self._installed, self._config, self._asked = installed, config, asked
         self.features: Mapping[Key, LeanFeature] = {key: LeanFeature() for key in installed.modules}
-        self._arena = Arena()
+        self._arena, self._hosts = Arena(), dict[str, HostTensor]()
         self._segments = installed.blocks_by_segment()
         self.words = "lean"
         self.release()
@@ -68,6 +69,7 @@ class Lean:
 
     def release(self) -> None:
         self._arena.release()
+        self._hosts.clear()
         self._forget()
 
     def _forget(self) -> None:
@@ -116,7 +118,7 @@ class Lean:
                 for feature in self._features_of(block):
                     feature.groups = tuple(each.tokens for each in sums[-1])
         self._room = Room(sums, self._rows_of(shapes, dtype))
-        self._room.take(self._arena, run.like.device, basis.words)
+        self._room.take(self._arena, self._hosts, run.like.device, basis.words)
         for feature in self.features.values():
             feature.allocate = None
 
@@ -202,7 +204,8 @@ class Lean:
         assert self._room is not None
         if self._foresight is not None:
             self._foresight.check(step, args, kwargs)
-        if self._room.rows is not None:
+        if self._room.rows is not None:  # without, nobody asks for modulation
+            self._run.plan.use(step, args, kwargs)
             self._installed.begin_summed(*self._room.rows.at(step, on))
         for index, ((segment, _), groups) in enumerate(
             zip(self._segments, self._sums, strict=True)

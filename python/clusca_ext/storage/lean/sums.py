@@ -68,12 +68,16 @@ class Sums:
     def host_bytes(self) -> int:
         return 0 if self.host is None else self.host.memory.nbytes
 
-    def place(self, memory: dict[str, Tensor]) -> None:
-        """Lie in the arena's memory."""
+    def place(self, memory: dict[str, Tensor], hosts: dict[str, HostTensor]) -> None:
+        """Lie in the arena's memory, and in the host's, which there may be from a run before."""
         self.kept = memory[f"{self._name} sums"]
         self.kept.zero_()  # of weight 0 until they are written, which NaN would survive
         if self._offload:
-            self.host = HostTensor((self.added * self._slots, *self.shape), self.kept)
+            shape, host = (self.added * self._slots, *self.shape), hosts.get(self._name)
+            if host is None or not host.fits(shape, self.kept):
+                hosts[self._name] = host = HostTensor(shape, self.kept)
+            host.stage(self.kept)
+            self.host = host
         if self.has_accumulators:
             self.accumulators = memory[f"{self._name} accumulators"]
 
