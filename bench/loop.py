@@ -99,7 +99,8 @@ class Loop:
 
 def last_query(model: Any) -> nn.Module:
     """What runs on full steps only, whoever caches: the query projection of the last block."""
-    blocks = getattr(model, "single_transformer_blocks", model.transformer_blocks)
+    names = ("single_transformer_blocks", "transformer_blocks", "blocks")
+    blocks = next(getattr(model, name) for name in names if hasattr(model, name))
     attention = getattr(blocks[-1], "attn", None) or blocks[-1].attn1
     projection: nn.Module = attention.to_q
     return projection

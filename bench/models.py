@@ -21,11 +21,12 @@ class Model:
         latents: Shape of what is denoised.
         tokens: Tokens N of the stream.
         inputs: Its other inputs, given a factory of random tensors of a shape.
-        paper: What ``ClusCaConfig.paper`` calls its family.
+        paper: What ``ClusCaConfig.paper`` calls its family; None: it has none.
         config: Where it differs from the class's defaults, which are those of the checkpoint.
         divisor: What its pipeline divides a scheduler's timestep by.
         timestep_dtype: What its pipeline gives timesteps in; None: in that of the latents.
         rows: What its batch rows are under guidance, as ``enable_cache`` takes it.
+        shares_gates: They are vectors of the blocks' own plus one that all blocks share.
         is_slow: A loop takes minutes: it is warmed up by a few steps.
         is_composed: Not even that: few steps are measured, and loops composed of them.
     """
@@ -34,11 +35,12 @@ class Model:
     latents: tuple[int, ...]
     tokens: int
     inputs: Callable[[Callable[..., Tensor]], dict[str, Any]]
-    paper: str
+    paper: str | None
     config: dict[str, Any] = field(default_factory=dict)
     divisor: float = 1.0
     timestep_dtype: torch.dtype | None = None
     rows: tuple[str, ...] = ()
+    shares_gates: bool = False
     is_slow: bool = False
     is_composed: bool = False
 
@@ -80,7 +82,7 @@ def hunyuan_video(
     **config: Any,
 ) -> Model:
     """Of a video's frames, height and width in pixels."""
-    size = ((frames - 1) // 4 + 1, height // 8, width // 8)
+    size = video_size(frames, height, width)
 
     def inputs(random: Callable[..., Tensor]) -> dict[str, Any]:
         like = random(1, text, joint)
@@ -101,6 +103,36 @@ def hunyuan_video(
         "hunyuan_video",
         config,
         is_slow=is_slow,
+        is_composed=is_composed,
+    )
+
+
+def video_size(frames: int, height: int, width: int) -> tuple[int, int, int]:
+    """Of the latents of HunyuanVideo's and Wan's autoencoders."""
+    return (frames - 1) // 4 + 1, height // 8, width // 8
+
+
+def wan(
+    frames: int,
+    height: int,
+    width: int,
+    text: int = 512,
+    is_composed: bool = False,
+    **config: Any,
+) -> Model:
+    """One branch of guidance: its pipeline calls the model once for each."""
+    size = video_size(frames, height, width)
+    joint = config.get("text_dim", 4096)
+    shape = (1, config.get("in_channels", 16), *size)
+    return Model(
+        "WanTransformer3DModel",
+        shape,
+        size[0] * (size[1] // 2) * (size[2] // 2),
+        lambda random: {"encoder_hidden_states": random(1, text, joint)},
+        None,
+        config,
+        timestep_dtype=torch.int64,
+        shares_gates=True,
         is_composed=is_composed,
     )
 
@@ -146,15 +178,25 @@ TINY_HUNYUAN = TINY | {
     "pooled_projection_dim": 8,
     "rope_axes_dim": (4, 6, 6),
 }
+TINY_WAN = TINY | {
+    "in_channels": 4,
+    "out_channels": 4,
+    "text_dim": 16,
+    "freq_dim": 16,
+    "ffn_dim": 64,
+    "num_layers": 2,
+}
 MODELS = {
     "flux-1024": flux(64, 512),
     "dit-xl-512": dit(512, 1, num_layers=28),
     "hunyuan-480p65": hunyuan_video(65, 480, 640, is_slow=True),  # as the paper's code samples it
     "hunyuan-720p129": hunyuan_video(129, 720, 1280, is_composed=True),
+    "wan-14b-720p81": wan(81, 720, 1280, is_composed=True),
     "tiny": flux(8, 12, 32, 32, **TINY_FLUX),
     "tiny-dit": dit(128, 1, num_layers=3, **TINY),
     "tiny-hunyuan": hunyuan_video(9, 64, 64, 12, 16, 8, is_slow=True, **TINY_HUNYUAN),
     "tiny-composed": hunyuan_video(9, 64, 64, 12, 16, 8, is_composed=True, **TINY_HUNYUAN),
+    "tiny-wan": wan(9, 64, 64, 12, **TINY_WAN),
 }
 
 
@@ -163,6 +205,11 @@ def make(model: Model, device: str, dtype: torch.dtype) -> nn.Module:
     torch.set_default_dtype(dtype)
     try:
         with torch.device(device):
-            return getattr(diffusers, model.cls)(**model.config).eval()
+            made: nn.Module = getattr(diffusers, model.cls)(**model.config).eval()
     finally:
         torch.set_default_dtype(before)
+    kept = getattr(made, "_keep_in_fp32_modules", None) or ()
+    for name, parameter in made.named_parameters():  # as from_pretrained has them
+        if set(kept) & set(name.split(".")):
+            parameter.data = parameter.data.float()
+    return made

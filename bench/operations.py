@@ -1,0 +1,96 @@
+"""Counted operations of a step, without running it: the model on the device "meta" is called once.
+
+Matrix products, convolutions and attention are counted, as ``clusca_ext.demo.flops`` does for the
+embedded model; element-wise operations, which are bound by memory, have no share.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from clusca_ext import ClusCaConfig, ClusterCorrector
+from clusca_ext.adapters import describe
+from models import MODELS, make
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Of one call of a model.
+
+    Attributes:
+        full: All of them.
+        outside: Those of what is in no block: embedders, the last projection.
+        modulation: Those of the layers that modulate the blocks' first stream.
+        mlps: Those of the modules in which representatives are computed, of all tokens.
+        tokens: Tokens of the stream.
+        distances: Those of the distances of all tokens to one centroid.
+    """
+
+    full: int
+    outside: int
+    modulation: int
+    mlps: int
+    tokens: int
+    distances: int
+
+    def cached(self, config: ClusCaConfig) -> float:
+        """Of a cached step of ours: nothing attends, and one token of a cluster is computed."""
+        share = min(_clusters(config), self.tokens) / self.tokens
+        return self.outside + self.modulation + share * self.mlps
+
+    def clustering(self, config: ClusCaConfig) -> int:
+        """Of k-means after a full step, had it to take all its iterations."""
+        if not isinstance(config.corrector, ClusterCorrector):
+            return 0
+        return (config.corrector.max_iters + 1) * _clusters(config) * self.distances
+
+    def speedup(self, config: ClusCaConfig, full: int, cached: int) -> float:
+        """What so many full and cached steps promise over full ones only."""
+        run = full * (self.full + self.clustering(config)) + cached * self.cached(config)
+        return (full + cached) * self.full / run
+
+
+def _clusters(config: ClusCaConfig) -> int:
+    corrector = config.corrector
+    return corrector.num_clusters if isinstance(corrector, ClusterCorrector) else 0
+
+
+@lru_cache
+def operations(name: str) -> Operations:
+    """Of a model of ``MODELS``."""
+    described = MODELS[name]
+    model = make(described, "meta", torch.bfloat16)
+
+    def random(*shape: int) -> Tensor:
+        return torch.empty(shape, device="meta", dtype=torch.bfloat16)
+
+    latents = random(*described.latents)
+    timestep = random(len(latents)).to(described.timestep_dtype or torch.bfloat16)
+    with torch.inference_mode(), FlopCounterMode(display=False, depth=None) as counter:
+        model(latents, timestep=timestep, return_dict=False, **described.inputs(random))
+    found = {
+        place.partition(".")[2]: sum(counts.values())
+        for place, counts in counter.get_flop_counts().items()
+    }
+    places = {module: place for place, module in model.named_modules()}
+
+    def of(modules: Iterable[nn.Module]) -> int:
+        return sum(found.get(places[module], 0) for module in modules)
+
+    total, described_blocks = counter.get_total_flops(), describe(model).blocks
+    blocks = [each.block for each in described_blocks]
+    norms = [getattr(block, "norm1", None) or block.norm for block in blocks]
+    modules = [module for each in described_blocks for module in each.modules]
+    channels = model.config.num_attention_heads * model.config.attention_head_dim
+    return Operations(
+        full=total,
+        outside=total - of(blocks),
+        modulation=of(norms),
+        mlps=of(each.module for each in modules if each.represents),
+        tokens=described.tokens,
+        distances=2 * len(latents) * described.tokens * channels,
+    )
