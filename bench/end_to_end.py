@@ -5,8 +5,9 @@ steps, with the paper's step in plain torch, with the caches of diffusers and, w
 installed, of cache-dit. Rows go to bench/results/<machine>-end-to-end.json: the median of the loop
 and of its full steps, the mean of its cached ones, for the first of an interval may prepare the
 others; on a GPU also peak memory, how many kernels a cached step of an interval has in the mean and
-how long they run, and how long the last one takes in a CUDA graph. A row without numbers says why.
-Only the transformer runs.
+how long they run, and how long the last one takes in a CUDA graph. Of ours also what was expected:
+``estimate_memory``'s bytes, and the speed-up that counted operations promise. A row without numbers
+says why. Only the transformer runs.
 """
 
 import argparse
@@ -21,11 +22,13 @@ from typing import Any
 
 import torch
 
+from clusca_ext import ClusterCorrector, estimate_memory
 from device_time import counted, graphed, recover
 from loop import Loop
 from loop_rows import BASELINE, COMPOSED_FULL, Row, baseline, composed_rows, rows_of
 from methods import Measured
 from models import MODELS, Model
+from operations import operations
 from results import FOLDER, NotMeasured, Recorder, machine
 from timing import DEVICE
 
@@ -57,8 +60,16 @@ def doubts(row: Row, full: frozenset[int], measured: Measured) -> Measured:
     if full != row.full:
         found, given = len(full), len(row.full)
         return {"failed": True, "doubt": f"other full steps than given: {found}, not {given}"}
-    planned = measured.get("planned")
-    if isinstance(planned, int) and 2 * planned < len(row.cached):
+    config = row.config
+    if config is None:
+        return {}
+    storage, planned = str(measured["storage"]), int(str(measured["planned"]))
+    is_lean = config.storage != "per_block"
+    if is_lean and getattr(config.storage, "basis", "auto") == "auto" and "window" not in storage:
+        return {"failed": True, "doubt": f"no window of gates that are known: {storage}"}
+    # A cached step of lean storage asks for modulation only where it computes representatives.
+    asks = not is_lean or isinstance(config.corrector, ClusterCorrector)
+    if asks and 2 * planned < len(row.cached):
         doubt = f"modulation was planned for {planned} of {len(row.cached)} cached steps"
         return {"failed": True, "doubt": doubt}
     return {}
@@ -115,13 +126,13 @@ def rows(loop: Loop, intervals: list[int], steps: int) -> Iterator[tuple[int | N
     described, compiles = loop.described, loop.device == "cuda"
     if described.is_composed:  # the same rows are composed to every interval
         yield None, baseline(len(COMPOSED_FULL))
-        yield from ((None, row) for row in composed_rows(described.paper))
+        yield from ((None, row) for row in composed_rows(described))
         return
     yield None, baseline(steps)
     every = [
         (interval, row)
         for interval in intervals
-        for row in rows_of(described.paper, interval, steps, compiles)
+        for row in rows_of(described, interval, steps, compiles)
     ]
     yield from sorted(every, key=lambda each: each[1].is_last)
 
@@ -141,6 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--models", nargs="+", choices=MODELS, default=["flux-1024", "dit-xl-512"])
     parser.add_argument("--intervals", nargs="+", type=int, default=[6, 5, 7, 4])
+    parser.add_argument("--rows", nargs="+", default=[""], help="those whose name has one of these")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--results", type=pathlib.Path)
@@ -154,16 +166,17 @@ def table(name: str, options: argparse.Namespace, record: Callable[..., None]) -
     """Every row of a model, recorded as soon as it is measured. Whether none failed."""
     dtype = torch.bfloat16 if DEVICE == "cuda" else torch.float32
     loop = Loop(MODELS[name], DEVICE, dtype)
-    base, well = 0.0, True
+    base: Measured = {}
+    well = True
     for interval, row in rows(loop, options.intervals, options.steps):
+        if row.name != BASELINE and not any(name in row.name for name in options.rows):
+            continue
         measured = outcome(loop, row, options.repeats)
         well &= "failed" not in measured
         for at, values in recorded(loop.described, row, interval, measured, options).items():
-            seconds = float(str(values.get("seconds", 0.0)))
             if row.name == BASELINE:
-                base = seconds
-            if base and seconds:
-                values = values | {"speedup": round(base / seconds, 3)}
+                base = values
+            values = values | beside(base, row, values) | expected(loop, name, row, values)
             where = f", interval {at}" if at else ""
             record(
                 bench="end_to_end",
@@ -176,6 +189,35 @@ def table(name: str, options: argparse.Namespace, record: Callable[..., None]) -
     return well
 
 
+def beside(base: Measured, row: Row, values: Measured) -> Measured:
+    """What a row takes, beside the untouched model in the same run."""
+
+    def over_base(key: str) -> float | None:
+        both = values.get(key), base.get(key)
+        return float(str(both[0])) / float(str(both[1])) if all(both) else None
+
+    seconds, full = over_base("seconds"), over_base("full_ms")
+    ratios: Measured = {} if seconds is None else {"speedup": round(1 / seconds, 3)}
+    if full is not None and row.cached:
+        ratios["full_overhead"] = round(full - 1, 4)
+    return ratios
+
+
+def expected(loop: Loop, name: str, row: Row, values: Measured) -> Measured:
+    """What ours should take, whether it fits or not, and how much faster it should be."""
+    if row.config is None:
+        return {}
+    shape, kwargs = loop.described.latents, {"num_steps": row.steps, "dtype": loop.dtype}
+    memory = estimate_memory(loop.model, shape, row.config, **kwargs)
+    found: Measured = {"estimated_gib": round(memory.total / 2**30, 6)}
+    if "host" in memory.parts:
+        found["estimated_host_gib"] = round(memory.parts["host"] / 2**30, 6)
+    if "seconds" in values:
+        counts = int(str(values["full"])), int(str(values["cached"]))
+        found["counted_speedup"] = round(operations(name).speedup(row.config, *counts), 3)
+    return found
+
+
 def recorded(
     described: Model, row: Row, interval: int | None, measured: Measured, options: Any
 ) -> dict[int | None, Measured]:
@@ -184,7 +226,7 @@ def recorded(
         return {interval: measured}
     if not row.cached:
         return {None: composed(measured, baseline(options.steps))}
-    like = {n: next(rows_of(described.paper, n, options.steps, False)) for n in options.intervals}
+    like = {n: next(rows_of(described, n, options.steps, False)) for n in options.intervals}
     return {n: composed(measured, each) for n, each in like.items()}
 
 

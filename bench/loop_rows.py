@@ -1,17 +1,20 @@
 """The rows of a loop's table: which methods, on which full steps, most valuable first."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from clusca_ext import (
     ClusCaConfig,
     EvenSchedule,
     ExplicitSchedule,
     IntervalSchedule,
+    LeanStorage,
     NoCorrection,
 )
 from clusca_ext.schedule import Schedule, Step
-from methods import Method, clusca, compiled, in_torch, no_cache
+from methods import Method, clusca, compiled, in_torch, left_out, no_cache
+from models import Model
 from peer_methods import (
     FORECAST,
     SKIPPED,
@@ -24,8 +27,16 @@ from peer_methods import (
 BASELINE = "no cache"
 # What is measured where a whole loop takes too long: three full steps and five cached ones.
 COMPOSED_STEPS, COMPOSED_FULL = 8, (0, 1, 2)
-# Their memory grows in full steps: where it does not suffice, that takes them long to notice.
-GROWING = ("the paper's, torch", "diffusers, TaylorSeer, every module", "diffusers, TaylorSeer")
+# Outputs of every module are kept. Where memory does not suffice for them, a full step or more may
+# pass before that is noticed.
+OF_EVERY_MODULE = (
+    "clusca, forecast only",
+    "clusca",
+    "clusca, the paper's",
+    "the paper's, torch",
+    "diffusers, TaylorSeer, every module",
+    "diffusers, TaylorSeer",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +50,7 @@ class Row:
         full: The steps on which the last block is to be computed.
         is_graphed: Whether a cached step is also captured: not where each asks the host.
         is_last: It must come after all others: it leaves the model's forward exchanged.
+        config: Of our cache; None: another's, or none.
     """
 
     name: str
@@ -47,6 +59,7 @@ class Row:
     full: frozenset[int]
     is_graphed: bool = True
     is_last: bool = False
+    config: ClusCaConfig | None = None
 
     @property
     def cached(self) -> list[int]:
@@ -83,11 +96,11 @@ def baseline(steps: int) -> Row:
     return Row(BASELINE, steps, no_cache, frozenset(range(steps)))
 
 
-def rows_of(paper: str, interval: int, steps: int, compiles: bool) -> Iterator[Row]:
+def rows_of(model: Model, interval: int, steps: int, compiles: bool) -> Iterator[Row]:
     """All rows of an interval, with equally many full steps.
 
     Args:
-        paper: What ``ClusCaConfig.paper`` calls the model's family.
+        model: What they are of.
         interval: Of the schedule.
         steps: Of the loop.
         compiles: Also the paper's with its sums compiled, as its code has them.
@@ -95,29 +108,39 @@ def rows_of(paper: str, interval: int, steps: int, compiles: bool) -> Iterator[R
     even = EvenSchedule(interval=interval)
     count = len(full_steps(even, steps))
     dense = IntervalSchedule(interval=interval, warmup=even.warmup)
-    yield from _rows(paper, even, dense, interval, steps, compiles)
+    yield from _rows(model, even, dense, interval, steps, compiles)
     yield Row("fewer steps", count, no_cache, frozenset(range(count)))
 
 
-def composed_rows(paper: str) -> Iterator[Row]:
-    """The same methods in a loop of few steps, of which longer ones can be composed."""
+def composed_rows(model: Model) -> Iterator[Row]:
+    """The same methods in a loop of few steps, of which longer ones can be composed.
+
+    What keeps outputs of every module comes late, the rows that are most likely to fit first.
+    """
     explicit = ExplicitSchedule(steps=COMPOSED_FULL)
-    found = _rows(paper, explicit, explicit, COMPOSED_STEPS, COMPOSED_STEPS, compiles=False)
-    yield from sorted(found, key=lambda row: (row.is_last, row.name in GROWING))
+    found = _rows(model, explicit, explicit, COMPOSED_STEPS, COMPOSED_STEPS, compiles=False)
+    yield from sorted(found, key=lambda row: (row.is_last, row.name in OF_EVERY_MODULE))
 
 
 def _rows(
-    paper: str, even: Schedule, dense: Schedule, interval: int, steps: int, compiles: bool
+    model: Model, even: Schedule, dense: Schedule, interval: int, steps: int, compiles: bool
 ) -> Iterator[Row]:
     """Ours are spread evenly, as is its default; the paper's are dense at first, as is its."""
     full, at_first = full_steps(even, steps), full_steps(dense, steps)
-    yield Row("clusca", steps, clusca(ClusCaConfig(schedule=even)), full)
-    forecast = ClusCaConfig(schedule=even, corrector=NoCorrection())
-    yield Row("clusca, forecast only", steps, clusca(forecast), full)
+    for name, choices in OURS.items():
+        if name != OF_SHARED_GATES or model.shares_gates:
+            config = ClusCaConfig(schedule=even, **choices)
+            yield Row(name, steps, clusca(config), full, config=config)
     # The paper's settings, save that warm-up is as long as that of the others.
-    theirs = dataclasses.replace(ClusCaConfig.paper(paper), schedule=dense)
-    yield Row("clusca, the paper's", steps, clusca(theirs), at_first)
-    yield Row("the paper's, torch", steps, in_torch(theirs), at_first)
+    theirs, why = None, f"ClusCaConfig.paper has no settings for {model.cls}"
+    if model.paper is not None:
+        theirs = dataclasses.replace(ClusCaConfig.paper(model.paper), schedule=dense)
+
+    def of_paper(method: Callable[[ClusCaConfig], Method]) -> Method:
+        return left_out(why) if theirs is None else method(theirs)
+
+    yield Row("clusca, the paper's", steps, of_paper(clusca), at_first, config=theirs)
+    yield Row("the paper's, torch", steps, of_paper(in_torch), at_first)
     # Of diffusers' warm-up the last step is cached: two make as many full steps as three do here.
     taylor = taylorseer_steps(2, interval, steps)
     for name, choices in TAYLORSEERS.items():
@@ -127,13 +150,28 @@ def _rows(
     yield Row(name, steps, first_block_cache(full), full, is_graphed=False)
     if compiles:
         name = "the paper's, torch, sums compiled"
-        yield Row(name, steps, in_torch(theirs, compiled()), at_first)
+        yield Row(name, steps, of_paper(lambda each: in_torch(each, compiled())), at_first)
     for blocks in (8, 1):  # its default, and its fastest
         name = f"cache-dit, DBCache F{blocks}B0, TaylorSeer"
         method = of_cache_dit(blocks, full)
         yield Row(name, steps, method, full, is_graphed=False, is_last=True)
 
 
+OF_SHARED_GATES = "clusca, lean shared-emb, forecast only"
+FORECAST_ONLY = {"corrector": NoCorrection()}
+OURS: dict[str, dict[str, Any]] = {  # what they choose of the default
+    "clusca": {},
+    "clusca, forecast only": FORECAST_ONLY,
+    "clusca, lean, forecast only": {"storage": LeanStorage(), **FORECAST_ONLY},
+    "clusca, lean": {"storage": LeanStorage()},
+    "clusca, lean exact, forecast only": {"storage": LeanStorage(basis="exact"), **FORECAST_ONLY},
+    "clusca, lean gated, forecast only": {"storage": LeanStorage(basis="gated"), **FORECAST_ONLY},
+    OF_SHARED_GATES: {"storage": LeanStorage(basis="shared-emb"), **FORECAST_ONLY},
+    "clusca, lean on the host, forecast only": {
+        "storage": LeanStorage(offload=True),
+        **FORECAST_ONLY,
+    },
+}
 TAYLORSEERS = {
     ", every module": {"cache_identifiers": FORECAST, "skip_predict_identifiers": SKIPPED},
     " lite": {"use_lite_mode": True},

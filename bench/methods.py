@@ -14,6 +14,7 @@ from clusca_ext import ClusCaConfig, cache, reset, summary
 from clusca_ext.cache import Cache
 from loop import Loop
 from paper_cache import PaperCache, add_forecast, papers
+from results import NotMeasured
 
 Measured = dict[str, object]
 Said = Callable[[], Measured]
@@ -35,6 +36,17 @@ def no_cache(loop: Loop, steps: int) -> Iterator[Said]:
     yield dict
 
 
+def left_out(why: str) -> Method:
+    """A row that this model cannot have."""
+
+    @contextmanager
+    def method(loop: Loop, steps: int) -> Iterator[Said]:
+        raise NotMeasured(why)
+        yield dict
+
+    return method
+
+
 def clusca(config: ClusCaConfig) -> Method:
     @contextmanager
     def method(loop: Loop, steps: int) -> Iterator[Said]:
@@ -52,8 +64,9 @@ def clusca(config: ClusCaConfig) -> Method:
                 planned.add(loop.step)
 
         def said() -> Measured:
-            gib = summary(model).cache_bytes / 2**30
-            return {"cache_gib": round(gib, 3), "planned": len(planned)}
+            done = summary(model)
+            gib = round(done.cache_bytes / 2**30, 6)
+            return {"cache_gib": gib, "storage": done.storage, "planned": len(planned)}
 
         known = {"timesteps": loop.timesteps(steps), "cfg_rows": loop.described.rows}
         with cache(model, config, **known), begun_by(loop, begin):
@@ -75,7 +88,7 @@ def in_torch(config: ClusCaConfig, add: Callable[..., torch.Tensor] = add_foreca
                 state.calls = 0
 
             with begun_by(loop, begin):
-                yield lambda: {"cache_gib": round(state.bytes() / 2**30, 3)}
+                yield lambda: {"cache_gib": round(state.bytes() / 2**30, 6)}
 
     return method
 

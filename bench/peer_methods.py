@@ -18,6 +18,7 @@ HOOKS = ("taylorseer_cache", "fbc_leader_block_hook", "fbc_block_hook")  # diffu
 FORECAST = [
     r"transformer_blocks\.\d+\.(attn1?|ff|ff_context)",
     r"single_transformer_blocks\.\d+\.proj_out",
+    r"blocks\.\d+\.(attn[12]|ffn)",
 ]
 SKIPPED = [r"single_transformer_blocks\.\d+\.(attn|proj_mlp)"]
 

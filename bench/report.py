@@ -20,9 +20,9 @@ OPERATORS_PAGE = PAGE.with_name("operators.md")
 INTRODUCTION = """\
 # Performance
 
-`make bench`, `python bench/demo.py` and, on a machine with a GPU, `python bench/gpu.py` measure and
-leave rows in `bench/results/`. `python bench/report.py --write` makes of them this page and that of
-[operators](operators.md).
+`make bench`, `python bench/demo.py`, `python bench/lean.py` and, on a machine with a GPU,
+`python bench/gpu.py` measure and leave rows in `bench/results/`. `python bench/report.py --write`
+makes of them this page and that of [operators](operators.md).
 
 Ratios are of medians of one run; of CPUs, which are shared, nothing else is given. "Best peer" is
 the fastest of plain and compiled torch, on a GPU also in a CUDA graph, and of k-means there also
@@ -66,7 +66,7 @@ def document(rows: list[dict]) -> str:
     rows = [row for row in rows if "bench" in row]  # gpu.py's record of its steps has none
     shown = typical(rows)
     lines = [*report_operators.summary(shown), "", *report_roofline.lines(shown)]
-    return "\n".join([INTRODUCTION, *lines, *report_runs.demo(rows), *report_runs.loops(rows)])
+    return "\n".join([INTRODUCTION, *lines, *report_runs.everything(rows)])
 
 
 def operators(rows: list[dict]) -> str:
@@ -80,7 +80,7 @@ def everything(rows: list[dict]) -> str:
     """All rows of operators, and whole runs."""
     rows = [row for row in rows if "bench" in row]
     tables = report_operators.tables(results_of(rows))
-    return "\n".join([*tables, *report_runs.demo(rows), *report_runs.loops(rows)])
+    return "\n".join([*tables, *report_runs.everything(rows)])
 
 
 def write() -> list[str]:

@@ -1,17 +1,19 @@
-"""Results of whole runs as markdown tables: the demo, denoising loops."""
+"""Results of whole runs as markdown tables: the demo, storages, denoising loops."""
 
 from collections import defaultdict
 
 from clusca_ext.demo.rows import FULL
 from clusca_ext.demo.rows import rows_of as demo_rows
 from demo import INTERVALS, markdown
+from lean import INTERVALS as LEAN_INTERVALS
+from lean import configs
 from loop_rows import BASELINE, composed_rows, rows_of
 from models import MODELS
 from report_cases import MISSING, is_cpu
 from report_operators import lines_of
 
 STEPS = 50  # of what is expected of a GPU, as are the following
-LOOPS = ("flux-1024", "dit-xl-512", "hunyuan-480p65", "hunyuan-720p129")
+LOOPS = ("flux-1024", "dit-xl-512", "hunyuan-480p65", "hunyuan-720p129", "wan-14b-720p81")
 INTERVAL, OTHER_INTERVALS = 6, (5, 7, 4)  # shown in full; of which speed-ups are shown
 GPU = "A GPU"
 
@@ -27,6 +29,10 @@ def grouped(rows: list[dict], bench: str) -> list[list[dict]]:
         if row["bench"] == bench:
             groups[row["device"], row["commit"]].append(row)
     return list(groups.values())
+
+
+def everything(rows: list[dict]) -> list[str]:
+    return [*demo(rows), *lean(rows), *loops(rows)]
 
 
 # ---- the demo
@@ -50,21 +56,66 @@ def demo(rows: list[dict]) -> list[str]:
     return lines
 
 
+# ---- storages
+
+LEAN_EXPLANATION = """\
+Storages on the embedded model, with and without clusters: a cached step, and by how much a full one
+is longer, against a full step of the untouched model in the same round, medians of rounds. The
+speed-up is that of a whole run, composed of them; *counted* is what counted operations promise."""
+
+
+def lean(rows: list[dict]) -> list[str]:
+    lines = ["## Lean storage", "", LEAN_EXPLANATION, ""]
+    command = "python bench/lean.py"
+    for group in grouped(rows, "lean"):
+        shape = group[0]["shape"].partition(", interval")[0]
+        above = origin(group[0], command, f"{shape}, {group[0]['dtype']}")
+        lines += [above, "", *_lean_table(group), ""]
+    if not any(row["bench"] == "lean" for row in rows):
+        lines += [f"digits-demo, DDIM {STEPS} steps; `{command}`; {MISSING}.", ""]
+        lines += [*_lean_table([]), ""]
+    return lines
+
+
+def _lean_table(rows: list[dict]) -> list[str]:
+    """A storage a line, its intervals beside each other."""
+    found = {(row["shape"].rpartition(" ")[2], row["impl"]): row for row in rows}
+    header, cells = ["storage"], []
+    for interval in LEAN_INTERVALS:
+        header += [f"interval {interval}: cached / full step", "full step's overhead"]
+        header += ["speed-up", "counted", "cache, MiB"]
+    for name in configs(LEAN_INTERVALS[0]):
+        each = [found.get((str(interval), name)) for interval in LEAN_INTERVALS]
+        cells.append([name, *(cell for row in each for cell in _lean_cells(row))])
+    return lines_of(header, cells)
+
+
+def _lean_cells(row: dict | None) -> list[str]:
+    if row is None:
+        return [MISSING, "", "", "", ""]
+    speedups = [f"{row[key]:.2f}x" for key in ("speedup", "counted_speedup")]
+    cached, overhead = f"{row['cached_step']:.3f}", f"{row['full_overhead']:+.1%}"
+    return [cached, overhead, *speedups, f"{row['cache_mib']:.0f}"]
+
+
 # ---- denoising loops
 
 TIMES = {
     "seconds": "seconds",
     "speedup": "speed-up",
+    "counted_speedup": "counted",
     "full_ms": "full step, ms",
+    "full_overhead": "over no cache's",
     "cached_ms": "cached step, ms",
     "cached_kernels": "its kernels",
     "cached_kernels_ms": "they take, ms",
     "cached_graph_ms": "in a graph, ms",
     "cache_gib": "cache, GiB",
+    "estimated_gib": "estimated",
     "peak_gib": "peak, GiB",
 }
-RATIOS = ("speedup", "cached_ms")  # on a CPU: the latter of a full step
 OF_CACHES = {key for key in TIMES if key.startswith("cache")}
+FORMS = {"full_overhead": "{:+.1%}", "cache_gib": "{:.3g}", "estimated_gib": "{:.3g}"}
 
 
 def loops(rows: list[dict]) -> list[str]:
@@ -85,8 +136,11 @@ Models of real size with random weights, the transformer alone, with equally man
 every row. *torch*: the paper's cached step in plain torch, held against ours by
 `tests/test_paper_cache.py`; *sums compiled*: its sums under `torch.compile`, as in its code. A
 step's time is that between two events around it, of cached ones the mean; the time of their kernels
-leaves out launches and waiting; in a graph: the forward of an interval's last one, replayed. What
-the rows are is said in [bench/README.md](../bench/README.md)."""
+leaves out launches and waiting; in a graph: the forward of an interval's last one, replayed.
+*Counted* is the speed-up that counted operations promise, *estimated* what `estimate_memory` says
+of the device's memory. Goals of lean storage: a full step at most 3 % over that without a cache, a
+cached one of HunyuanVideo 720p at most 0.1 % of a full one. What the rows are is said in
+[bench/README.md](../bench/README.md)."""
 
 
 def gpu_table(device: str, shape: str, rows: list[dict]) -> list[str]:
@@ -94,10 +148,10 @@ def gpu_table(device: str, shape: str, rows: list[dict]) -> list[str]:
     name = shape.partition(" ")[0]
     described = MODELS[name]
     found = {(row["shape"], row["impl"]): row for row in rows}
-    expected = list(rows_of(described.paper, INTERVAL, STEPS, compiles=True))
+    expected = list(rows_of(described, INTERVAL, STEPS, compiles=True))
     full = len(expected[0].full)
     if described.is_composed:
-        expected = list(composed_rows(described.paper))
+        expected = list(composed_rows(described))
     cells = [[BASELINE, f"{STEPS} + 0", *_numbers(found.get((shape, BASELINE), {}), False)]]
     cells[0] += [""] * len(OTHER_INTERVALS)
     for row in expected:
@@ -121,14 +175,13 @@ def gpu_table(device: str, shape: str, rows: list[dict]) -> list[str]:
 
 
 def _numbers(measured: dict, is_cached: bool) -> list[str]:
+    shown = {key: str(value) for key, value in measured.items()}
+    shown |= {key: form.format(measured[key]) for key, form in FORMS.items() if key in measured}
     if "seconds" not in measured or "doubt" in measured:
         why = measured.get("doubt") or measured.get("note", MISSING)
-        return [why, *[""] * (len(TIMES) - 1)]
-    reasons = {"cached_graph_ms": measured.get("no_graph", "")}
-    return [
-        "" if key in OF_CACHES and not is_cached else str(measured.get(key, reasons.get(key, "")))
-        for key in TIMES
-    ]
+        shown = {"seconds": why, "estimated_gib": shown.get("estimated_gib", "")}
+    shown.setdefault("cached_graph_ms", measured.get("no_graph", ""))
+    return ["" if key in OF_CACHES and not is_cached else shown.get(key, "") for key in TIMES]
 
 
 def cpu_table(rows: list[dict]) -> list[str]:

@@ -108,17 +108,26 @@ def grid(cpu: bool) -> Step:
     return Step("bench_grid", share, (*PYTEST, "bench", "-m", f"not {COMPARED}", *quick))
 
 
-def demo(cpu: bool) -> Step:
-    """End to end: the embedded model, every cache against the full sampler."""
+def demo(cpu: bool) -> list[Step]:
+    """End to end: the embedded model, every cache against the full sampler; then every storage."""
     few = ("--samples", "2", "--steps", "8") if cpu else ()
-    return Step("demo", 15, (sys.executable, "bench/demo.py", *few), "bench/demo.py")
+    once = ("--samples", "2", "--repeats", "1", "--busy") if cpu else ("--repeats", "5")
+    demo, lean = "bench/demo.py", "bench/lean.py"
+    return [
+        Step("demo", 15, (sys.executable, demo, *few), demo),
+        Step("demo_lean", 8, (sys.executable, lean, *once), lean),
+    ]
 
 
 def loops(cpu: bool) -> list[Step]:
-    """Denoising loops of models of real size, with random weights: the goal's interval first."""
+    """Denoising loops of models of real size, with random weights: the goal's interval first.
+
+    Of HunyuanVideo and Wan at 720p few steps are run and loops composed of them, lean storage
+    first: what they have not come to when their time is over costs more memory, or is worth less.
+    """
     file = "bench/end_to_end.py"
     if cpu:
-        models = ("tiny", "tiny-dit", "tiny-composed")
+        models = ("tiny", "tiny-dit", "tiny-wan", "tiny-composed")
         few = ("--models", *models, "--intervals", "5", "--steps", "8", "--repeats", "1")
         return [Step("loop_tiny", 10, (sys.executable, file, *few), file)]
 
@@ -129,10 +138,11 @@ def loops(cpu: bool) -> list[Step]:
 
     return [
         loop("flux-1024", 110, "6", "2"),
+        loop("hunyuan-720p129", 150, "6 5 7 4", "1"),
         loop("dit-xl-512", 40, "6", "3"),
+        loop("wan-14b-720p81", 100, "6 5 7 4", "1"),
         loop("hunyuan-480p65", 150, "6", "1"),
         loop("flux-1024", 120, "5 7 4", "1"),
-        loop("hunyuan-720p129", 150, "6 5 7 4", "1"),
         loop("dit-xl-512", 40, "5 7 4", "2"),
         loop("hunyuan-480p65", 100, "5 7 4", "1"),
     ]
@@ -147,7 +157,7 @@ def steps(cpu: bool) -> list[Step]:
     listed = [
         *tests(cpu),
         *whole[:2],
-        demo(cpu),
+        *demo(cpu),
         *sanitizers(cpu),
         *kernels(cpu),
         *whole[2:],
