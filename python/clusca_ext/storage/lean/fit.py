@@ -1,5 +1,8 @@
 """A few components for the gates of several steps: their singular value decomposition by rows."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -23,31 +26,57 @@ def gram(gates: Tensor) -> Tensor:
     return products
 
 
-def components(products: Tensor, rank: int | str) -> tuple[Tensor, Tensor]:
-    """The components that gates are best summed of.
+@dataclass(frozen=True)
+class Fit:
+    """All components of one window's gates, the best first.
 
     ``gates ~ V V^T gates``, V [W, C] the eigenvectors of the largest eigenvalues: no other C
     vectors leave a smaller squared error.
 
-    Args:
-        products: Of ``gram``, on the host. float64 [B, W, W]
-        rank: How many, C; or ``"auto"``: for every row as many as it takes.
-
-    Returns:
-        V, zero where a row needs fewer components or there are fewer steps [B, W, C], and the
-        relative error of the gates [B], both float64.
+    Attributes:
+        vectors: float64 [B, W, W]
+        errors: What the first 1, 2, ... leave of the gates, relative. float64 [B, W]
     """
-    values, vectors = torch.linalg.eigh(products)
-    values, vectors = values.clamp(min=0).flip(-1), vectors.flip(-1)
-    total = values.sum(-1, keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
-    errors = (1 - values.cumsum(-1) / total).clamp(min=0).sqrt()  # with 1, 2, ... components
-    B, W = values.shape
-    most = AUTO_RANK if rank == "auto" else int(rank)
-    needed = torch.full((B,), min(most, W))
-    if rank == "auto":
-        enough = errors[:, : min(most, W)] <= AUTO_ERROR
-        needed = torch.where(enough.any(-1), enough.int().argmax(-1) + 1, needed)
-    kept = vectors.new_zeros(B, W, most)
-    kept[..., : min(most, W)] = vectors[..., :most]
-    kept *= torch.arange(most) < needed[:, None, None]
-    return kept, errors.gather(1, needed[:, None] - 1).squeeze(1)
+
+    vectors: Tensor
+    errors: Tensor
+
+    @classmethod
+    def of(cls, products: Tensor) -> "Fit":
+        """Of what ``gram`` returns, on the host."""
+        values, vectors = torch.linalg.eigh(products)
+        values, vectors = values.clamp(min=0).flip(-1), vectors.flip(-1)
+        total = values.sum(-1, keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
+        return cls(vectors, (1 - values.cumsum(-1) / total).clamp(min=0).sqrt())
+
+    @property
+    def needed(self) -> Tensor:
+        """Components that every row needs, for ``rank="auto"``. [B]"""
+        most = min(AUTO_RANK, self.errors.shape[1])
+        enough = self.errors[:, :most] <= AUTO_ERROR
+        return torch.where(enough.any(-1), enough.int().argmax(-1) + 1, most)
+
+    def first(self, ranks: Tensor) -> tuple[Tensor, Tensor]:
+        """So many components for each row.
+
+        Args:
+            ranks: [B]
+
+        Returns:
+            V, zero where a row has fewer [B, W, C], and the relative error of its gates [B].
+        """
+        B, W = self.errors.shape
+        most = int(ranks.max())
+        kept = self.vectors.new_zeros(B, W, most)
+        kept[..., : min(most, W)] = self.vectors[..., :most]
+        kept *= torch.arange(most) < ranks[:, None, None]
+        last = ranks.clamp(max=W)[:, None] - 1
+        return kept, self.errors.gather(1, last).squeeze(1)
+
+
+def ranks_of(rank: int | str, fits: Sequence[Fit]) -> Tensor:
+    """Components for each row, the same for all windows: forecasts take differences between the
+    sums of two windows, and what these leave out must not differ. [B]"""
+    if rank != "auto":
+        return torch.full((len(fits[0].errors),), int(rank))
+    return torch.stack([fit.needed for fit in fits]).amax(0)

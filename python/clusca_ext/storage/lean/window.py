@@ -9,7 +9,7 @@ from torch import Tensor
 
 from clusca_ext.storage.constants import DeviceConstants, moved
 from clusca_ext.storage.lean.course import Course, Past
-from clusca_ext.storage.lean.fit import AUTO_RANK, components, gram
+from clusca_ext.storage.lean.fit import AUTO_RANK, Fit, gram, ranks_of
 from clusca_ext.storage.lean.foresight import Gates
 
 
@@ -22,14 +22,15 @@ class Window:
         self._course, self._gates = course, gates
         device = gates.values.device
         served = [course.served(index) for index in range(len(course.full))]
-        products = [gram(gates.at(steps)) for steps in served if steps]
-        fits = iter(_fits(products, rank))
+        fits = _fits([gram(gates.at(steps)) for steps in served if steps])
+        ranks = ranks_of(rank, fits) if fits else torch.ones(1, dtype=torch.int64)
+        found = iter([fit.first(ranks) for fit in fits])
+        none = torch.zeros(1, 0, int(ranks.max())), torch.zeros(1)
+        all_found = [next(found) if steps else none for steps in served]
+        self.error = max(float(error.max()) for _, error in all_found)
         self._steps = served
-        none = torch.zeros(1, 0, 0, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-        found = [next(fits) if steps else none for steps in served]
-        self.error = max(float(error.max()) for _, error in found)
-        used = max([1, *(_used(each) for each, _ in found)])  # components that some row needs
-        parts = [each[..., :used] for each, _ in found]
+        used = self.count(course, int(ranks.max()))
+        parts = [each[..., :used] for each, _ in all_found]
         self.added, self.kept = used, used * (course.order + 1)
         self.words = (
             f"window of {used} component{'s' * (used > 1)}, which leave {self.error:.3f} of the "
@@ -83,6 +84,7 @@ class WindowOfBound:
     def __init__(self, past: Past, gates: Gates, rank: int | str, max_interval: int) -> None:
         self._past, self._gates = past, gates
         self._rank, self._bound = rank, max_interval
+        self._ranks: Tensor | None = None  # of every row so far: they do not fall
         self.added = AUTO_RANK if rank == "auto" else int(rank)
         self.kept = self.added * (past.order + 1)
         self.words = (
@@ -99,7 +101,12 @@ class WindowOfBound:
         if not steps:
             return gates.new_zeros((self.added, *gates.shape[1:]), dtype=torch.float32)
         window = self._gates.at(steps)
-        parts, _ = components(gram(window).cpu(), self._rank)
+        fit = Fit.of(gram(window).cpu())
+        ranks = ranks_of(self._rank, [fit])
+        self._ranks = ranks if self._ranks is None else self._ranks.maximum(ranks)
+        parts = torch.zeros(*window.shape[1::-1], self.added, dtype=torch.float64)
+        kept, _ = fit.first(self._ranks)
+        parts[..., : kept.shape[-1]] = kept
         self._parts[index] = moved(parts.float(), gates.device)
         return torch.einsum("bwc,wbmd->cbmd", self._parts[index], window.float())
 
@@ -121,17 +128,10 @@ class WindowOfBound:
         return made
 
 
-def _fits(products: list[Tensor], rank: int | str) -> list[tuple[Tensor, Tensor]]:
-    """Components for each of several windows: the host waits once, for all of them."""
+def _fits(products: list[Tensor]) -> list[Fit]:
+    """Those of several windows: the host waits once, for all of them."""
     if not products:
         return []
     flat = torch.cat([each.flatten() for each in products]).cpu()
-    sizes = [each.numel() for each in products]
-    host = [part.view(each.shape) for part, each in zip(flat.split(sizes), products, strict=True)]
-    return [components(each, rank) for each in host]
-
-
-def _used(parts: Tensor) -> int:
-    """Components that are not zero for every row."""
-    used = parts.abs().amax(dim=(0, 1)) > 0 if parts.numel() else parts.new_zeros(0)
-    return int(used.sum())
+    parts = flat.split([each.numel() for each in products])
+    return [Fit.of(part.view(each.shape)) for part, each in zip(parts, products, strict=True)]
