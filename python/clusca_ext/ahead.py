@@ -62,32 +62,34 @@ class Ahead:
             if not segment.collapses or step not in plan.known:
                 continue
             sums = self._sums.setdefault(index, Sums())
-            if sums.at(step) is None:
+            if not sums.has(step):
                 steps = _coming(step, plan, decide)
                 gates = plan.gates(steps)[segment.first : segment.first + len(segment.modules)]
                 sums.make(steps, segment.modules, gates, forecaster, on)
-            segment.ahead, segment.unit = sums.at(step), on.of((1.0,))
+            segment.sums, segment.weights = sums.rows, on.of(sums.weights(step))
 
 
 class Sums:
     """Those of one segment."""
 
     def __init__(self) -> None:
-        self._rows: Tensor | None = None  # [S, B, N, D] float32, of the longest interval so far
+        self.rows: Tensor | None = None  # [S, B, N, D] float32, of the longest interval so far
         self._steps = range(0)  # of the run, whose sums these are
 
     def drop(self) -> None:
         self._steps = range(0)
 
     def bytes(self) -> int:
-        return 0 if self._rows is None else self._rows.nbytes
+        return 0 if self.rows is None else self.rows.nbytes
 
-    def at(self, step: int) -> Tensor | None:
-        """The sum of a step; None: there is none. [1, B, N, D]"""
-        if self._rows is None or step not in self._steps:
-            return None
-        row = step - self._steps.start
-        return self._rows[row : row + 1]
+    def has(self, step: int) -> bool:
+        """Whether the sum of a step is one of the rows."""
+        return self.rows is not None and step in self._steps
+
+    def weights(self, step: int) -> tuple[float, ...]:
+        """1 for the row of a step, 0 for others."""
+        assert self.rows is not None
+        return tuple(float(step - self._steps.start == row) for row in range(len(self.rows)))
 
     def make(
         self,
@@ -102,18 +104,19 @@ class Sums:
         weights = weights_of([module.feature for module in modules], steps, forecaster, on)
         rows = self._room(len(steps), factors[0])
         ops.collapse_forecasts_(rows[: len(steps)], factors, gates, weights)
+        rows[len(steps) :].zero_()  # of weight 0, which NaN would survive
         self._steps = steps
 
     def _room(self, count: int, like: Tensor) -> Tensor:
         """Memory for as many steps, where there is none that may be written."""
-        rows, shape = self._rows, like.shape[1:]
+        rows, shape = self.rows, like.shape[1:]
         if rows is not None and rows.shape[1:] == shape and rows.device == like.device:
             writable = torch.is_inference_mode_enabled() or not rows.is_inference()
             if len(rows) >= count and writable:
                 return rows
-        self._rows = rows = None  # before there are two
-        self._rows = like.new_empty((count, *shape), dtype=torch.float32)
-        return self._rows
+        self.rows = rows = None  # before there are two
+        self.rows = like.new_empty((count, *shape), dtype=torch.float32)
+        return self.rows
 
 
 def _coming(step: int, plan: ModulationPlan, decide: ByIndex) -> range:

@@ -26,12 +26,12 @@ class Segment:
     Attributes:
         collapses: Whether this step's updates wait for the end of the segment. Where gates differ
             by token they cannot: what clusters learn is not summed over modules then.
-        ahead: What all modules forecast for this step, behind their gates, where that was summed
-            beforehand; else None. [1, B, N, D] float32
-        unit: Its weight, 1. float32 [1]
+        sums: What all modules forecast for each step of an interval, behind their gates, where that
+            was summed beforehand; else None. [S, B, N, D] float32
+        weights: 1 for this step's, 0 for others. float32 [S]
     """
 
-    unit: Tensor
+    weights: Tensor
 
     def __init__(
         self, modules: Sequence[ModuleExecutor], first: int, correction: Correction | None
@@ -41,7 +41,7 @@ class Segment:
         for i, module in enumerate(modules):
             module.carried = i <= last
         self.collapses = False
-        self.ahead: Tensor | None = None
+        self.sums: Tensor | None = None
         self._offset: Tensor | None = None  # [B, K, D] float32, as ops.carry_representatives_
         self._learnt: Tensor | None = None
 
@@ -52,7 +52,7 @@ class Segment:
 
     def end(self) -> None:
         """A step ends: what it was given and has made is not held."""
-        self.ahead = self._offset = self._learnt = None
+        self.sums = self._offset = self._learnt = None
         for module in self.modules:
             module.gate = None
 
@@ -72,8 +72,8 @@ class Segment:
         factors = [module.factors for module in self.modules]
         gates = [module.gate for module in self.modules]
         weights = [module.feature.weights for module in self.modules]
-        if self.ahead is not None:
-            factors, gates, weights = [self.ahead], [None], [self.unit]
+        if self.sums is not None:
+            factors, gates, weights = [self.sums], [None], [self.weights]
         if self._learnt is None:
             return ops.collapsed_residual(x, factors, gates, weights)
         assert self.correction is not None
