@@ -65,7 +65,7 @@ class Ahead:
             if not sums.has(step):
                 steps = _coming(step, plan, decide)
                 gates = plan.gates(steps)[segment.first : segment.first + len(segment.modules)]
-                sums.make(steps, segment.modules, gates, forecaster, on)
+                sums.make(steps, _longest(plan, decide), segment.modules, gates, forecaster, on)
             segment.sums, segment.weights = sums.rows, on.of(sums.weights(step))
 
 
@@ -94,6 +94,7 @@ class Sums:
     def make(
         self,
         steps: range,
+        longest: int,
         modules: Sequence[ModuleExecutor],
         gates: Sequence[Tensor | None],
         forecaster: Forecaster,
@@ -102,7 +103,7 @@ class Sums:
         """Sum what modules forecast for S steps, behind their gates [S, B, D] or [S, 1, D]."""
         factors = [module.factors for module in modules]
         weights = weights_of([module.feature for module in modules], steps, forecaster, on)
-        rows = self._room(len(steps), factors[0])
+        rows = self._room(max(longest, len(steps)), factors[0])
         ops.collapse_forecasts_(rows[: len(steps)], factors, gates, weights)
         rows[len(steps) :].zero_()  # of weight 0, which NaN would survive
         self._steps = steps
@@ -117,6 +118,16 @@ class Sums:
         self.rows = rows = None  # before there are two
         self.rows = like.new_empty((count, *shape), dtype=torch.float32)
         return self.rows
+
+
+def _longest(plan: ModulationPlan, decide: ByIndex) -> int:
+    """Cached steps of the run's longest interval: with room for these nothing moves in a run."""
+    assert plan.timesteps is not None
+    longest = count = 0
+    for index in range(len(plan.timesteps)):
+        count = 0 if decide.is_full(index) else count + 1
+        longest = max(longest, count)
+    return min(longest, MAX_STEPS)
 
 
 def _coming(step: int, plan: ModulationPlan, decide: ByIndex) -> range:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clusca_ext import adapters, mixin
-from clusca_ext.checks import integer, part
+from clusca_ext.checks import flag, integer, part
 from clusca_ext.correction import ClusterCorrector, Corrector, NoCorrection
 from clusca_ext.forecast import (
     MAX_ORDER,
@@ -50,6 +50,8 @@ class ClusCaConfig:
         corrector: What is computed of a cached step.
         storage: Where cached features lie; ``"per_block"``: the last outputs of every module.
         seed: Sample seed of the random choices, the same for every row.
+        cuda_graph: Whether a cached step is captured as one CUDA graph and replayed from then on,
+            where it can be; a summary says whether it is, or why not.
     """
 
     schedule: Schedule = EvenSchedule()
@@ -57,6 +59,7 @@ class ClusCaConfig:
     corrector: Corrector = ClusterCorrector()
     storage: str = "per_block"
     seed: int = 0
+    cuda_graph: bool = True
 
     def __post_init__(self) -> None:
         mixin.register()
@@ -70,6 +73,7 @@ class ClusCaConfig:
         if self.storage != "per_block":
             raise ValueError(f'storage must be "per_block", got {self.storage!r}')
         integer("seed", self.seed, -(2**63), 2**63 - 1)
+        flag("cuda_graph", self.cuda_graph)
 
     @classmethod
     def paper(cls, family: str) -> "ClusCaConfig":

@@ -40,7 +40,7 @@ class ModulationPlan:
 
     def begin(self, timesteps: Tensor | None) -> None:
         """A run begins. Its timesteps: one for each step [num_steps]; None: they are not known."""
-        self._timesteps = timesteps if self._description.conditions is not None else None
+        self.timesteps = timesteps if self._description.conditions is not None else None
         self._planned: list[list[list[Modulation]]] = []  # of every step, block and module
         self._step_bytes = 0
         self._steps = range(0)  # the S steps of the run that are planned
@@ -93,19 +93,19 @@ class ModulationPlan:
         return given if self._agrees(given, step) else None
 
     def _timestep(self, step: int, args: Args, kwargs: Kwargs) -> Tensor | None:
-        if self._timesteps is None or step >= len(self._timesteps):
+        if self.timesteps is None or step >= len(self.timesteps):
             return None
         assert self._description.timestep is not None
         given = self._description.timestep(args, kwargs)
         if not isinstance(given, Tensor):
             return None
-        self._timesteps = moved(self._timesteps, given.device)
+        self.timesteps = moved(self.timesteps, given.device)
         return given
 
     def _agrees(self, given: Tensor, step: int) -> bool:
         """Whether a step was given its timestep, as far as that is known."""
-        assert self._timesteps is not None
-        expected = self._description.given_timestep(self._timesteps[step], given.dtype)
+        assert self.timesteps is not None
+        expected = self._description.given_timestep(self.timesteps[step], given.dtype)
         if is_free(given):
             return bool((given == expected).all())
         one = given.numel() == 1 or not any(given.stride())
@@ -141,9 +141,9 @@ class ModulationPlan:
         args: Args,
         kwargs: Kwargs,
     ) -> None:
-        assert self._timesteps is not None and self._description.stream_shape is not None
-        self._steps = range(step, min(step + count, len(self._timesteps)))
-        timesteps = self._timesteps[self._steps.start : self._steps.stop]
+        assert self.timesteps is not None and self._description.stream_shape is not None
+        self._steps = range(step, min(step + count, len(self.timesteps)))
+        timesteps = self.timesteps[self._steps.start : self._steps.stop]
         timesteps = self._description.given_timestep(timesteps, at.dtype)
         self._conditions = tuple(t.clone() if is_free(t) else t for t in conditions)
         self._versions = tuple(map(_version, conditions))

@@ -1,0 +1,225 @@
+"""Which graph a cached step is, if any: captured at its first, replayed from then on."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from clusca_ext.adapters.description import Args, Kwargs
+from clusca_ext.graphs import cuda
+from clusca_ext.graphs.captured import CachedStep, CapturedStep, are_same
+from clusca_ext.graphs.reads import Reads
+from clusca_ext.graphs.values import Unfit
+from clusca_ext.graphs.weights import modes, state_of, watched
+from clusca_ext.installation import Installation
+
+MAX_GRAPHS = 8  # of a cache; and as many are captured in a run: two branches, of four kinds each
+
+GRAPH = "one CUDA graph"
+
+
+@dataclass
+class Turn:
+    """A cached step: replayed, or one whose like is captured after it.
+
+    Attributes:
+        key: Of the graph.
+        step: The step.
+        output: Of a replay.
+        replayed: Whether it was replayed.
+        captured: What is captured after it.
+    """
+
+    key: Hashable
+    step: CachedStep
+    output: Any = None
+    replayed: bool = False
+    captured: CapturedStep | None = None
+
+
+class CachedSteps:
+    """The graphs of a cache.
+
+    Args:
+        wanted: Whether the configuration asks for graphs.
+
+    Attributes:
+        says: How cached steps run, and why, in words for a summary.
+    """
+
+    def __init__(self, wanted: bool) -> None:
+        self._wanted = wanted
+        self.says = "eager: no step was cached" if wanted else "eager: cuda_graph=False"
+        self._expected: Installation | None = None
+        self._backend: cuda.Backend | None = None
+        self._device: torch.device | None = None
+        self._graphs: dict[Hashable, CapturedStep | str] = {}  # or why there is none
+        self._states: dict[Hashable, int] = {}  # numbers of a model's states
+        self.begin_run()
+
+    # ---- asked by the cache
+
+    def begin_run(self) -> None:
+        """Weights may have moved since the last one."""
+        self._state: int | str | None = None  # its number, or why there can be no graphs
+        self._seen: tuple[int, ...] = ()
+        self._watched: list[Tensor] = []
+        self._captures = 0
+        if self._wanted:
+            self.says = "eager: no step was cached"
+
+    def expect(self, installed: Installation, why_not: str | None, device: torch.device) -> None:
+        """A step that forecasts begins, all it needs is prepared.
+
+        Args:
+            installed: The executors.
+            why_not: Why it cannot be a graph; None: it may be one.
+            device: Where the model is.
+        """
+        if not self._wanted:
+            return
+        if device != self._device:
+            self.release()
+            self._backend, self._device = None, device
+        if why_not is None:
+            self._expected = installed
+        elif self.says != GRAPH:
+            self.says = f"eager: {why_not}"
+
+    def finish(self) -> None:
+        """The step has ended."""
+        if self._expected is not None:  # nobody took it
+            self._expected = None
+            self.says = "eager: the model's forward was replaced"
+
+    def release(self) -> None:
+        """Give all memory back."""
+        self._expected = None
+        captured = [each for each in self._graphs.values() if isinstance(each, CapturedStep)]
+        if self._backend is not None:
+            self._backend.release([each.recording for each in captured])
+        self._graphs.clear()
+        self._states.clear()
+        self._state, self._watched = None, []
+
+    # ---- asked in the model's forward
+
+    @torch.no_grad()
+    def take(self, args: Args, kwargs: Kwargs) -> Turn | None:
+        """The step that was expected, with its output if it was replayed; None: it runs eagerly."""
+        installed, self._expected = self._expected, None
+        if installed is None:
+            return None
+        try:
+            return self._take(installed, args, kwargs)
+        except Unfit as why:
+            self.says = f"eager: {why}"
+            return None
+
+    @torch.no_grad()
+    def begin(self, turn: Turn) -> tuple[Args, Kwargs]:
+        """Capture from now on: the model is to be called again, with these inputs."""
+        assert self._backend is not None
+        if self._states.get(state_of(turn.step.reads.model)) != turn.key[0]:
+            raise Unfit("weights move while the model runs")
+        turn.captured = CapturedStep(turn.step)
+        args, kwargs, read = turn.step.with_copies(turn.captured.copies)
+        turn.step.reads.begin_again(read)
+        self._backend.begin()
+        return args, kwargs
+
+    @torch.no_grad()
+    def end(self, turn: Turn, output: Any, expected: Any) -> None:
+        """The model has returned: what was captured must give what it gave before."""
+        assert self._backend is not None and turn.captured is not None
+        recording = self._backend.end()
+        turn.step.reads.begin_again()
+        turn.captured.finish(recording, output)
+        if not are_same(turn.captured.replay(turn.step), expected):
+            raise Unfit("a replay did not give what the step had given")
+        self._keep(turn.key, turn.captured)
+        self.says = GRAPH
+
+    @torch.no_grad()
+    def abandon(self, turn: Turn, error: Exception | None) -> None:
+        """The capture failed, and would again; None: it was broken off."""
+        assert self._backend is not None
+        self._backend.abandon()
+        turn.step.reads.begin_again()
+        if error is not None:
+            why = f"{error}" if isinstance(error, Unfit) else f"the capture failed: {_first(error)}"
+            self._keep(turn.key, why)
+            self.says = f"eager: {why}"
+
+    def _take(self, installed: Installation, args: Args, kwargs: Kwargs) -> Turn:
+        assert self._device is not None
+        if self._backend is None:
+            self._backend = cuda.backend_of(self._device)
+        if torch._C._len_torch_dispatch_stack():
+            raise Unfit("a mode is on that looks at operators, and would not see a graph's")
+        if self._backend.is_busy():
+            raise Unfit("somebody else captures it")
+        state = self._state_of(installed)
+        step = CachedStep(args, kwargs, Reads(installed), self._device)
+        turn = Turn((state, modes(), step.key), step)
+        found = self._graphs.get(turn.key)
+        if isinstance(found, str):
+            raise Unfit(found)
+        if found is not None:
+            self._backend.follow()
+            turn.output, turn.replayed, self.says = found.replay(step), True, GRAPH
+            _count_as_compiled()
+        elif self._captures == MAX_GRAPHS:
+            raise Unfit(f"what it is given differs in more than values, {MAX_GRAPHS} times in a run")
+        else:
+            self._captures += 1
+        return turn
+
+    def _state_of(self, installed: Installation) -> int:
+        """Looked at once a run, and where hooks were registered or weights moved since."""
+        model = installed.description.model
+        seen = RemovableHandle.next_id, *(weight.data_ptr() for weight in self._watched)
+        if self._state is None or seen != self._seen:
+            self._look_at(model, installed)
+        if isinstance(self._state, str):
+            raise Unfit(self._state)
+        assert self._state is not None
+        return self._state
+
+    def _look_at(self, model: nn.Module, installed: Installation) -> None:
+        try:
+            state = state_of(model)
+        except Unfit as why:
+            self._state = f"{why}"
+        else:
+            if len(self._states) == MAX_GRAPHS:
+                self.release()
+            self._state = self._states.setdefault(state, len(self._states))
+        self._watched = watched(model, installed.blocks)
+        self._seen = RemovableHandle.next_id, *(weight.data_ptr() for weight in self._watched)
+
+    def _keep(self, key: Hashable, found: CapturedStep | str) -> None:
+        """The ones kept for the longest go."""
+        self._graphs[key] = found
+        while len(self._graphs) > MAX_GRAPHS:
+            oldest = self._graphs.pop(next(iter(self._graphs)))
+            if isinstance(oldest, CapturedStep) and self._backend is not None:
+                self._backend.release([oldest.recording])
+
+
+def _first(error: Exception) -> str:
+    """Its first line."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _count_as_compiled() -> None:
+    """Where ``fullgraph=True`` counts the compiled frames of a call, a replay stands for one."""
+    counting = getattr(torch._C._dynamo.eval_frame, "set_fullgraph_compiled_frame_count", None)
+    if counting is None:  # not every torch counts
+        return
+    before = counting(1)
+    if before < 0:  # nobody counts now
+        counting(before)
