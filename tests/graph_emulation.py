@@ -1,11 +1,10 @@
-"""CUDA graphs without CUDA: operators are recorded with their tensors and run again, without Python.
+"""CUDA graphs without CUDA: operators are recorded with their tensors and run again, no Python.
 
 What is captured has a graph's meaning: numbers are frozen, memory has fixed addresses, and reading
 a value on the host fails. It is stricter where it can be: between replays, and after the capture
 (which runs nothing on a device), all memory of the graph's own holds NaN or nonsense.
 """
 
-import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -141,9 +140,38 @@ class Emulation:
         return sum(each.replays - 1 for each in self.recordings)
 
 
-@pytest.fixture
-def graphs(monkeypatch):
-    """On a CPU, cached steps are captured and replayed by this."""
-    emulation = Emulation()
-    monkeypatch.setattr(cuda, "backend_of", lambda device: emulation)
-    return emulation
+class Counted(cuda.CudaBackend):
+    """The real one, counting as its stand-in does."""
+
+    def __init__(self, device):
+        super().__init__(device)
+        self.recordings, self.released = [], []
+
+    def end(self):
+        recording = super().end()
+        recording.replays = 0
+        self.recordings.append(recording)
+        return recording
+
+    def release(self, recordings):
+        super().release(recordings)
+        self.released += recordings
+
+    captures = Emulation.captures
+    replays = Emulation.replays
+
+
+def stand_in(device, monkeypatch):
+    """What captures on a device in a test: on a CPU an emulation, on a GPU the real one."""
+    if device == "cpu":
+        backend = Emulation()
+    else:
+        backend, replay = Counted(torch.device("cuda", 0)), cuda._Graph.replay
+
+        def counting(graph):
+            graph.replays += 1
+            replay(graph)
+
+        monkeypatch.setattr(cuda._Graph, "replay", counting)
+    monkeypatch.setattr(cuda, "backend_of", lambda device: backend)
+    return backend

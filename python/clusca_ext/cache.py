@@ -98,7 +98,6 @@ class Cache:
 
     @property
     def branch(self) -> Branch:
-        """The one that called last."""
         return self._branches.calling
 
     @property
@@ -195,7 +194,7 @@ class Cache:
             branch.plan.use(step, args, kwargs)
             self._installed.begin_step(step, self.clusters, self.description.by_token(args, kwargs))
             branch.look_ahead(step, self._installed.segments, *how)
-            self.graphs.expect(self._installed, self._why_no_graph(kind), self._constants.device)
+            self.graphs.expect(self._installed, kind, self._constants.device)
         branch.kinds.append(kind)
 
     @torch.no_grad()
@@ -249,9 +248,3 @@ class Cache:
         corrector = self.config.corrector
         if self.correction is not None and isinstance(corrector, ClusterCorrector):
             self.correction.gamma = self._constants.of((corrector.gamma,))[0]
-
-    def _why_no_graph(self, kind: str) -> str | None:
-        if kind == "partial":
-            return "some modules are computed at its steps"
-        persistent = self.correction is not None and self.correction.persistent
-        return "corrections are written into the cache at every step" if persistent else None

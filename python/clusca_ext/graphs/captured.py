@@ -1,6 +1,6 @@
 """One graph: of a cached step, with copies of what changes from step to step."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Any, Protocol
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from clusca_ext.adapters.description import Args, Kwargs
-from clusca_ext.graphs.copies import Copies, Spans
+from clusca_ext.graphs.copies import Copies, Layout, Spans
 from clusca_ext.graphs.reads import Reads, address
 from clusca_ext.graphs.values import Unfit, put_together, require_plain, take_apart
 
@@ -28,6 +28,7 @@ class CachedStep:
         kwargs: Inputs of the model.
         reads: What executors read.
         device: Where the model is.
+        like: How the tensors of a step lay that may be like this one.
 
     Attributes:
         key: Equal for steps that one graph stands for, as far as their tensors say.
@@ -37,7 +38,9 @@ class CachedStep:
         Unfit: A graph could not be given these tensors.
     """
 
-    def __init__(self, args: Args, kwargs: Kwargs, reads: Reads, device: torch.device) -> None:
+    def __init__(
+        self, args: Args, kwargs: Kwargs, reads: Reads, device: torch.device, like: Layout | None
+    ) -> None:
         self.reads = reads
         self._inputs: list[Tensor] = []
         inputs = [(f"input {index}", value) for index, value in enumerate(args)]
@@ -45,17 +48,18 @@ class CachedStep:
         self._forms = [take_apart(value, self._inputs, where) for where, value in inputs]
         self._count, self._names = len(args), list(kwargs)
         require_plain(self._inputs, device, "the model's input")
-        require_plain([*reads.tensors, *reads.lasting], device, "the cache")
-        self.spans = Spans([*self._inputs, *reads.tensors])
+        for tensors in (*reads.groups, reads.lasting):
+            require_plain(tensors, device, "the cache")
+        self.spans = Spans([self._inputs, *reads.groups], like)
         forms = self._count, tuple(self._names), tuple(self._forms), reads.form
         self.key: Hashable = (forms, self.spans.layout, tuple(map(address, reads.lasting)))
 
-    def with_copies(self, copies: Copies) -> tuple[Args, Kwargs, list[Tensor]]:
+    def with_copies(self, copies: Copies) -> tuple[Args, Kwargs, Iterator[Tensor]]:
         """The model's inputs and what executors read, all copies."""
         tensors = iter(copies.tensors)
         values = [put_together(form, tensors) for form in self._forms]
         kwargs = dict(zip(self._names, values[self._count :], strict=True))
-        return tuple(values[: self._count]), kwargs, list(tensors)
+        return tuple(values[: self._count]), kwargs, tensors
 
 
 class CapturedStep:

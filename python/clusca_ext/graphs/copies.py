@@ -4,7 +4,7 @@ Many of them are views of few: of a plan's modulation a step reads some rows, ch
 tensors are copied but the spans of memory they cover, each once, all in one call.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -27,37 +27,89 @@ class Place(NamedTuple):
     stride: tuple[int, ...]
 
 
+class Layout(NamedTuple):
+    """How tensors lie in the spans of memory they cover.
+
+    Attributes:
+        spans: Dtype and elements of each.
+        places: Of the tensors, each once.
+        which: Index of every tensor's place.
+    """
+
+    spans: tuple[tuple[torch.dtype, int], ...]
+    places: tuple[Place, ...]
+    which: tuple[int, ...]
+
+
 class Spans:
     """The memory that tensors cover.
+
+    Args:
+        groups: Tensors. Those of one group may share memory at every step, those of two only by
+            chance, as equal constants do: they have spans of their own.
+        like: Of tensors that may lie alike, which is quickly seen.
 
     Attributes:
         flat: Every span, [elements].
         layout: Equal for other tensors if copies of these can take their values.
     """
 
-    def __init__(self, tensors: Sequence[Tensor]) -> None:
-        numbers: dict[int, int] = {}
-        which = tuple(numbers.setdefault(id(tensor), len(numbers)) for tensor in tensors)
-        distinct = list({id(tensor): tensor for tensor in tensors}.values())
-        stores: dict[Hashable, list[int]] = {}
-        for index, tensor in enumerate(distinct):
-            store = tensor.untyped_storage().data_ptr(), tensor.dtype, tensor.device
-            stores.setdefault(store, []).append(index)
-        self.flat: list[Tensor] = []
+    def __init__(self, groups: Sequence[Sequence[Tensor]], like: Layout | None = None) -> None:
+        alike = None if like is None else _alike(like, [each for group in groups for each in group])
+        if like is not None and alike is not None:
+            self.layout, self.flat = like, alike
+            return
+        self.flat = []
+        places: list[Place] = []
+        which: list[int] = []
+        for tensors in groups:
+            found = self._add(tensors)
+            numbers = {key: len(places) + index for index, key in enumerate(found)}
+            places += found.values()
+            which += [numbers[id(tensor)] for tensor in tensors]
+        kinds = tuple((flat.dtype, len(flat)) for flat in self.flat)
+        self.layout = Layout(kinds, tuple(places), tuple(which))
+
+    def _add(self, tensors: Sequence[Tensor]) -> dict[int, Place]:
+        """Places of tensors, by their ids."""
+        distinct = {id(tensor): tensor for tensor in tensors}
+        stores: dict[object, list[Tensor]] = {}
+        for tensor in distinct.values():
+            store = tensor.untyped_storage().data_ptr(), tensor.dtype
+            stores.setdefault(store, []).append(tensor)
         places: dict[int, Place] = {}
         for members in stores.values():
-            members.sort(key=lambda index: distinct[index].storage_offset())
-            for group in _touching([distinct[index] for index in members]):
-                first = group[0].storage_offset()
-                end = max(map(_end, group))
-                self.flat.append(group[0].as_strided((end - first,), (1,), first))
-                for tensor in group:
-                    offset = tensor.storage_offset() - first
-                    place = Place(len(self.flat) - 1, offset, tensor.shape, tensor.stride())
-                    places[numbers[id(tensor)]] = place
-        kinds = tuple((flat.dtype, len(flat)) for flat in self.flat)
-        self._which, self._places = which, [places[index] for index in range(len(places))]
-        self.layout: Hashable = (which, tuple(self._places), kinds)
+            for together in _touching(sorted(members, key=_first)):
+                first, end = _first(together[0]), max(map(_end, together))
+                for tensor in together:
+                    offset = _first(tensor) - first
+                    places[id(tensor)] = Place(
+                        len(self.flat), offset, tensor.shape, tensor.stride()
+                    )
+                self.flat.append(together[0].as_strided((end - first,), (1,), first))
+        return {key: places[key] for key in distinct}
+
+
+def _alike(layout: Layout, tensors: Sequence[Tensor]) -> list[Tensor] | None:
+    """The spans of tensors that lie so; None: they do not."""
+    if len(tensors) != len(layout.which):
+        return None
+    starts: dict[int, int] = {}  # addresses
+    flat: dict[int, Tensor] = {}
+    for index, tensor in zip(layout.which, tensors, strict=True):
+        span, offset, shape, stride = layout.places[index]
+        dtype, length = layout.spans[span]
+        start = tensor.data_ptr() - offset * tensor.itemsize
+        if span not in starts:
+            first = _first(tensor) - offset
+            held = tensor.untyped_storage().nbytes() // tensor.itemsize
+            if first < 0 or first + length > held:
+                return None
+            starts[span], flat[span] = start, tensor.as_strided((length,), (1,), first)
+        alike = tensor.dtype == dtype and tensor.shape == shape and tensor.stride() == stride
+        if not alike or start != starts[span]:
+            return None
+    return [flat[span] for span in range(len(layout.spans))]
 
 
 class Copies:
@@ -74,9 +126,9 @@ class Copies:
         self._flat = [flat.clone() for flat in spans.flat]
         views = [
             self._flat[place.span].as_strided(place.shape, place.stride, place.offset)
-            for place in spans._places
+            for place in spans.layout.places
         ]
-        self.tensors = [views[index] for index in spans._which]
+        self.tensors = [views[index] for index in spans.layout.which]
 
     def fill(self, spans: Spans) -> None:
         """Take the values of other tensors, of the same layout: one call for each dtype."""
@@ -94,16 +146,21 @@ def _touching(tensors: Sequence[Tensor]) -> list[list[Tensor]]:
     groups: list[list[Tensor]] = []
     end = -1
     for tensor in tensors:
-        if tensor.storage_offset() > end:
+        if _first(tensor) > end:
             groups.append([])
         groups[-1].append(tensor)
-        end = max(end, _end(tensor)) if len(groups[-1]) > 1 else _end(tensor)
+        end = max(end, _end(tensor))
     return groups
 
 
+def _first(tensor: Tensor) -> int:
+    """Its first element, in its storage."""
+    return int(tensor.storage_offset())
+
+
 def _end(tensor: Tensor) -> int:
-    """The first element of its storage behind it."""
+    """The first element behind it."""
     if tensor.numel() == 0:
-        return tensor.storage_offset()
+        return _first(tensor)
     steps = zip(tensor.shape, tensor.stride(), strict=True)
-    return tensor.storage_offset() + 1 + sum((size - 1) * stride for size, stride in steps)
+    return _first(tensor) + 1 + sum((size - 1) * stride for size, stride in steps)

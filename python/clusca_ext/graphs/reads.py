@@ -1,6 +1,6 @@
 """What the executors of a cached step read, beside the model's inputs and weights."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 from torch import Tensor
@@ -19,7 +19,8 @@ class Reads:
 
     Attributes:
         model: Theirs.
-        tensors: Small ones that change from step to step: a graph reads copies of them.
+        groups: Small tensors that change from step to step, by what they are: a graph reads copies
+            of them.
         lasting: Those that stay where they are while steps are cached.
         form: All else: which tensors there are, and the way that the step takes.
     """
@@ -27,39 +28,58 @@ class Reads:
     def __init__(self, installed: Installation) -> None:
         self.model = installed.description.model
         modules, segments = installed.modules.values(), installed.segments
-        holders = [*installed.blocks, *modules, *(each.feature for each in modules), *segments]
-        if installed.correction is not None:
-            holders.append(installed.correction)
-        self._before = [(vars(holder), dict(vars(holder))) for holder in holders]
-        self._slots = [slot for slot in _slots(installed) if slot[1] in vars(slot[0])]
-        self.tensors: list[Tensor] = []
-        given = tuple(
-            take_apart(getattr(holder, name), self.tensors, name) for holder, name in self._slots
-        )
-        self._given = given
+        self._installed = installed
+        self._before: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self.groups: list[list[Tensor]] = []
+        self._slots: list[list[Slot]] = []
+        self._forms: list[list[Hashable]] = []
+        for slots in _slots(installed):
+            tensors: list[Tensor] = []
+            there = [(holder, name) for holder, name in slots if name in vars(holder)]
+            forms = [take_apart(getattr(*slot), tensors, slot[1]) for slot in there]
+            self.groups.append(tensors)
+            self._slots.append(there)
+            self._forms.append(forms)
         self.lasting = [each.factors for each in modules]
         self.lasting += [each.sums for each in segments if each.sums is not None]
         way = tuple((each.collapses, each.sums is not None) for each in segments)
-        self.form: Hashable = (given, way)
+        self.form: Hashable = (tuple(map(tuple, self._forms)), way)
 
-    def begin_again(self, tensors: Sequence[Tensor] | None = None) -> None:
-        """Undo what the step has left in executors; in place of ``tensors`` they read these."""
+    def remember(self) -> None:
+        """The step is about to run, and will again."""
+        installed = self._installed
+        modules = installed.modules.values()
+        features = [each.feature for each in modules]
+        holders = [*installed.blocks, *modules, *features, *installed.segments]
+        owners = [vars(holder) for holder in (*holders, installed.correction) if holder is not None]
+        self._before = [(owner, dict(owner)) for owner in owners]
+
+    def begin_again(self, tensors: Iterator[Tensor] | None = None) -> None:
+        """Undo what the step has left in executors.
+
+        Args:
+            tensors: What they read, in place of those of all groups.
+        """
         for now, before in self._before:
             now.update(before)
-        if tensors is not None:
-            values = iter(tensors)
-            for (holder, name), form in zip(self._slots, self._given, strict=True):
-                setattr(holder, name, put_together(form, values))
+        if tensors is None:
+            return
+        for slots, forms in zip(self._slots, self._forms, strict=True):
+            for (holder, name), form in zip(slots, forms, strict=True):
+                setattr(holder, name, put_together(form, tensors))
 
 
-def _slots(installed: Installation) -> list[Slot]:
-    slots: list[Slot] = [(block, "planned") for block in installed.blocks]
-    for module in installed.modules.values():
-        slots += [(module, "representatives"), (module.feature, "weights")]
-    slots += [(segment, "weights") for segment in installed.segments]
-    if installed.correction is not None:
-        slots += [(installed.correction, name) for name in ("cluster_ids", "gamma")]
-    return slots
+def _slots(installed: Installation) -> list[list[Slot]]:
+    """By group."""
+    modules, correction = installed.modules.values(), installed.correction
+    return [
+        [(block, "planned") for block in installed.blocks],
+        [(module, "representatives") for module in modules],
+        [(module.feature, "weights") for module in modules],
+        [(segment, "weights") for segment in installed.segments],
+        [] if correction is None else [(correction, "cluster_ids")],
+        [] if correction is None else [(correction, "gamma")],
+    ]
 
 
 def address(tensor: Tensor) -> Hashable:

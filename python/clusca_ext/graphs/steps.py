@@ -11,6 +11,7 @@ from torch.utils.hooks import RemovableHandle
 from clusca_ext.adapters.description import Args, Kwargs
 from clusca_ext.graphs import cuda
 from clusca_ext.graphs.captured import CachedStep, CapturedStep, are_same
+from clusca_ext.graphs.copies import Layout
 from clusca_ext.graphs.reads import Reads
 from clusca_ext.graphs.values import Unfit
 from clusca_ext.graphs.weights import modes, state_of, watched
@@ -26,6 +27,7 @@ class Turn:
     """A cached step: replayed, or one whose like is captured after it.
 
     Attributes:
+        state: Number of the model's state.
         key: Of the graph.
         step: The step.
         output: Of a replay.
@@ -33,6 +35,7 @@ class Turn:
         captured: What is captured after it.
     """
 
+    state: int
     key: Hashable
     step: CachedStep
     output: Any = None
@@ -58,6 +61,7 @@ class CachedSteps:
         self._device: torch.device | None = None
         self._graphs: dict[Hashable, CapturedStep | str] = {}  # or why there is none
         self._states: dict[Hashable, int] = {}  # numbers of a model's states
+        self._like: Layout | None = None  # of the step before
         self.begin_run()
 
     # ---- asked by the cache
@@ -71,12 +75,12 @@ class CachedSteps:
         if self._wanted:
             self.says = "eager: no step was cached"
 
-    def expect(self, installed: Installation, why_not: str | None, device: torch.device) -> None:
-        """A step that forecasts begins, all it needs is prepared.
+    def expect(self, installed: Installation, kind: str, device: torch.device) -> None:
+        """A step that forecasts begins, and has been given all it needs.
 
         Args:
             installed: The executors.
-            why_not: Why it cannot be a graph; None: it may be one.
+            kind: ``"cached"`` or ``"partial"``.
             device: Where the model is.
         """
         if not self._wanted:
@@ -84,10 +88,13 @@ class CachedSteps:
         if device != self._device:
             self.release()
             self._backend, self._device = None, device
-        if why_not is None:
+        correction = installed.correction
+        if correction is not None and correction.persistent:
+            self.says = "eager: corrections are written into the cache at every step"
+        elif kind == "cached":
             self._expected = installed
         elif self.says != GRAPH:
-            self.says = f"eager: {why_not}"
+            self.says = "eager: some modules are computed at its steps"
 
     def finish(self) -> None:
         """The step has ended."""
@@ -103,7 +110,7 @@ class CachedSteps:
             self._backend.release([each.recording for each in captured])
         self._graphs.clear()
         self._states.clear()
-        self._state, self._watched = None, []
+        self._state, self._watched, self._like = None, [], None
 
     # ---- asked in the model's forward
 
@@ -123,7 +130,7 @@ class CachedSteps:
     def begin(self, turn: Turn) -> tuple[Args, Kwargs]:
         """Capture from now on: the model is to be called again, with these inputs."""
         assert self._backend is not None
-        if self._states.get(state_of(turn.step.reads.model)) != turn.key[0]:
+        if self._states.get(state_of(turn.step.reads.model)) != turn.state:
             raise Unfit("weights move while the model runs")
         turn.captured = CapturedStep(turn.step)
         args, kwargs, read = turn.step.with_copies(turn.captured.copies)
@@ -163,8 +170,9 @@ class CachedSteps:
         if self._backend.is_busy():
             raise Unfit("somebody else captures it")
         state = self._state_of(installed)
-        step = CachedStep(args, kwargs, Reads(installed), self._device)
-        turn = Turn((state, modes(), step.key), step)
+        step = CachedStep(args, kwargs, Reads(installed), self._device, self._like)
+        self._like = step.spans.layout
+        turn = Turn(state, (state, modes(), step.key), step)
         found = self._graphs.get(turn.key)
         if isinstance(found, str):
             raise Unfit(found)
@@ -173,9 +181,10 @@ class CachedSteps:
             turn.output, turn.replayed, self.says = found.replay(step), True, GRAPH
             _count_as_compiled()
         elif self._captures == MAX_GRAPHS:
-            raise Unfit(f"what it is given differs in more than values, {MAX_GRAPHS} times in a run")
+            raise Unfit(f"its inputs differ in more than values, {MAX_GRAPHS} times in a run")
         else:
             self._captures += 1
+            step.reads.remember()
         return turn
 
     def _state_of(self, installed: Installation) -> int:
@@ -220,6 +229,5 @@ def _count_as_compiled() -> None:
     counting = getattr(torch._C._dynamo.eval_frame, "set_fullgraph_compiled_frame_count", None)
     if counting is None:  # not every torch counts
         return
-    before = counting(1)
-    if before < 0:  # nobody counts now
-        counting(before)
+    if counting(-1) >= 0:  # it was counting: anew, from one
+        counting(1)

@@ -39,13 +39,10 @@ def take_apart(value: Any, tensors: list[Tensor], where: str) -> Hashable:
     if kind in _PLAIN:
         return kind, value  # True, 1 and 1.0 are equal
     if isinstance(value, (tuple, list)):
-        return kind, tuple(
-            take_apart(each, tensors, f"{where}[{i}]") for i, each in enumerate(value)
-        )
+        return kind, tuple([take_apart(each, tensors, where) for each in value])
     if kind in (dict, OrderedDict):
-        items = value.items()
-        return kind, tuple((key, take_apart(v, tensors, f"{where}[{key!r}]")) for key, v in items)
-    raise Unfit(f"{where} is a {kind.__name__}, which might change unseen")
+        return kind, tuple([(key, take_apart(each, tensors, where)) for key, each in value.items()])
+    raise Unfit(f"{where} is or holds a {kind.__name__}, which might change unseen")
 
 
 def put_together(form: Any, tensors: Iterator[Tensor]) -> Any:
@@ -68,6 +65,6 @@ def require_plain(tensors: list[Tensor], device: torch.device, where: str) -> No
     """
     for tensor in tensors:
         if tensor.device != device:
-            raise Unfit(f"{where} has a tensor on {tensor.device}, of which a graph keeps the value")
+            raise Unfit(f"{where} has a tensor on {tensor.device}: a graph would keep its value")
         if tensor.layout != torch.strided or tensor.is_conj() or tensor.is_neg():
             raise Unfit(f"{where} has a tensor that is not plain memory")

@@ -1,4 +1,4 @@
-"""A model's weights and what else its forward depends on: a graph holds for as long as they stay."""
+"""A model's weights, and what else a graph of its forward holds for as long as it stays."""
 
 from collections.abc import Hashable, Iterator
 from typing import Any
@@ -26,8 +26,7 @@ def state_of(model: nn.Module) -> Hashable:
     for name, module in model.named_modules():
         own = vars(module)
         _require_fit(module, own, name, model)
-        tensors = (*own["_parameters"].values(), *own["_buffers"].values())
-        found += [place for tensor in tensors if tensor is not None for place in _places(tensor)]
+        found += [place for tensor in _tensors_in(own) for place in _places(tensor)]
         found.append((type(module), module.training))
         scaling = own.get("scaling")
         if isinstance(scaling, dict):
@@ -57,6 +56,15 @@ def _require_fit(module: nn.Module, own: dict[str, Any], name: str, model: nn.Mo
 
 def _is_ours(hook: Any) -> bool:
     return isinstance(getattr(hook, "__self__", None), (ModuleExecutor, Installation))
+
+
+def _tensors_in(own: dict[str, Any]) -> Iterator[Tensor]:
+    """Parameters, buffers, and what a module keeps beside them, as tables of positions."""
+    for value in own.values():
+        parts = value.values() if isinstance(value, dict) else value
+        for part in parts if isinstance(value, (dict, list, tuple)) else (value,):
+            if isinstance(part, Tensor):
+                yield part
 
 
 def _places(tensor: Tensor) -> Iterator[Hashable]:
