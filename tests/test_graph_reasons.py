@@ -1,13 +1,7 @@
 """Why a cached step stays eager: the summary says it, and the run is an eager one."""
 
-import copy
-import inspect
-
 import pytest
 import torch
-from accelerate.hooks import ModelHook as AccelerateHook
-from accelerate.hooks import add_hook_to_module, remove_hook_from_module
-from diffusers.hooks import HookRegistry, ModelHook
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -16,13 +10,11 @@ from clusca_ext import (
     ClusterCorrector,
     IntervalSchedule,
     cache,
-    disable_cache,
     enable_cache,
     summary,
 )
 from clusca_ext.cache import Cache
 from clusca_ext.graphs import captured, cuda
-from clusca_ext.graphs.forward import Forward
 from clusca_ext.summary import combine
 from graph_emulation import Recording
 from small_dit import make_dit, options, sample
@@ -86,53 +78,6 @@ def test_masks(emulation):
     config = ClusCaConfig(schedule=Masks())
     assert reason(make_dit(), config) == "some modules are computed at its steps"
     assert emulation.captures == 0
-
-
-def test_hooks_within_the_model(emulation):
-    model, seen = make_dit(), []
-    handle = model.transformer_blocks[1].ff.register_forward_hook(lambda *_: seen.append(1))
-    says = "a forward hook on 'transformer_blocks.1.ff' would not run"
-    assert reason(model) == says
-    assert len(seen) == 2 * STEPS
-    handle.remove()
-    everywhere = nn.modules.module.register_module_forward_hook(lambda *_: None)
-    assert reason(model) == "a forward hook on all modules would not run"
-    everywhere.remove()
-    outside = model.register_forward_hook(lambda *_: seen.append(1))  # it runs around the graph
-    with cache(model, CONFIG, **options(STEPS)):
-        sample(model, STEPS)
-        assert summary(model).cached_step == "one CUDA graph"
-        assert len(seen) == 3 * STEPS
-        outside.remove()
-
-        def late(step):
-            if step == 2:
-                model.transformer_blocks[1].ff.register_forward_hook(lambda *_: seen.append(1))
-
-        sample(model, STEPS, on_step=late)
-        assert len(seen) == 4 * STEPS - 3
-        assert summary(model).cached_step == f"eager: {says}"
-
-
-def test_offloaded_weights(emulation):
-    model = make_dit()
-    add_hook_to_module(model.transformer_blocks[1], AccelerateHook())
-    assert reason(model) == "weights may be offloaded: they come when their module is called"
-
-
-@pytest.mark.parametrize(
-    "name, says",
-    [
-        ("group_offloading", "weights may be offloaded: they come when their module is called"),
-        ("casting", "hooks of diffusers, as 'casting' on 'transformer_blocks.1', would not run"),
-    ],
-)
-def test_hooks_of_diffusers(name, says, emulation):
-    model = make_dit()
-    registry = HookRegistry.check_if_exists_or_initialize(model.transformer_blocks[1])
-    registry.register_hook(ModelHook(), name)
-    got = reason(model)
-    assert got == says
 
 
 class Moving(nn.Module):
@@ -282,65 +227,6 @@ def test_an_interrupt_while_it_captures(emulation):
         del emulation.begin
         assert torch.equal(sample(model, STEPS), expected)
         assert summary(model).cached_step == "one CUDA graph"
-
-
-# ---- the model's forward
-
-
-def test_forward_is_restored(emulation):
-    model = make_dit()
-    plain = model.forward
-    enable_cache(model, CONFIG)
-    assert isinstance(vars(model)["forward"], Forward)
-    assert inspect.signature(model.forward) == inspect.signature(plain)
-    disable_cache(model)
-    assert "forward" not in vars(model) and model.forward == plain
-    own = vars(model)["forward"] = lambda *args, **kwargs: plain(*args, **kwargs)
-    enable_cache(model, CONFIG)
-    disable_cache(model)
-    assert vars(model)["forward"] is own
-
-
-def test_forward_is_restored_beneath_what_wraps_it(emulation):
-    model = make_dit()
-    plain = model.forward
-    enable_cache(model, CONFIG)
-    add_hook_to_module(model, AccelerateHook())
-    disable_cache(model)
-    remove_hook_from_module(model)
-    assert model.forward == plain
-
-
-def test_a_forward_that_was_replaced(emulation):
-    model = make_dit()
-    plain = model.forward
-    with cache(model, CONFIG, **options(STEPS)):
-        model.forward = plain
-        sample(model, STEPS)
-        assert summary(model).cached_step == "eager: the model's forward was replaced"
-    assert model.forward == plain
-
-
-def test_a_wrapper_that_keeps_ours_passes_through(emulation):
-    model = make_dit()
-    expected = sample(model, STEPS)
-    enable_cache(model, CONFIG)
-    ours = model.forward
-    model.forward = lambda *args, **kwargs: ours(*args, **kwargs)
-    disable_cache(model)
-    assert torch.equal(sample(model, STEPS), expected)
-
-
-def test_a_copy_has_a_forward_of_its_own(emulation):
-    model = make_dit()
-    with cache(model, CONFIG, **options(STEPS)):
-        sample(model, STEPS)
-        copied = copy.deepcopy(model)
-    assert copied.forward.__self__ is copied
-    with torch.no_grad():
-        for weight in copied.parameters():
-            weight.mul_(1.1)
-    assert not torch.equal(sample(copied, STEPS), sample(model, STEPS))
 
 
 def test_two_models_of_a_pipeline_say_it_once(emulation):

@@ -5,16 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from clusca_ext.adapters.description import Args, Kwargs
 from clusca_ext.graphs import cuda
 from clusca_ext.graphs.captured import CachedStep, CapturedStep, are_same
 from clusca_ext.graphs.copies import Layout
+from clusca_ext.graphs.hooks import Watch
 from clusca_ext.graphs.reads import Reads
 from clusca_ext.graphs.values import Unfit
-from clusca_ext.graphs.weights import modes, state_of, watched
+from clusca_ext.graphs.weights import States, modes
 from clusca_ext.installation import Installation
 
 MAX_GRAPHS = 8  # of a cache; and as many are captured in a run: two branches, of four kinds each
@@ -27,7 +26,6 @@ class Turn:
     """A cached step: replayed, or one whose like is captured after it.
 
     Attributes:
-        state: Number of the model's state.
         key: Of the graph.
         step: The step.
         output: Of a replay.
@@ -35,7 +33,6 @@ class Turn:
         captured: What is captured after it.
     """
 
-    state: int
     key: Hashable
     step: CachedStep
     output: Any = None
@@ -60,7 +57,8 @@ class CachedSteps:
         self._backend: cuda.Backend | None = None
         self._device: torch.device | None = None
         self._graphs: dict[Hashable, CapturedStep | str] = {}  # or why there is none
-        self._states: dict[Hashable, int] = {}  # numbers of a model's states
+        self._states = States()
+        self._hooked: Watch | None = None  # while a step runs that is to be captured
         self._like: Layout | None = None  # of the step before
         self.begin_run()
 
@@ -68,9 +66,7 @@ class CachedSteps:
 
     def begin_run(self) -> None:
         """Weights may have moved since the last one."""
-        self._state: int | str | None = None  # its number, or why there can be no graphs
-        self._seen: tuple[int, ...] = ()
-        self._watched: list[Tensor] = []
+        self._states.begin_run()
         self._captures = 0
         if self._wanted:
             self.says = "eager: no step was cached"
@@ -97,7 +93,10 @@ class CachedSteps:
             self.says = "eager: some modules are computed at its steps"
 
     def finish(self) -> None:
-        """The step has ended."""
+        """The step has ended, or was broken off."""
+        if self._hooked is not None:
+            self._hooked.stop()
+            self._hooked = None
         if self._expected is not None:  # nobody took it
             self._expected = None
             self.says = "eager: the model's forward was replaced"
@@ -105,12 +104,13 @@ class CachedSteps:
     def release(self) -> None:
         """Give all memory back."""
         self._expected = None
+        self.finish()
         captured = [each for each in self._graphs.values() if isinstance(each, CapturedStep)]
         if self._backend is not None:
             self._backend.release([each.recording for each in captured])
         self._graphs.clear()
         self._states.clear()
-        self._state, self._watched, self._like = None, [], None
+        self._like = None
 
     # ---- asked in the model's forward
 
@@ -130,8 +130,9 @@ class CachedSteps:
     def begin(self, turn: Turn) -> tuple[Args, Kwargs]:
         """Capture from now on: the model is to be called again, with these inputs."""
         assert self._backend is not None
-        if self._states.get(state_of(turn.step.reads.model)) != turn.state:
-            raise Unfit("weights move while the model runs")
+        if self._hooked is not None:
+            self._hooked.require_none_called()
+        self._states.require_still(turn.step.reads.model)
         turn.captured = CapturedStep(turn.step)
         args, kwargs, read = turn.step.with_copies(turn.captured.copies)
         turn.step.reads.begin_again(read)
@@ -169,10 +170,12 @@ class CachedSteps:
             raise Unfit("a mode is on that looks at operators, and would not see a graph's")
         if self._backend.is_busy():
             raise Unfit("somebody else captures it")
-        state = self._state_of(installed)
+        if len(self._states) > MAX_GRAPHS:
+            self.release()
+        state = self._states.now(installed)
         step = CachedStep(args, kwargs, Reads(installed), self._device, self._like)
         self._like = step.spans.layout
-        turn = Turn(state, (state, modes(), step.key), step)
+        turn = Turn((state, modes(), step.key), step)
         found = self._graphs.get(turn.key)
         if isinstance(found, str):
             raise Unfit(found)
@@ -185,30 +188,8 @@ class CachedSteps:
         else:
             self._captures += 1
             step.reads.remember()
+            self._hooked = Watch(step.reads.model, self._states.hooked())
         return turn
-
-    def _state_of(self, installed: Installation) -> int:
-        """Looked at once a run, and where hooks were registered or weights moved since."""
-        model = installed.description.model
-        seen = RemovableHandle.next_id, *(weight.data_ptr() for weight in self._watched)
-        if self._state is None or seen != self._seen:
-            self._look_at(model, installed)
-        if isinstance(self._state, str):
-            raise Unfit(self._state)
-        assert self._state is not None
-        return self._state
-
-    def _look_at(self, model: nn.Module, installed: Installation) -> None:
-        try:
-            state = state_of(model)
-        except Unfit as why:
-            self._state = f"{why}"
-        else:
-            if len(self._states) == MAX_GRAPHS:
-                self.release()
-            self._state = self._states.setdefault(state, len(self._states))
-        self._watched = watched(model, installed.blocks)
-        self._seen = RemovableHandle.next_id, *(weight.data_ptr() for weight in self._watched)
 
     def _keep(self, key: Hashable, found: CapturedStep | str) -> None:
         """The ones kept for the longest go."""

@@ -1,61 +1,108 @@
 """A model's weights, and what else a graph of its forward holds for as long as it stays."""
 
 from collections.abc import Hashable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules import module as everywhere
+from torch.utils.hooks import RemovableHandle
 
-from clusca_ext.executor import ModuleExecutor
+from clusca_ext.graphs.hooks import hooked, require_fit
 from clusca_ext.graphs.values import Unfit
 from clusca_ext.installation import Installation
 
 _ADAPTERS = ("_active_adapter", "_disable_adapters", "merged_adapters")  # of a layer with LoRAs
 
 
-def state_of(model: nn.Module) -> Hashable:
-    """Equal as long as a graph of the model may be replayed.
+class State(NamedTuple):
+    """Of a model: equal as long as a graph of it may be replayed.
 
-    Raises:
-        Unfit: A replay would leave something out, or weights do not stay where they are.
+    Attributes:
+        places: Of weights and all else.
+        hooked: Names of the modules within it that have forward hooks.
     """
-    if everywhere._global_forward_hooks or everywhere._global_forward_pre_hooks:
-        raise Unfit("a forward hook on all modules would not run")
+
+    places: tuple[Hashable, ...]
+    hooked: tuple[str, ...]
+
+
+def state_of(model: nn.Module) -> State:
+    """
+    Raises:
+        Unfit: No graph of it may be replayed.
+    """
     found: list[Hashable] = [_settings()]
+    names: list[str] = []
     for name, module in model.named_modules():
         own = vars(module)
-        _require_fit(module, own, name, model)
+        require_fit(name, module)
+        names += hooked(name, module)
         found += [place for tensor in _tensors_in(own) for place in _places(tensor)]
         found.append((type(module), module.training))
         scaling = own.get("scaling")
         if isinstance(scaling, dict):
             adapters = [str(own.get(attribute)) for attribute in _ADAPTERS]
             found.append((*scaling.items(), *adapters))
-    return tuple(found)
+    return State(tuple(found), tuple(names))
 
 
-def watched(model: nn.Module, blocks: list[Any]) -> list[Tensor]:
-    """One weight of every block: what moves a model moves them."""
-    owners = [model, *(block.block for block in blocks)]
-    first = [next(owner.parameters(), None) for owner in owners]
-    return [weight for weight in first if weight is not None]
+class States:
+    """The states that a model has been in, numbered. It is looked at once a run, and again where
+    hooks were registered or weights moved since."""
 
+    def __init__(self) -> None:
+        self._numbers: dict[State, int] = {}
+        self.begin_run()
 
-def _require_fit(module: nn.Module, own: dict[str, Any], name: str, model: nn.Module) -> None:
-    where = repr(name) if name else "the model"
-    diffusers = getattr(own.get("_diffusers_hook"), "hooks", None)
-    if "_hf_hook" in own or diffusers and "group_offloading" in diffusers:
-        raise Unfit("weights may be offloaded: they come when their module is called")
-    if diffusers:
-        raise Unfit(f"hooks of diffusers, as {next(iter(diffusers))!r} on {where}, would not run")
-    hooks = (*own["_forward_pre_hooks"].values(), *own["_forward_hooks"].values())
-    if module is not model and not all(map(_is_ours, hooks)):
-        raise Unfit(f"a forward hook on {where} would not run")
+    def begin_run(self) -> None:
+        self._now: State | None = None
+        self._why: str | None = None  # it is in none
+        self._weights: list[Tensor] = []  # one of every block: what moves a model moves them
+        self._seen: tuple[int, ...] = ()
 
+    def clear(self) -> None:
+        self._numbers.clear()
+        self.begin_run()
 
-def _is_ours(hook: Any) -> bool:
-    return isinstance(getattr(hook, "__self__", None), (ModuleExecutor, Installation))
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def now(self, installed: Installation) -> int:
+        """The number of the state it is in.
+
+        Raises:
+            Unfit: No graph of it may be replayed.
+        """
+        if self._sight() != self._seen or not self._weights:
+            self._look(installed)
+        if self._now is None:
+            raise Unfit(self._why)
+        return self._numbers.setdefault(self._now, len(self._numbers))
+
+    def hooked(self) -> tuple[str, ...]:
+        return () if self._now is None else self._now.hooked
+
+    def require_still(self, model: nn.Module) -> None:
+        """
+        Raises:
+            Unfit: It is in another state by now.
+        """
+        if state_of(model) != self._now:
+            raise Unfit("weights move while the model runs")
+
+    def _sight(self) -> tuple[int, ...]:
+        return RemovableHandle.next_id, *(weight.data_ptr() for weight in self._weights)
+
+    def _look(self, installed: Installation) -> None:
+        model = installed.description.model
+        owners = [model, *(block.block for block in installed.blocks)]
+        first = [next(owner.parameters(), None) for owner in owners]
+        self._weights = [weight for weight in first if weight is not None]
+        self._seen = self._sight()
+        try:
+            self._now = state_of(model)
+        except Unfit as why:
+            self._now, self._why = None, f"{why}"
 
 
 def _tensors_in(own: dict[str, Any]) -> Iterator[Tensor]:
