@@ -31,6 +31,22 @@ def cuda():
     return "cuda"
 
 
+@pytest.fixture
+def graphs(device, monkeypatch):
+    """What captures cached steps on this device: on a CPU, a stand-in for CUDA's graphs."""
+    from graph_emulation import stand_in
+
+    return stand_in(device, monkeypatch)
+
+
+@pytest.fixture
+def emulation(monkeypatch):
+    """The same on a CPU alone."""
+    from graph_emulation import stand_in
+
+    return stand_in("cpu", monkeypatch)
+
+
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)

@@ -7,7 +7,6 @@ code, and all that is counted is counted there.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -16,10 +15,13 @@ from torch import nn
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.beginning import Beginning, Rows
 from clusca_ext.branch import Branch
+from clusca_ext.branches import Branches
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import ClusterCorrector, Clusters
 from clusca_ext.executor import BlockExecutor, Correction, ModuleExecutor
-from clusca_ext.installation import Installation, Key
+from clusca_ext.graphs.forward import Forward
+from clusca_ext.graphs.steps import CachedSteps
+from clusca_ext.installation import Installation, Key, require_called_once
 from clusca_ext.plan import ModulationPlan
 from clusca_ext.runs.callers import Caller
 from clusca_ext.runs.counting import Runs
@@ -66,15 +68,11 @@ class Cache:
         if isinstance(corrector, ClusterCorrector):
             self.correction = Correction(corrector.rule, corrector.persistent)
             source = description.source(corrector.source)
-        self._install_on = partial(
-            Installation,
-            correction=self.correction,
-            source=source,
-            alone=config.storage != "per_block",
-        )
+        how, alone = (self.correction, source), config.storage != "per_block"
+        self._install_on = lambda description: Installation(description, *how, alone)
         self._installed = self._install_on(description)
-        self.branches: dict[str, Branch] = {}
-        self.branch = self._make_branch()  # the one that called last
+        self._branches = Branches(self._make_branch, caller)
+        self.graphs = CachedSteps(config.cuda_graph)
         self._handles: list[Any] = []
         self._running = False  # between a step's hooks
 
@@ -92,10 +90,16 @@ class Cache:
         return self._caller.pipelines
 
     @property
+    def branches(self) -> dict[str, Branch]:
+        return self._branches.by_name
+
+    @property
+    def branch(self) -> Branch:
+        return self._branches.calling
+
+    @property
     def leader(self) -> Branch:
-        """The branch whose tokens are clustered: the conditional one, or the first to call."""
-        first = next(iter(self.branches.values()), self.branch)
-        return self.branches.get("cond", first)
+        return self._branches.leader
 
     @property
     def clusters(self) -> Clusters | None:
@@ -124,6 +128,8 @@ class Cache:
         register(model.register_forward_pre_hook(before, with_kwargs=True, prepend=True))
         register(model.register_forward_hook(after, with_kwargs=True, always_call=True))
         self._installed.install()
+        self._forward = Forward(model, self.graphs)
+        self._forward.install()
 
     def remove(self) -> None:
         """Restore the model; a second time does nothing."""
@@ -135,14 +141,14 @@ class Cache:
             handle.remove()
         self._handles.clear()
         self._installed.remove()
+        self._forward.remove()
+        self.graphs.release()
 
     def restart(self) -> None:
         """Forget the run: the next call of the model begins a new one."""
-        for branch in (self.branch, *self.branches.values()):
-            branch.restart()
-        self.branches.clear()
-        self._caller.restart()
+        self._branches.restart()
         self._installed.take_source()
+        self.graphs.release()
 
     def _make_branch(self) -> Branch:
         plan = ModulationPlan(self.description, self.blocks)
@@ -157,14 +163,17 @@ class Cache:
         if self._running:  # what broke the last step off went past its end, as KeyboardInterrupt
             self.restart()
         self._running = True
-        branch = self._branch_of_call(args, kwargs)
+        branch = self._branches.call(args, kwargs)
         signature = signature_of(args, kwargs)
         changed = signature != branch.signature
+        if changed and branch.signature is not None:
+            self.graphs.release()  # they read what is given back here
         if changed and (branch.signature is None or not branch.runs.goes_on(args, kwargs)):
             branch.restart()
         branch.signature = signature
         if branch.runs.is_new(args, kwargs):
             self._renew()
+            self.graphs.begin_run()
             self._prepare(args, kwargs)
             self._beginning.run(branch, self.description, args, kwargs, self._constants)
             if branch is self.leader:
@@ -181,6 +190,7 @@ class Cache:
             branch.plan.look(step, args, kwargs)
         else:
             branch.storage.use(step, self.clusters, args, kwargs, self._constants)
+            self.graphs.expect(self._installed, kind, self._constants.device)
         branch.kinds.append(kind)
 
     @torch.no_grad()
@@ -188,22 +198,18 @@ class Cache:
         if not self._is_step(model, args, kwargs):
             return
         self._running = False
-        self._installed.let(full=None)
-        computed = {key: module for key, module in self.modules.items() if module.computed}
-        for module in computed.values():
-            module.computed = False  # whoever calls it between steps is not cached
+        self.graphs.finish()
+        computed = self._installed.end_step()
         if output is None:  # the step raised: what it left behind is not to be used
             self.restart()
             return
         branch = self.branch
         step, kind = len(branch.kinds) - 1, branch.kinds[-1]
-        for (index, name), module in computed.items():
-            if module.captures != 1:
-                self.restart()
-                raise ValueError(
-                    f"module {name!r} of block {index} must be called once in a step that computes "
-                    f"it, got {module.captures} calls"
-                )
+        try:
+            require_called_once(computed)
+        except ValueError:
+            self.restart()
+            raise
         branch.storage.finish(step, frozenset(computed))
         if kind == "full":
             branch.last_full = step
@@ -217,22 +223,13 @@ class Cache:
         here = self.description
         return model is here.model and not here.leaves_out(args, kwargs)
 
-    def _branch_of_call(self, args: Args, kwargs: Kwargs) -> Branch:
-        if self._caller.begins_run():
-            self.branches.clear()  # another pipeline may name them otherwise
-        name = self._caller.name(args, kwargs)
-        if name not in self.branches:
-            self.branches[name] = self._make_branch() if self.branches else self.branch
-        self.branch = self.branches[name]
-        self.branch.activate()
-        return self.branch
-
     def _renew(self) -> None:
         """Where modules were exchanged since the last run, as LoRAs do, the new ones are cached."""
         description = self._describe()
         if self._installed.fits(description):
             return
         self._installed.remove()
+        self.graphs.release()
         self.description = description
         self._installed = self._install_on(description)
         self._installed.install()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clusca_ext import adapters, mixin
-from clusca_ext.checks import integer, part
+from clusca_ext.checks import flag, integer, part
 from clusca_ext.correction import ClusterCorrector, Corrector, NoCorrection
 from clusca_ext.forecast import (
     MAX_ORDER,
@@ -53,6 +53,8 @@ class ClusCaConfig:
         storage: Where cached features lie. ``"per_block"``: the last outputs of every module;
             ``"lean"``: sums over all modules, ``LeanStorage()``.
         seed: Sample seed of the random choices, the same for every row.
+        cuda_graph: Whether a cached step is captured as one CUDA graph and replayed from then on,
+            where it can be; a summary says whether it is, or why not.
     """
 
     schedule: Schedule = EvenSchedule()
@@ -60,6 +62,7 @@ class ClusCaConfig:
     corrector: Corrector = ClusterCorrector()
     storage: str | LeanStorage = "per_block"
     seed: int = 0
+    cuda_graph: bool = True
 
     def __post_init__(self) -> None:
         mixin.register()
@@ -77,6 +80,7 @@ class ClusCaConfig:
                 f'storage must be "per_block", "lean" or a LeanStorage, got {self.storage!r}'
             )
         integer("seed", self.seed, -(2**63), 2**63 - 1)
+        flag("cuda_graph", self.cuda_graph)
 
     @classmethod
     def paper(cls, family: str) -> "ClusCaConfig":

@@ -1,5 +1,6 @@
 """What a cache puts into a model: an executor for every block, and the hooks that feed them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -82,6 +83,18 @@ class Installation:
         for segment in self.segments if full is None else ():
             segment.end()
 
+    def end_step(self) -> dict[Key, ModuleExecutor]:
+        """A step has ended: who calls the model's modules now is not cached.
+
+        Returns:
+            The modules that it computed.
+        """
+        self.let(full=None)
+        computed = {key: module for key, module in self.modules.items() if module.computed}
+        for module in computed.values():
+            module.computed = False
+        return computed
+
     def begin_step(self, chosen: Chosen | None, by_token: bool) -> None:
         """A step begins that forecasts some modules.
 
@@ -131,6 +144,16 @@ class Installation:
         self._handles.clear()
         for block in self.blocks:
             block.remove()
+
+
+def require_called_once(computed: Mapping[Key, ModuleExecutor]) -> None:
+    """Raise where a module was not called once in a step that computes it."""
+    for (index, name), module in computed.items():
+        if module.captures != 1:
+            raise ValueError(
+                f"module {name!r} of block {index} must be called once in a step that computes "
+                f"it, got {module.captures} calls"
+            )
 
 
 def _join(blocks: list[BlockExecutor], correction: Correction | None, alone: bool) -> list[Segment]:

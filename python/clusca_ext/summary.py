@@ -30,6 +30,7 @@ class Summary:
         kmeans_iterations: Mean number of iterations of a clustering.
         run_known_by: How runs and steps are told apart.
         num_steps: Length of the run; None where it is not known.
+        cached_step: ``"one CUDA graph"``, or ``"eager: "`` and why.
     """
 
     steps: int
@@ -48,6 +49,7 @@ class Summary:
     kmeans_iterations: float | None
     run_known_by: str
     num_steps: int | None
+    cached_step: str
 
     def __str__(self) -> str:
         def ms(kind: str) -> str:
@@ -59,12 +61,13 @@ class Summary:
             ("steps", f"{self.steps} of {length}, told by {self.run_known_by}"),
             ("full", f"{self.full}, {ms('full')} each"),
             ("cached", f"{self.cached}, {ms('cached')} each"),
+            ("cached step", self.cached_step),
             ("tokens computed", tokens),
             ("speed-up", "-" if self.speedup is None else f"{self.speedup:.2f}x over full steps"),
             ("cache", f"{self.cache_bytes / 2**20:.1f} MiB, {self.storage}"),
         ]
         if self.partial:
-            rows.insert(3, ("partial", f"{self.partial}, {ms('partial')} each"))
+            rows.insert(4, ("partial", f"{self.partial}, {ms('partial')} each"))
         if self.kmeans_iterations is not None:
             rows.append(("k-means", f"{self.kmeans_iterations:.1f} iterations a full step"))
         width = max(len(name) for name, _ in rows)
@@ -99,6 +102,7 @@ def summarize(cache: Cache) -> Summary:
         kmeans_iterations=sum(fits) / len(fits) if fits else None,
         run_known_by=branch.runs.known_by,
         num_steps=branch.runs.num_steps,
+        cached_step=cache.graphs.says,
     )
 
 
@@ -131,4 +135,5 @@ def combine(parts: Sequence[Summary]) -> Summary:
         kmeans_iterations=mean(fits) if fits else None,
         run_known_by=parts[0].run_known_by,
         num_steps=sum(lengths) if len(lengths) == len(parts) else None,
+        cached_step="; ".join(dict.fromkeys(part.cached_step for part in parts)),
     )

@@ -46,7 +46,7 @@ class BlockExecutor:
 
     def install(self) -> None:
         """Stand in for the innermost forward: what wraps it, as offloading does, still runs."""
-        owner, name = _forwards_of(self.block)[0]
+        owner, name = forwards_of(self.block)[0]
         self.original = getattr(owner, name)
         self._had_its_own = name in vars(owner)
         setattr(owner, name, self.forward)
@@ -54,7 +54,7 @@ class BlockExecutor:
     def remove(self) -> None:
         """Restore the block, wherever wrappers that came later keep our forward."""
         self.substituted = False
-        for owner, name in _forwards_of(self.block):
+        for owner, name in forwards_of(self.block):
             if vars(owner).get(name) != self.forward:
                 continue
             if owner is self.block and name == "forward" and not self._had_its_own:
@@ -91,8 +91,8 @@ class BlockExecutor:
         return x.clip_(-HALF, HALF) if self.description.clips and is_half else x
 
 
-def _forwards_of(block: Any) -> list[tuple[Any, str]]:
-    """Where a block's forward and those that wrap it are kept, innermost first."""
+def forwards_of(block: Any) -> list[tuple[Any, str]]:
+    """Where a module's forward and those that wrap it are kept, innermost first."""
     places: list[tuple[Any, str]] = []
     if "_old_forward" in vars(block):  # accelerate
         places.append((block, "_old_forward"))

@@ -20,7 +20,7 @@ from clusca_ext.storage.host import HostTensor
 Learnt = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Track:
     """Sums of some tokens.
 
