@@ -7,6 +7,7 @@ code, and all that is counted is counted there.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -68,8 +69,8 @@ class Cache:
         if isinstance(corrector, ClusterCorrector):
             self.correction = Correction(corrector.rule, corrector.persistent)
             source = description.source(corrector.source)
-        how, alone = (self.correction, source), config.storage != "per_block"
-        self._install_on = lambda description: Installation(description, *how, alone)
+        of, alone = self.correction, config.storage != "per_block"
+        self._install_on = partial(Installation, correction=of, source=source, alone=alone)
         self._installed = self._install_on(description)
         self._branches = Branches(self._make_branch, caller)
         self.graphs = CachedSteps(config.cuda_graph)
