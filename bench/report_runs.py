@@ -60,8 +60,9 @@ def demo(rows: list[dict]) -> list[str]:
 
 LEAN_EXPLANATION = """\
 Storages on the embedded model, with and without clusters: a cached step, and by how much a full one
-is longer, against a full step of the untouched model in the same round, medians of rounds. The
-speed-up is that of a whole run, composed of them; *counted* is what counted operations promise."""
+is longer (by k-means, too, where there are clusters), against a full step of the untouched model in
+the same round, medians of rounds. The speed-up is that of a whole run, composed of them; *counted*
+is what counted operations promise."""
 
 
 def lean(rows: list[dict]) -> list[str]:
