@@ -1,7 +1,5 @@
 """Why a cached step stays eager: the summary says it, and the run is an eager one."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from torch import nn
@@ -11,7 +9,6 @@ from clusca_ext import (
     ClusCaConfig,
     ClusterCorrector,
     IntervalSchedule,
-    LeanStorage,
     cache,
     enable_cache,
     summary,
@@ -75,16 +72,6 @@ class Masks:
 
     def start(self, num_steps):
         return lambda step: step.index % 3 == 0 or frozenset({(1, "mlp")})
-
-
-def test_sums_on_the_host(emulation):
-    config = ClusCaConfig(**INTERVAL, storage=LeanStorage(offload=True))
-    model = make_dit()
-    with cache(model, replace(config, cuda_graph=False), **options(STEPS)):
-        expected = sample(model, STEPS)
-    with cache(model, config, **options(STEPS)):
-        assert torch.equal(sample(model, STEPS), expected)
-        assert summary(model).cached_step == "eager: sums come from the host piece by piece"
 
 
 def test_masks(emulation):

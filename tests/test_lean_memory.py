@@ -193,3 +193,12 @@ def test_parts_and_groups_on_the_host_are_the_same():
             with cache(model, config, timesteps=TIMES):
                 outputs.append(torch.stack(run_family(family, model)))
         torch.testing.assert_close(outputs[1], outputs[0])
+
+
+def test_sums_on_the_host_keep_a_step_eager(emulation):
+    model, config = make_dit(), replace(LEAN, storage=LeanStorage(offload=True))
+    with cache(model, replace(config, cuda_graph=False), **options(STEPS)):
+        expected = sample(model, STEPS)
+    with cache(model, config, **options(STEPS)):
+        assert torch.equal(sample(model, STEPS), expected)
+        assert summary(model).cached_step == "eager: sums come from the host piece by piece"

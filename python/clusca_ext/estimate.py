@@ -1,11 +1,13 @@
 """How much memory a cache will take, without running."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import torch
+from torch import nn
 
 from clusca_ext.adapters import BlockAdapter, describe
 from clusca_ext.adapters.description import ModelDescription
@@ -78,7 +80,7 @@ def estimate_memory(
         config: What to do; default: ``ClusCaConfig()``.
         num_steps: Steps of a run whose timesteps are known; None: they are not.
         adapter: As in ``enable_cache``.
-        dtype: Of the stream; default: that of the model's first parameter.
+        dtype: Of the stream; default: that of most of the model's parameters.
         inputs: Other inputs of the model, by name, where they say how long streams are: text of
             FLUX.2 and Z-Image. May be on ``"meta"``.
 
@@ -93,7 +95,7 @@ def estimate_memory(
         integer("num_steps", num_steps, 1)
     transformer = transformers_of(model)[0]
     description = describe(transformer, adapter)
-    dtype = dtype or next(p.dtype for p in transformer.parameters() if p.is_floating_point())
+    dtype = dtype or _most_of(transformer)
     shapes = _shapes(description, shape, inputs)
     corrector = config.corrector
     correction = None
@@ -104,6 +106,15 @@ def estimate_memory(
     if is_lean:
         return _of_lean(config, installed, shapes, num_steps, dtype)
     return _per_block(config, installed, shapes, num_steps, dtype)
+
+
+def _most_of(model: nn.Module) -> torch.dtype:
+    """Some parameters stay in float32 where a model is loaded in a lower precision."""
+    counts: Counter[torch.dtype] = Counter()
+    for parameter in model.parameters():
+        if parameter.is_floating_point():
+            counts[parameter.dtype] += parameter.numel()
+    return counts.most_common(1)[0][0]
 
 
 def _shapes(description: ModelDescription, shape: Sequence[int], inputs: Any) -> list[Shape]:

@@ -15,7 +15,13 @@ from clusca_ext.adapters.description import (
     ModuleDescription,
     named_input,
 )
-from clusca_ext.adapters.parts import blocks_of, check_not_chunked, mlp, patches, six
+from clusca_ext.adapters.parts import (
+    blocks_of,
+    check_not_chunked,
+    mlp,
+    six,
+)
+from clusca_ext.adapters.shapes import patches
 
 MODEL = "DiTTransformer2DModel"
 

@@ -26,8 +26,8 @@ from clusca_ext.adapters.parts import (
     last_tokens,
     mlp,
     six,
-    tokens,
 )
+from clusca_ext.adapters.shapes import tokens
 
 MODEL = "FluxTransformer2DModel"
 

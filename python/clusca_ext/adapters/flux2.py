@@ -30,8 +30,8 @@ from clusca_ext.adapters.parts import (
     embed_rows,
     mlp,
     six,
-    tokens,
 )
+from clusca_ext.adapters.shapes import tokens
 
 MODEL = "Flux2Transformer2DModel"
 Embedded = tuple[Tensor, Tensor]  # modulation of double-stream and single-stream blocks

@@ -30,10 +30,9 @@ from clusca_ext.adapters.parts import (
     embed_rows,
     first_tokens,
     mlp,
-    patch_grid,
-    patches,
     six,
 )
+from clusca_ext.adapters.shapes import patch_grid, patches
 
 MODEL = "HunyuanVideoTransformer3DModel"
 

@@ -22,9 +22,9 @@ from clusca_ext.adapters.parts import (
     conditions,
     embed_rows,
     mlp,
-    patches,
     six,
 )
+from clusca_ext.adapters.shapes import patches
 
 MODEL = "HunyuanVideo15Transformer3DModel"
 

@@ -18,9 +18,9 @@ from clusca_ext.adapters.parts import (
     conditions,
     guided,
     timestep_by_token,
-    tokens,
     unless_by_token,
 )
+from clusca_ext.adapters.shapes import tokens
 from clusca_ext.adapters.tables import table_block
 
 MODEL = "LTXVideoTransformer3DModel"

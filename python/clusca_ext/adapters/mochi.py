@@ -22,8 +22,8 @@ from clusca_ext.adapters.parts import (
     blocks_of,
     conditions,
     guided,
-    patches,
 )
+from clusca_ext.adapters.shapes import patches
 
 MODEL = "MochiTransformer3DModel"
 

@@ -1,6 +1,5 @@
 """What the blocks of diffusers have in common: short words for descriptions."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -196,31 +195,6 @@ def check_not_chunked(block: Any) -> None:
         )
 
 
-def patches(
-    latents: Callable[[Args, Kwargs], Any], size: tuple[int, ...], channels: int
-) -> Callable[[Args, Kwargs], tuple[int, int, int]]:
-    """Shape of a stream of patches, from latents [B, C, ...] and the patches' size."""
-
-    grid = patch_grid(latents, size)
-
-    def shape(args: Args, kwargs: Kwargs) -> tuple[int, int, int]:
-        return len(latents(args, kwargs)), math.prod(grid(args, kwargs)), channels
-
-    return shape
-
-
-def patch_grid(
-    latents: Callable[[Args, Kwargs], Any], size: tuple[int, ...]
-) -> Callable[[Args, Kwargs], tuple[int, ...]]:
-    """Patches along each side, from latents [B, C, ...] and the patches' size."""
-
-    def grid(args: Args, kwargs: Kwargs) -> tuple[int, ...]:
-        sides = latents(args, kwargs).shape[2:]
-        return tuple(side // patch for side, patch in zip(sides, size, strict=True))
-
-    return grid
-
-
 def timestep_by_token(model: Any) -> Callable[[Args, Kwargs], bool]:
     """Whether every token has a timestep of its own, [B, N]."""
     timestep = named_input(model, "timestep")
@@ -238,15 +212,3 @@ def unless_by_token(
     """Conditions of modulation that is not planned where tokens have timesteps of their own."""
     by_token = timestep_by_token(model)
     return lambda args, kwargs: None if by_token(args, kwargs) else find(args, kwargs)
-
-
-def tokens(
-    latents: Callable[[Args, Kwargs], Any], channels: int
-) -> Callable[[Args, Kwargs], tuple[int, int, int]]:
-    """Shape of a stream whose latents are tokens already, [B, N, C]."""
-
-    def shape(args: Args, kwargs: Kwargs) -> tuple[int, int, int]:
-        B, N, _ = latents(args, kwargs).shape
-        return B, N, channels
-
-    return shape

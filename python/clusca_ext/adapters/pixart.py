@@ -21,9 +21,8 @@ from clusca_ext.adapters.parts import (
     check_not_chunked,
     embed_rows,
     guided,
-    patch_grid,
-    patches,
 )
+from clusca_ext.adapters.shapes import patch_grid, patches
 from clusca_ext.adapters.tables import table_block
 
 MODEL = "PixArtTransformer2DModel"

@@ -28,8 +28,8 @@ from clusca_ext.adapters.parts import (
     embed_rows,
     mlp,
     six,
-    tokens,
 )
+from clusca_ext.adapters.shapes import tokens
 
 MODEL = "QwenImageTransformer2DModel"
 

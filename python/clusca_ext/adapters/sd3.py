@@ -25,9 +25,9 @@ from clusca_ext.adapters.parts import (
     embed_rows,
     guided,
     mlp,
-    patches,
     six,
 )
+from clusca_ext.adapters.shapes import patches
 
 MODEL = "SD3Transformer2DModel"
 

@@ -16,11 +16,10 @@ from clusca_ext.adapters.description import (
 from clusca_ext.adapters.parts import (
     blocks_of,
     conditions,
-    patch_grid,
-    patches,
     timestep_by_token,
     unless_by_token,
 )
+from clusca_ext.adapters.shapes import patch_grid, patches
 from clusca_ext.adapters.tables import table_block
 
 MODEL = "WanTransformer3DModel"

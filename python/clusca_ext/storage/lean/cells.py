@@ -5,6 +5,15 @@ import math
 import torch
 from torch import Tensor
 
+from clusca_ext.storage.constants import moved
+from clusca_ext.storage.run import Run
+
+
+def cells_of(run: Run, N: int, count: int) -> Tensor:
+    """The cells of a run's N tokens, on its device. int32 [N]"""
+    grid = run.description.grid_of(N, run.args, run.kwargs)
+    return moved(cells(grid, count), run.like.device)
+
 
 def cells(grid: tuple[int, ...], count: int) -> Tensor:
     """The cell of every token, about equally many in each.

@@ -11,10 +11,10 @@ from clusca_ext.correction import ClusterCorrector, Clusters
 from clusca_ext.executor import BlockExecutor, ModuleExecutor, Segment
 from clusca_ext.executor.segment import Track
 from clusca_ext.installation import Installation, Key
-from clusca_ext.storage.constants import DeviceConstants, autocast_dtype, moved
+from clusca_ext.storage.constants import DeviceConstants, autocast_dtype
 from clusca_ext.storage.host import HostTensor
 from clusca_ext.storage.lean.arena import Arena
-from clusca_ext.storage.lean.cells import cells
+from clusca_ext.storage.lean.cells import cells_of
 from clusca_ext.storage.lean.choice import bases_of, course_of
 from clusca_ext.storage.lean.course import Course, Past
 from clusca_ext.storage.lean.description import LeanStorage
@@ -124,16 +124,12 @@ class Lean:
 
     def _rows_of(self, shapes: Sequence[Shape], dtype: torch.dtype) -> Rows | None:
         """Rows of the modules that carry representatives."""
-        corrector = self._config.corrector
         carried = [key for key, module in self.modules.items() if module.carried]
-        if not carried or not isinstance(corrector, ClusterCorrector):
+        if not carried or not isinstance(self._config.corrector, ClusterCorrector):
             return None
-        shape, run = shapes[carried[0][0]], self._run
-        grid = run.description.grid_of(shape[1], run.args, run.kwargs)
-        count = min(corrector.num_clusters, shape[1])
-        begin = moved(cells(grid, count), run.like.device)
-        features = [self.features[key] for key in carried]
-        return Rows(self._past, features, shape, begin, count, dtype)
+        shape, features = shapes[carried[0][0]], [self.features[key] for key in carried]
+        count = min(self._config.corrector.num_clusters, shape[1])
+        return Rows(self._past, features, shape, cells_of(self._run, shape[1], count), count, dtype)
 
     def _segment_of(self, block: BlockExecutor) -> int:
         return next(i for i, (each, _) in enumerate(self._segments) if each is block.segment)
