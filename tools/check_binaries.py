@@ -64,7 +64,7 @@ OCCUPANCY = {
     "kmeans_update_kernel": (128, 8),
     "lean_accumulate_kernel": (128, 6),  # that of half types; 8 of float32
     "lean_norm_kernel": (128, 5),
-    "lean_output_kernel": (128, 6),
+    "lean_output_kernel": (128, 5),  # that of packets of both dtypes; 6 of the others
     "propagate_factors_kernel": (128, 8),
     "propagate_residual_kernel": (128, 6),
     "select_kernel": (512, 2),

@@ -11,8 +11,11 @@
 namespace clusca {
 namespace {
 
-// A multiprocessor's blocks, at least: what is in flight takes registers, what modulates more.
-constexpr int kOutputBlocks = 6, kNormBlocks = 5;
+// A multiprocessor's blocks, at least: what is in flight takes registers, more where a packet of a
+// half stream is two of float32 sums, and what modulates as many.
+template <typename s_t, int kVec>
+constexpr int kOutputBlocks = kVec > kPacketSize<s_t> ? 5 : 6;
+constexpr int kNormBlocks = 5;
 
 // A token's y, a packet at a time.
 template <typename x_t, typename s_t, int kVec>
@@ -80,7 +83,7 @@ class LeanToken {
 };
 
 template <typename x_t, typename s_t, int kVec>
-__global__ __launch_bounds__(kTokenThreads, kOutputBlocks) void lean_output_kernel(
+__global__ __launch_bounds__(kTokenThreads, kOutputBlocks<s_t, kVec>) void lean_output_kernel(
     const __grid_constant__ LeanOutputParams<x_t, s_t> p) {
   const Token token(p);
   if (!token.exists) return;
