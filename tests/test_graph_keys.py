@@ -65,6 +65,29 @@ def test_other_values(dit):
             assert torch.equal(got, alone(**inputs))
 
 
+@torch.no_grad()
+def test_inputs_that_lie_in_memory_otherwise(emulation):
+    """Of the same shape and dtype, and other strides: copies of the others cannot be filled."""
+    model, labels = make_dit(), torch.tensor([1, 2])
+    rows = torch.randn(2, 1, 16, 16)
+    ways = [rows, rows, rows.mT.contiguous().mT, rows, torch.cat([rows] * 2, dim=3)[..., :16]]
+
+    def steps():
+        times = [torch.tensor([900 - i] * 2) for i in range(len(ways))]
+        return [
+            model(way, timestep=time, class_labels=labels).sample
+            for way, time in zip(ways, times, strict=True)
+        ]
+
+    how = {"schedule": ExplicitSchedule(steps=(0,))}
+    with cache(model, ClusCaConfig(**how, cuda_graph=False)):
+        expected = steps()
+    with cache(model, ClusCaConfig(**how)):
+        for captures in (3, 3):
+            assert same(steps(), expected)
+            assert emulation.captures == captures
+
+
 def test_another_dtype(dit):
     dit.expect(1)
     dit.model.to(torch.bfloat16)
