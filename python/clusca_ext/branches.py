@@ -34,6 +34,12 @@ class Branches:
         first = next(iter(self.by_name.values()), self.calling)
         return self.by_name.get("cond", first)
 
+    @property
+    def every(self) -> list[Branch]:
+        """All there are, those too that have not called in this run."""
+        found = (self.calling, *self.by_name.values(), *self._idle)
+        return list({id(branch): branch for branch in found}.values())
+
     def call(self, args: Args, kwargs: Kwargs) -> Branch:
         """The branch of a call that begins."""
         if self._caller.begins_run():
@@ -50,7 +56,7 @@ class Branches:
 
     def restart(self) -> None:
         """Forget the run, and what is cached."""
-        for branch in (self.calling, *self.by_name.values()):
+        for branch in self.every:
             branch.restart()
         self.by_name.clear()
         self._idle = [self.calling]

@@ -144,6 +144,8 @@ class Cache:
         self._installed.remove()
         self._forward.remove()
         self.graphs.release()
+        for branch in self._branches.every:
+            branch.storage.release()
 
     def restart(self) -> None:
         """Forget the run: the next call of the model begins a new one."""
@@ -234,7 +236,8 @@ class Cache:
         self.description = description
         self._installed = self._install_on(description)
         self._installed.install()
-        for branch in self.branches.values():
+        for branch in self._branches.every:
+            branch.storage.release()
             plan = ModulationPlan(description, self.blocks)
             branch.exchange(plan, storage_of(self.config, self._installed))
         self.branch.activate()

@@ -196,9 +196,7 @@ def _of_lean(
         rows = Rows(past, features, shape, cells((shape[1],), count), count, dtype)
     parts = _by_kind(Room(sums, rows))
     if asked.offload:
-        parts["host"] = sum(
-            C * slots * prod(shape) * dtype.itemsize for C, shape in zip(added, firsts, strict=True)
-        )
+        parts["host"] = sum(each.host_bytes() for of_segment in sums for each in of_segment)
     if basis in ("exact", "window") and num_steps is not None:
         B, _, D = shapes[0]
         each = (B if description.conditioned else 1) * len(installed.modules) * D

@@ -80,6 +80,8 @@ class Installation:
         self.keeps_source = full is True
         for block in self.blocks:
             block.substituted = full is False
+            if full is None:
+                block.look = None
         for segment in self.segments if full is None else ():
             segment.end()
 

@@ -109,8 +109,11 @@ class ModuleExecutor:
             offset: What they add to the representatives. [B, K, D] float32
             correction: What clusters have learnt from them. [B, K, D] float32
         """
+        if self.places is not None:
+            self._carry_summed(x, modulation, offset, correction)
+            return
         gate = of_all(modulation, GATE, x)
-        if gate is not None and per_token(gate).shape[1] > 1 and self.places is None:
+        if gate is not None and per_token(gate).shape[1] > 1:
             raise ValueError(
                 f"the gate of {self.description.name!r} must be [B, D] or [B, 1, D] where blocks "
                 "hand their stream on (hands_on) and by_token of the model's description says "
@@ -121,13 +124,25 @@ class ModuleExecutor:
             return
         assert offset is not None and correction is not None
         computed = self._represent(x, modulation, offset) if self.corrected else None
-        factors, places, weights = self.factors, self.representatives, self.feature.weights
-        if self.places is not None:
-            places = self.places
-            if gate is not None and per_token(gate).shape[1] > 1:
-                gate = at_tokens(modulation, GATE, x, self.representatives)
-                factors, places = rows_at(factors, places)
-        ops.carry_representatives_(offset, correction, factors, places, gate, computed, weights)
+        of = self.factors, self.representatives
+        ops.carry_representatives_(offset, correction, *of, gate, computed, self.feature.weights)
+
+    def _carry_summed(
+        self, x: Tensor, modulation: Modulation, offset: Tensor | None, correction: Tensor | None
+    ) -> None:
+        """Of a module whose forecasts are summed: only its rows of representatives are there, and
+        only there are gates asked for."""
+        assert offset is not None and correction is not None and self.places is not None
+        computed = self._represent(x, modulation, offset) if self.corrected else None
+        factors, places, gate = self.factors, self.places, modulation.gate
+        if is_unmade(modulation) or (gate is not None and per_token(gate).shape[1] > 1):
+            gate = at_tokens(modulation, GATE, x, self.representatives)
+            factors, places = rows_at(factors, places)
+        else:
+            gate = of_all(modulation, GATE, x)
+        ops.carry_representatives_(
+            offset, correction, factors, places, gate, computed, self.feature.weights
+        )
 
     def _correct(self, x: Tensor, modulation: Modulation) -> None:
         correction, tokens = self.correction, self.representatives

@@ -83,6 +83,7 @@ class Segment:
     def end(self) -> None:
         """A step ends: what it was given and has made is not held."""
         self.sums = self.parts = self.tracks = self._offset = self._learnt = None
+        vars(self).pop("gates_of_parts", None)
         for module in self.modules:
             module.gate = None
 

@@ -36,10 +36,19 @@ class HostTensor:
         same = memory.shape == shape and memory.dtype == like.dtype
         return same and self.device == like.device and writable
 
+    def wait(self) -> None:
+        """What the device does next comes after all copies."""
+        if self._stream is not None:
+            torch.cuda.current_stream(self.device).wait_stream(self._stream)
+
+    def zero_(self) -> None:
+        """Forget all: the host waits for copies under way."""
+        if self._stream is not None:
+            self._stream.synchronize()
+        self.memory.zero_()
+
     def stage(self, memory: Tensor) -> None:
         """Use this memory on the device for two pieces; ``staged`` says its shape."""
-        if self._stream is not None:  # a run before may still read what lay there
-            torch.cuda.current_stream(self.device).wait_stream(self._stream)
         self._halves = memory.chunk(2, dim=2)
 
     @staticmethod

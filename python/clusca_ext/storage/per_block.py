@@ -58,7 +58,7 @@ class PerBlock:
 
     def begin(self, run: Run, on: DeviceConstants) -> None:
         """Forget the past; make room where shapes are known."""
-        self._run = run
+        self._run = run.without_inputs()
         self.ahead.drop()
         for (block, _), feature in self.features.items():
             feature.restart()

@@ -1,7 +1,7 @@
 """What is known of a run when a branch's storage begins it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -35,3 +35,7 @@ class Run:
     shapes: Sequence[tuple[int, int, int]] | None
     args: Args
     kwargs: Kwargs
+
+    def without_inputs(self) -> "Run":
+        """The same, holding none of the model's inputs."""
+        return replace(self, like=self.like.new_empty(0), args=(), kwargs={})

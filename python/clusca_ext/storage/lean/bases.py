@@ -94,7 +94,7 @@ class Exact:
     def phi(self, index: int) -> Tensor | None:
         steps = self._course.served(index)
         gates = self._gates.values
-        phi = torch.zeros(self.added, *gates.shape[1:], device=gates.device)
+        phi = gates.new_zeros((self.added, *gates.shape[1:]), dtype=torch.float32)
         for step in steps:
             share = self._course.shares(step)[index]
             phi[self._place[step]] = share * gates[step - self._gates.first]

@@ -1,7 +1,5 @@
 """What a module hands to lean storage, and what it finds there on cached steps."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -25,7 +23,6 @@ class LeanFeature:
         factors: All its rows. [L, B, W K, D]
         weights: What this step takes of each of L. float32 [L]
         tokens: Tokens N; 0 before they are known.
-        allocate: Makes room for outputs of a shape, where it was not known before; else None.
     """
 
     accumulators: list[Tensor]
@@ -43,12 +40,9 @@ class LeanFeature:
         self.gate: Tensor | None = None
         self.chosen: Tensor | None = None
         self.factors: Tensor | None = None
-        self.allocate: Callable[[Tensor], None] | None = None
 
     def keep(self, output: Tensor) -> None:
         """Add what the module returns. [B, N, D]"""
-        if self.allocate is not None:
-            self.allocate(output)
         if self.chosen is not None:
             rows, _ = ops.gather_representatives(output, self.chosen, norm="none")
             self.target.addcmul_(rows, self.share)

@@ -69,7 +69,7 @@ class Fit:
         most = int(ranks.max())
         kept = self.vectors.new_zeros(B, W, most)
         kept[..., : min(most, W)] = self.vectors[..., :most]
-        kept *= torch.arange(most) < ranks[:, None, None]
+        kept *= torch.arange(most, device="cpu") < ranks[:, None, None]
         last = ranks.clamp(max=W)[:, None] - 1
         return kept, self.errors.gather(1, last).squeeze(1)
 
@@ -78,5 +78,5 @@ def ranks_of(rank: int | str, fits: Sequence[Fit]) -> Tensor:
     """Components for each row, the same for all windows: forecasts take differences between the
     sums of two windows, and what these leave out must not differ. [B]"""
     if rank != "auto":
-        return torch.full((len(fits[0].errors),), int(rank))
+        return torch.full((len(fits[0].errors),), int(rank), device="cpu")
     return torch.stack([fit.needed for fit in fits]).amax(0)

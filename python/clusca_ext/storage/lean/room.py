@@ -40,6 +40,8 @@ class Room:
             torch.OutOfMemoryError: There is not so much; it names a smaller setting.
         """
         wanted = self.wanted()
+        for host in hosts.values():  # copies of a run before may still read what is taken anew
+            host.wait()
         try:
             memory = arena.take(wanted, device)
         except torch.OutOfMemoryError as error:

@@ -89,21 +89,21 @@ class Lean:
         if len(self._bases) > 1:
             self.words += f", apart for {len(self._bases)} groups of tokens"
         if run.shapes is not None:
-            self._make_room(run.shapes)
-            return
-        for feature in self.features.values():
-            feature.allocate = self._allocate
+            self._make_room(run.shapes, run.like.dtype)
 
-    def _allocate(self, output: Tensor) -> None:
-        """The first module returns, and tells the shape of all blocks' streams."""
-        B, N, D = output.shape
-        self._make_room([(B, N, D)] * len(self._installed.blocks))
+    def _enter(self, block: BlockExecutor, args: Args, kwargs: Kwargs) -> None:
+        """The first block is about to run, and tells the shape of all blocks' streams."""
+        x = block.description.stream(args, kwargs)
+        B, N, D = x.shape
+        self._make_room([(B, N, D)] * len(self._installed.blocks), x.dtype)
         self._aim()
+        if block.look is not None:
+            block.look(block, args, kwargs)
 
-    def _make_room(self, shapes: Sequence[Shape]) -> None:
+    def _make_room(self, shapes: Sequence[Shape], dtype: torch.dtype) -> None:
         """Sums, accumulators and rows, all at once."""
         run, (_, basis) = self._run, self._bases[0]
-        dtype = autocast_dtype(run.like.device) or run.like.dtype
+        dtype = autocast_dtype(run.like.device) or dtype
         for (number, _), feature in self.features.items():
             feature.tokens = shapes[number][1]
         sums = []
@@ -119,8 +119,7 @@ class Lean:
                     feature.groups = tuple(each.tokens for each in sums[-1])
         self._room = Room(sums, self._rows_of(shapes, dtype))
         self._room.take(self._arena, self._hosts, run.like.device, basis.words)
-        for feature in self.features.values():
-            feature.allocate = None
+        self._run = run.without_inputs()
 
     def _rows_of(self, shapes: Sequence[Shape], dtype: torch.dtype) -> Rows | None:
         """Rows of the modules that carry representatives."""
@@ -154,6 +153,8 @@ class Lean:
         self._clusters, self._on = clusters, on
         if self._room is not None:
             self._aim()
+        else:
+            self._installed.blocks[0].look = self._enter
 
     def _aim(self) -> None:
         """Where the modules of the full step that begins add their outputs."""

@@ -1,5 +1,7 @@
 """Sums of some tokens: accumulators of the running full step, and what cached steps read."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -11,7 +13,8 @@ class Sums:
     """Sums of all modules of a segment, of all its tokens or of a group.
 
     They are accumulated in float32 and rounded once, to the stream's dtype, when their full step
-    ends. Sums that several full steps add to stay in float32: rounded, they would be kept twice.
+    ends. Sums that several full steps add to stay in float32: rounded, they would be kept twice. So
+    do those of float16, which holds up to 65,504, where the stream itself stays below.
 
     Args:
         name: In the arena.
@@ -47,7 +50,7 @@ class Sums:
     ) -> None:
         self.tokens = slice(begin, begin + shape[1])
         self.shape, self.added, self._slots, self._name = shape, added, slots, name
-        self._dtype = torch.float32 if merges else dtype
+        self._dtype = torch.float32 if merges or dtype == torch.float16 else dtype
         self._offload = offload
         self.host: HostTensor | None = None
 
@@ -66,16 +69,23 @@ class Sums:
         return wanted
 
     def host_bytes(self) -> int:
-        return 0 if self.host is None else self.host.memory.nbytes
+        """What lies on the host, when there is room."""
+        size = self.added * self._slots * math.prod(self.shape) * self._dtype.itemsize
+        return size if self._offload else 0
 
     def place(self, memory: dict[str, Tensor], hosts: dict[str, HostTensor]) -> None:
-        """Lie in the arena's memory, and in the host's, which there may be from a run before."""
+        """Lie in the arena's memory, and in the host's, which there may be from a run before.
+
+        Sums are of weight 0 until they are written, which NaN would survive.
+        """
         self.kept = memory[f"{self._name} sums"]
-        self.kept.zero_()  # of weight 0 until they are written, which NaN would survive
+        self.kept.zero_()
         if self._offload:
             shape, host = (self.added * self._slots, *self.shape), hosts.get(self._name)
             if host is None or not host.fits(shape, self.kept):
                 hosts[self._name] = host = HostTensor(shape, self.kept)
+            else:
+                host.zero_()
             host.stage(self.kept)
             self.host = host
         if self.has_accumulators:

@@ -23,9 +23,9 @@ class Window:
         device = gates.values.device
         served = [course.served(index) for index in range(len(course.full))]
         fits = _fits([gram(gates.at(steps)) for steps in served if steps])
-        ranks = ranks_of(rank, fits) if fits else torch.ones(1, dtype=torch.int64)
+        ranks = ranks_of(rank, fits) if fits else torch.ones(1, dtype=torch.int64, device="cpu")
         found = iter([fit.first(ranks) for fit in fits])
-        none = torch.zeros(1, 0, int(ranks.max())), torch.zeros(1)
+        none = torch.zeros(1, 0, int(ranks.max()), device="cpu"), torch.zeros(1, device="cpu")
         all_found = [next(found) if steps else none for steps in served]
         self.error = max(float(error.max()) for _, error in all_found)
         self._steps = served
@@ -49,7 +49,8 @@ class Window:
         """Of all steps from the run's first on. [S, J, 1 or B]"""
         course, C = self._course, self.added
         first, rows = course.full[0], max(len(each) for each in parts)
-        table = torch.zeros(course.num_steps - first, self.kept, rows)
+        shape = course.num_steps - first, self.kept, rows
+        table = torch.zeros(shape, dtype=torch.float32, device="cpu")
         for index, steps in enumerate(self._steps):
             slot = index % (course.order + 1) * C
             for row, step in enumerate(steps):
@@ -104,7 +105,8 @@ class WindowOfBound:
         fit = Fit.of(gram(window).cpu())
         ranks = ranks_of(self._rank, [fit])
         self._ranks = ranks if self._ranks is None else self._ranks.maximum(ranks)
-        parts = torch.zeros(*window.shape[1::-1], self.added, dtype=torch.float64)
+        shape = *window.shape[1::-1], self.added
+        parts = torch.zeros(shape, dtype=torch.float64, device="cpu")
         kept, _ = fit.first(self._ranks)
         parts[..., : kept.shape[-1]] = kept
         self._parts[index] = moved(parts.float(), gates.device)
