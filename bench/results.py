@@ -40,7 +40,7 @@ def commit() -> str:
     """The commit of the package that is imported, wherever it lies, not of this folder.
 
     What the benchmarks write does not make it dirty. That the libraries were built from these
-    sources is the caller's promise.
+    sources is the caller's promise; so is ``CLUSCA_COMMIT``, where a copy is measured.
     """
 
     import clusca_ext  # only where something is measured: gpu.py and report.py run without it
@@ -52,8 +52,8 @@ def commit() -> str:
     try:
         changes = git("status", "--porcelain", "--", ":/", ":(top,exclude)bench/results")
         return git("rev-parse", "--short=12", "HEAD") + ("-dirty" if changes else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+    except (OSError, subprocess.CalledProcessError):  # a copy without its repository
+        return os.environ.get("CLUSCA_COMMIT", "unknown")
 
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:
