@@ -1,7 +1,7 @@
 """Prints the results as markdown: python bench/report.py [--write] [RESULTS.json ...]
 
-With --write it makes docs/performance.md, docs/operators.md and docs/roofline.png of the results of
-this project instead, and says of which goals that are missed they do not say why.
+With --write it makes docs/performance.md, docs/operators.md, docs/quality.md and docs/roofline.png
+of the results of this project instead, and says of which goals that are missed they do not say why.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import pathlib
 import sys
 
 import report_operators
+import report_quality
 import report_reasons
 import report_roofline
 import report_runs
@@ -17,6 +18,7 @@ from results import FOLDER, read
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "performance.md"
 OPERATORS_PAGE = PAGE.with_name("operators.md")
+QUALITY_PAGE = PAGE.with_name("quality.md")
 INTRODUCTION = """\
 # Performance
 
@@ -88,6 +90,7 @@ def write() -> list[str]:
     rows = results()
     PAGE.write_text(document(rows))
     OPERATORS_PAGE.write_text(operators(rows))
+    QUALITY_PAGE.write_text(report_quality.document(rows))
     report_roofline.write(typical(rows))
     return report_reasons.mismatches(typical(rows))
 
