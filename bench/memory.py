@@ -32,7 +32,7 @@ GB = 1e9
 STORAGES = {  # and what their rows are called in a loop
     "per block": "clusca",
     "lean, exact": "clusca, lean exact, forecast only",
-    "lean, window": "clusca, lean",
+    "lean, window": "clusca, lean, forecast only",
     "lean, window on the host": "clusca, lean on the host, forecast only",
     "lean, gated": "clusca, lean gated, forecast only",
 }

@@ -1,8 +1,9 @@
 """The backend that captures CUDA graphs: in which order it asks torch for what, and on a GPU."""
 
-from types import SimpleNamespace
+from types import gc
 
 import pytest
+import SimpleNamespace
 import torch
 
 from clusca_ext import ClusCaConfig, cache, summary
@@ -167,6 +168,7 @@ def test_memory_is_given_back_on_a_gpu(cuda):
         with cache(model, ClusCaConfig(), **options()):
             sample(model)
             assert summary(model).cached_step == "one CUDA graph"
+        gc.collect()
         torch.cuda.synchronize()
         torch.cuda.empty_cache()
         return torch.cuda.memory_allocated()

@@ -114,6 +114,7 @@ def test_a_missing_and_a_needless_paragraph_are_found(monkeypatch):
     missing = rows({"clusca": 10, "torch": 11, "copy": 9})
     met = rows({"clusca": 10, "torch": 40, "copy": 9}, bench="taylor_update")
     monkeypatch.setattr(report_reasons, "CPU", {"taylor_update": "why"})
+    monkeypatch.setattr(report_reasons, "GPU", {})
     assert report_reasons.mismatches(results_of(missing + met)) == [
         "forecast_residual misses a goal on a CPU: why?",
         "taylor_update misses no goal on a CPU",

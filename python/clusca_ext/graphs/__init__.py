@@ -7,5 +7,5 @@ for the model's forward, ``steps.py`` decides, ``reads.py`` knows what executors
 finds the tensors in a model's inputs, ``copies.py`` keeps those that change, ``captured.py`` is one
 graph, ``weights.py`` knows when another is needed, ``cuda.py`` captures.
 
-It has not run on a GPU yet: the tests capture by a stand-in on the CPU.
+The tests capture on a GPU and, where there is none, by a stand-in on the CPU.
 """

@@ -1,6 +1,7 @@
 """Captures CUDA graphs. All graphs of a cache share memory: one of them runs at a time."""
 
 import contextlib
+import threading
 import weakref
 from typing import Protocol
 
@@ -9,6 +10,7 @@ import torch
 from clusca_ext.graphs.captured import Recording
 from clusca_ext.graphs.values import Unfit
 
+_of_thread = threading.local()
 _failed: list[torch.cuda.CUDAGraph] = []  # torch's allocators may still ask these what they capture
 
 
@@ -57,7 +59,7 @@ class CudaBackend:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._stream = torch.cuda.Stream(device)
+        self._stream = _stream_of(device)
         self._alive: weakref.WeakSet[_Graph] = weakref.WeakSet()
         self._before: tuple[torch.cuda.Stream, int, bool] | None = None  # while it captures
         self._replayed_on: torch.cuda.Stream | None = None
@@ -128,6 +130,15 @@ class CudaBackend:
             torch.cuda.set_stream(stream)
             torch.cuda.set_device(device)
             torch.set_autocast_cache_enabled(cached)
+
+
+def _stream_of(device: torch.device) -> torch.cuda.Stream:
+    """One a thread: cuBLAS keeps some 32 MiB for every stream it has ever run on."""
+    streams = vars(_of_thread).setdefault("streams", {})
+    if device not in streams:
+        streams[device] = torch.cuda.Stream(device)
+    stream: torch.cuda.Stream = streams[device]
+    return stream
 
 
 class _Graph:
