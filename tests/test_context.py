@@ -82,4 +82,5 @@ def test_the_wan_pipeline(guidance, request):
         assert summary(pipe).num_steps == steps
         assert Cache.of(pipe.transformer).branch.kinds[-1] == "full"
     assert (summary(pipe).full, summary(pipe).num_steps) == counts
-    assert torch.equal(got, expected)
+    # A pipeline's timesteps are known: there an interval's forecasts are summed at once.
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)

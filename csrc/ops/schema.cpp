@@ -6,14 +6,14 @@
 // that fits, and would otherwise quietly read a tensor given for a number on the host.
 STABLE_TORCH_LIBRARY(clusca, m) {
   m.def(
-      "kmeans_assign(Tensor tokens, Tensor centroids, str metric=\"l2\", str kernel=\"auto\") "
+      "kmeans_assign(Tensor tokens, Tensor centroids, str metric=\"l2\", str kernel_name=\"auto\") "
       "-> (Tensor cluster_ids, Tensor distances)");
   m.def(
-      "kmeans_step(Tensor tokens, Tensor centroids, str metric=\"l2\", str kernel=\"auto\") "
+      "kmeans_step(Tensor tokens, Tensor centroids, str metric=\"l2\", str kernel_name=\"auto\") "
       "-> (Tensor cluster_ids, Tensor sums, Tensor counts)");
   m.def(
       "kmeans_fit(Tensor tokens, Tensor centroids, str metric=\"l2\", int max_iters=10, "
-      "float rtol=0.0001, str kernel=\"auto\") -> (Tensor cluster_ids, Tensor distances, "
+      "float rtol=0.0001, str kernel_name=\"auto\") -> (Tensor cluster_ids, Tensor distances, "
       "Tensor centroids, Tensor counts, Tensor iterations)");
 
   m.def(

@@ -110,7 +110,7 @@ def kmeans_fit(
 
 @fake("clusca::kmeans_assign")
 def _(
-    tokens: Tensor, centroids: Tensor, metric: str = "l2", kernel: str = "auto"
+    tokens: Tensor, centroids: Tensor, metric: str = "l2", kernel_name: str = "auto"
 ) -> tuple[Tensor, Tensor]:
     ids = tokens.new_empty(tokens.shape[:2], dtype=torch.int32)
     return ids, ids.new_empty(ids.shape, dtype=torch.float32)
@@ -118,7 +118,7 @@ def _(
 
 @fake("clusca::kmeans_step")
 def _(
-    tokens: Tensor, centroids: Tensor, metric: str = "l2", kernel: str = "auto"
+    tokens: Tensor, centroids: Tensor, metric: str = "l2", kernel_name: str = "auto"
 ) -> tuple[Tensor, Tensor, Tensor]:
     ids = tokens.new_empty(tokens.shape[:2], dtype=torch.int32)
     sums = centroids.new_empty(centroids.shape)
@@ -132,7 +132,7 @@ def _(
     metric: str = "l2",
     max_iters: int = 10,
     rtol: float = 1e-4,
-    kernel: str = "auto",
+    kernel_name: str = "auto",
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     ids = tokens.new_empty(tokens.shape[:2], dtype=torch.int32)
     distances = ids.new_empty(ids.shape, dtype=torch.float32)
