@@ -25,6 +25,7 @@ from report_operators import between, lines_of
 GOAL = 0.15  # dB that "window" may lose to per block
 SEEN = 0.005  # dB; what is smaller is shown as 0.00
 COMMAND = "`python bench/quality.py`"
+WHAT = f"digits-demo B{SAMPLES}, DDIM {STEPS} steps"
 OVER, OVER_PLAIN = "over_per_block_db", "over_no_clusters_db"
 Rows = dict[Setting, dict]
 
@@ -109,12 +110,22 @@ def _cost(row: dict | None) -> str:
     return f"{components[1] if components else '?'}, {row['gate_error']:.3f}, {memory}"
 
 
-def tables(rows: Rows, origin: str) -> list[str]:
+def origin(rows: Iterable[dict]) -> str:
+    """Device, command and commits of what a table shows."""
+    found = list(rows)
+    devices = sorted({row["device"] for row in found})
+    commits = sorted({row["commit"] for row in found})
+    commit = f"commit {', '.join(commits)}" if commits else MISSING
+    return "; ".join([*devices, f"{WHAT}, float32", COMMAND, commit]) + "."
+
+
+def tables(rows: Rows) -> list[str]:
     header = ["storage", *(f"interval {interval}" for interval in INTERVALS)]
     lines = ["## PSNR, and over per block, dB", ""]
     for part in PARTS:
-        if any(each in rows for each in part.settings()):
-            lines += [f"{part}; {origin}", "", *lines_of(header, of_part(part, rows)), ""]
+        found = [rows[each] for each in part.settings() if each in rows]
+        if found:
+            lines += [f"{part}; {origin(found)}", "", *lines_of(header, of_part(part, rows)), ""]
         else:
             lines += [f"{part}: {MISSING}.", ""]
     lines += ["## Components, the largest relative error of gates, memory", ""]
@@ -123,7 +134,10 @@ def tables(rows: Rows, origin: str) -> list[str]:
         if part.corrector == PLAIN and any(each in rows for each in part.settings()):
             costly.setdefault((part.schedule, part.forecaster[-1]), part)
     for part in costly.values():
-        above = f"Order {part.forecaster[-1]}, {part.schedule}; {origin}"
+        found = [rows[each] for each in part.settings() if each in rows]
+        above = f"Order {part.forecaster[-1]}, {part.schedule}; {origin(found)}"
+        if len({row["commit"] for row in found}) > 1:
+            above += " Of several commits: between them memory may not compare."
         lines += [above, "", *lines_of(header, of_costs(part, rows)), ""]
     return lines
 
@@ -204,14 +218,11 @@ def document(rows: list[dict]) -> str:
     lines = [INTRODUCTION]
     for device in sorted({row["device"] for row in rows}) or [""]:
         of_device = [row for row in rows if row["device"] == device]
-        samples = f"digits-demo B{SAMPLES}, DDIM {STEPS} steps"
-        here = by_setting(row for row in of_device if row["shape"].startswith(f"{samples},"))
-        commits = sorted({row["commit"] for row in here.values()})
-        commit = f"commit {', '.join(commits)}" if commits else MISSING
-        where = f"{device}; {samples}, float32; {COMMAND}; {commit}.".removeprefix("; ")
+        here = by_setting(row for row in of_device if row["shape"].startswith(f"{WHAT},"))
         wanted = [setting for part in PARTS for setting in part.settings()]
         count = sum(setting in here for setting in wanted)
         lines += ["## What they show", ""]
-        lines += [f"{where} {count} of {len(wanted)} settings have been measured.", ""]
-        lines += [*findings(here), "", *tables(here, where)]
+        told = f"{count} of {len(wanted)} settings have been measured."
+        lines += [f"{origin(here.values())} {told}", ""]
+        lines += [*findings(here), "", *tables(here)]
     return "\n".join(lines).rstrip() + "\n"

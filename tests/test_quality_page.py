@@ -62,6 +62,19 @@ def test_what_has_no_result_says_so():
     assert "| 2, 0.012, 8.5 MiB |" in page and "1 of " in page
 
 
+def test_rows_of_several_commits_are_told_apart():
+    other = replace(SETTING, interval=7), replace(SETTING, interval=7, corrector=CLUSTERS)
+    rows = (
+        row(),
+        row(other[0], commit="def"),
+        row(other[1], commit="def", over_no_clusters_db=[0, 0]),
+    )
+    page = report_quality.document(list(rows))
+    assert f"\n{PARTS[0]}; " in page and page.count("commit abc, def.") == 3
+    assert page.count("commit def.") == 1  # the table of clusters
+    assert page.count("memory may not compare") == 1
+
+
 def test_rows_of_fewer_samples_are_not_shown():
     few = row() | SETTING.key(8, 50)
     assert report_quality.document([few | {"shape": few["shape"]}]).count("41.00") == 0
