@@ -202,3 +202,22 @@ def test_sums_on_the_host_keep_a_step_eager(emulation):
     with cache(model, config, **options(STEPS)):
         assert torch.equal(sample(model, STEPS), expected)
         assert summary(model).cached_step == "eager: sums come from the host piece by piece"
+
+
+@pytest.mark.parametrize("storage", ["per_block", "lean"])
+def test_other_errors_are_not_called_a_lack_of_memory(storage, monkeypatch):
+    """As a device's, which surfaces wherever it is asked next."""
+
+    def broken(*args, **kwargs):
+        raise RuntimeError("an illegal memory access was encountered")
+
+    model = make_dit()
+    with cache(model, replace(LEAN, storage=storage), **options(STEPS)):
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.Tensor, "new_zeros", broken)
+            patch.setattr(arena.torch, "empty", broken)
+            with pytest.raises(RuntimeError, match="illegal memory access") as caught:
+                sample(model, STEPS)
+        assert not isinstance(caught.value, torch.OutOfMemoryError)
+        sample(model, STEPS)
+        assert summary(model).cached > 0

@@ -32,6 +32,12 @@ def moved(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.to(device)
 
 
+def lacks_memory(error: RuntimeError) -> bool:
+    """Whether it says that memory is not free: on a CPU there is no class for it."""
+    words = "can't allocate memory", "not enough memory"
+    return isinstance(error, torch.OutOfMemoryError) or any(each in str(error) for each in words)
+
+
 def autocast_dtype(device: torch.device) -> torch.dtype | None:
     """What autocast computes in; None where it is off."""
     on = torch.is_autocast_enabled(device.type)

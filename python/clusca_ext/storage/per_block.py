@@ -12,7 +12,7 @@ from clusca_ext.executor import ModuleExecutor
 from clusca_ext.forecast import Forecaster
 from clusca_ext.installation import Installation, Key
 from clusca_ext.storage.ahead import Ahead
-from clusca_ext.storage.constants import DeviceConstants, autocast_dtype
+from clusca_ext.storage.constants import DeviceConstants, autocast_dtype, lacks_memory
 from clusca_ext.storage.feature import Feature, weights_of
 from clusca_ext.storage.run import Run
 
@@ -70,6 +70,8 @@ class PerBlock:
         try:
             feature.allocate(like, shape)
         except RuntimeError as error:
+            if not lacks_memory(error):
+                raise
             self.release()
             size = len(self.features) * (feature.order + 1) * math.prod(shape) * like.itemsize
             raise torch.OutOfMemoryError(

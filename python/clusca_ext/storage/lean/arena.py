@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from clusca_ext.storage.constants import lacks_memory
+
 ALIGNMENT = 256  # bytes; as CUDA's allocator has it
 Wanted = Mapping[str, tuple[tuple[int, ...], torch.dtype]]  # shape and dtype of every tensor
 
@@ -34,7 +36,9 @@ class Arena:
             self._memory = memory = None  # before there are two
             try:
                 self._memory = torch.empty(size, dtype=torch.uint8, device=device)
-            except RuntimeError as error:  # on a CPU there is no class for it
+            except RuntimeError as error:
+                if not lacks_memory(error):
+                    raise
                 raise torch.OutOfMemoryError(str(error)) from None
         assert self._memory is not None
         taken, begin = {}, 0

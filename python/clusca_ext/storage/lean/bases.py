@@ -44,8 +44,8 @@ class Basis(Protocol):
         """Weights of every module's output at a full step of the run, by index; None: blocks see
         them as it runs. float32 [C, 1 or B, M, D]"""
 
-    def fresh(self, index: int) -> list[int]:
-        """Places of the C sums that a full step begins anew."""
+    def fresh(self, index: int) -> list[int] | None:
+        """Places of the C sums that a full step begins anew; None: all of them."""
 
     def weights(self, step: int, on: DeviceConstants) -> Tensor:
         """Weights of a cached step. float32 [J, 1 or B]"""
@@ -63,8 +63,8 @@ class Gated:
     def phi(self, index: int) -> Tensor | None:
         return None
 
-    def fresh(self, index: int) -> list[int]:
-        return [0]
+    def fresh(self, index: int) -> None:
+        return None
 
     def weights(self, step: int, on: DeviceConstants) -> Tensor:
         return on.of(by_slot(self._past, step)).view(-1, 1)

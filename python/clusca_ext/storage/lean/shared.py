@@ -101,8 +101,8 @@ class SharedEmb:
     def phi(self, index: int) -> Tensor | None:
         return None
 
-    def fresh(self, index: int) -> list[int]:
-        return []
+    def fresh(self, index: int) -> None:
+        return None
 
     def weights(self, step: int, on: DeviceConstants) -> Tensor:
         """Of the full steps' slots. float32 [O + 1]"""

@@ -166,7 +166,7 @@ class Lean:
         number = 0
         for (_, blocks), groups in zip(self._segments, self._sums, strict=True):
             for sums, (_, basis) in zip(groups, self._bases, strict=True):
-                sums.begin(index, basis.fresh(index) if basis.merges else None)
+                sums.begin(index, basis.fresh(index))
             for block in blocks:
                 looks = self._look if weights[0] is None else None
                 block.look = looks

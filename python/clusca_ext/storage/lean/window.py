@@ -66,8 +66,8 @@ class Window:
         gates = self._gates.at(steps).float()
         return torch.einsum("bwc,wbmd->cbmd", self._parts[index], gates)
 
-    def fresh(self, index: int) -> list[int]:
-        return list(range(self.added))
+    def fresh(self, index: int) -> None:
+        return None
 
     def weights(self, step: int, on: DeviceConstants) -> Tensor:
         return self._table[step - self._course.full[0]]
@@ -112,8 +112,8 @@ class WindowOfBound:
         self._parts[index] = moved(parts.float(), gates.device)
         return torch.einsum("bwc,wbmd->cbmd", self._parts[index], window.float())
 
-    def fresh(self, index: int) -> list[int]:
-        return list(range(self.added))
+    def fresh(self, index: int) -> None:
+        return None
 
     def weights(self, step: int, on: DeviceConstants) -> Tensor:
         C, shares = self.added, self._past.shares(step)
