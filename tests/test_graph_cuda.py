@@ -1,9 +1,9 @@
 """The backend that captures CUDA graphs: in which order it asks torch for what, and on a GPU."""
 
-from types import gc
+import gc
+from types import SimpleNamespace
 
 import pytest
-import SimpleNamespace
 import torch
 
 from clusca_ext import ClusCaConfig, cache, summary
