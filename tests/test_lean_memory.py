@@ -174,7 +174,7 @@ def test_sums_on_the_host_are_the_same(corrector, dtype, device):
     # What clusters learnt is added in a pass of its own: rounded twice.
     exact = isinstance(corrector, NoCorrection)
     torch.testing.assert_close(
-        got, expected, rtol=0 if exact else 2e-2, atol=0 if exact else 2e-2
+        got, expected, rtol=0 if exact else 3e-2, atol=0 if exact else 3e-2
     ) if dtype != torch.float32 else torch.testing.assert_close(got, expected)
 
 

@@ -7,7 +7,7 @@ With the gates ``g_m(s)`` of M modules at step ``s``, their outputs ``F_m(T_j)``
     S_jc = sum_m phi_jmc * F_m(T_j)                            while T_j runs
     x   += sum_jc weights_jc(s) * S_jc                         at a cached step
 
-    window      phi = V^T g over the cached steps that use T_j,   weights = c_j(s) V(s)
+    window      phi = V^T c_j g over the cached steps that use T_j,   weights fitted (window.py)
     exact       phi = c_j(s') g(s') for each coming step s', summed over j,   weights = 1 for s
     gated       phi = g(T_j),                                     weights = c_j(s)
 

@@ -1,7 +1,7 @@
 """The basis ``"window"``: components of the gates of the steps that a full step serves.
 
-``S_jc = sum_m (V^T g)_mc * F_m(T_j)``, weights ``c_j(s) V(s)``; V [W, C] spans the gates of the W
-cached steps whose forecast takes something of ``T_j``, row by row, as well as C vectors can.
+``S_jc = sum_m (V^T c_j g)_mc * F_m(T_j)``; V [W, C] spans the gates of the W cached steps whose
+forecast takes something of ``T_j``, each times what it takes, row by row, as well as C vectors can.
 """
 
 import torch
@@ -12,32 +12,44 @@ from clusca_ext.storage.lean.course import Course, Past
 from clusca_ext.storage.lean.fit import AUTO_RANK, Fit, gram, ranks_of
 from clusca_ext.storage.lean.foresight import Gates
 
+ALIKE = 0.98  # cosine of a module's outputs at two full steps, one after the other, by experience
+ROUNDING = (
+    2**-9
+)  # of sums that are kept in bfloat16: weights that would magnify it are not worth it
+
 
 class Window:
-    """Components of the gates of the steps that a full step serves, for every row."""
+    """Components of what a full step's module outputs are multiplied by at the steps it serves.
+
+    These factors are ``c_j(s) g(s)``, of which V holds the components that leave the least. A
+    cached step takes of all its sums what brings their total nearest to the forecast, where the
+    outputs of one full step and of the one before are alike as ``ALIKE`` says: so what the sums of
+    one leave out is made up for by those of the other.
+    """
 
     merges = False
 
     def __init__(self, course: Course, gates: Gates, rank: int | str) -> None:
         self._course, self._gates = course, gates
         device = gates.values.device
-        served = [course.served(index) for index in range(len(course.full))]
-        fits = _fits([gram(gates.at(steps)) for steps in served if steps])
+        self._steps = [course.served(index) for index in range(len(course.full))]
+        products = gram(gates.values).cpu()
+        grams = [self._gram(products, (index, index)) for index in range(len(self._steps))]
+        fits = [Fit.of(each) for each in grams if each.numel()]
         ranks = ranks_of(rank, fits) if fits else torch.ones(1, dtype=torch.int64, device="cpu")
         found = iter([fit.first(ranks) for fit in fits])
         none = torch.zeros(1, 0, int(ranks.max()), device="cpu"), torch.zeros(1, device="cpu")
-        all_found = [next(found) if steps else none for steps in served]
+        all_found = [next(found) if each.numel() else none for each in grams]
         self.error = max(float(error.max()) for _, error in all_found)
-        self._steps = served
         used = self.count(course, int(ranks.max()))
-        parts = [each[..., :used] for each, _ in all_found]
+        parts = [each[..., :used].double() for each, _ in all_found]
         self.added, self.kept = used, used * (course.order + 1)
         self.words = (
             f"window of {used} component{'s' * (used > 1)}, which leave {self.error:.3f} of the "
             "gates: timesteps and full steps are known"
         )
         self._parts = [moved(each.float(), device) for each in parts]  # [1 or B, W, C]
-        self._table = self._weights_of_run(parts, device)
+        self._table = moved(self._weights_of_run(parts, products), device)
 
     @staticmethod
     def count(course: Course, rank: int | str) -> int:
@@ -45,26 +57,67 @@ class Window:
         served = (len(course.served(index)) for index in range(len(course.full)))
         return max(1, min(AUTO_RANK if rank == "auto" else int(rank), max(served)))
 
-    def _weights_of_run(self, parts: list[Tensor], device: torch.device) -> Tensor:
-        """Of all steps from the run's first on. [S, J, 1 or B]"""
+    def _shares(self, index: int) -> list[float]:
+        """What the steps that a full step serves take of it. [W]"""
+        return [self._course.shares(step)[index] for step in self._steps[index]]
+
+    def _rows(self, index: int) -> list[int]:
+        """Where the gates of these steps lie. [W]"""
+        return [step - self._gates.first for step in self._steps[index]]
+
+    def _gram(self, products: Tensor, of: tuple[int, int]) -> Tensor:
+        """Products of two full steps' factors; of gates as they are, ``products``. [B, W, W']"""
+        left, right = (products.new_tensor(self._shares(index)) for index in of)
+        rows, columns = map(self._rows, of)
+        return left[:, None] * products[:, rows][:, :, columns] * right
+
+    def _weights_of_run(self, parts: list[Tensor], products: Tensor) -> Tensor:
+        """Of all steps from the run's first on. float32 [S, J, 1 or B]"""
         course, C = self._course, self.added
-        first, rows = course.full[0], max(len(each) for each in parts)
-        shape = course.num_steps - first, self.kept, rows
+        first, B = course.full[0], len(products)
+        shape = course.num_steps - first, self.kept, B
         table = torch.zeros(shape, dtype=torch.float32, device="cpu")
-        for index, steps in enumerate(self._steps):
-            slot = index % (course.order + 1) * C
-            for row, step in enumerate(steps):
-                share = course.shares(step)[index]
-                table[step - first, slot : slot + C] = share * parts[index][:, row].mT.float()
-        return moved(table, device)
+        for step in range(first, course.num_steps):
+            used = [] if step in course.full else sorted(course.shares(step))
+            if not used:
+                continue
+            solved = self._nearest(step, used, parts, products)
+            for place, index in enumerate(used):
+                slot = index % (course.order + 1) * C
+                table[step - first, slot : slot + C] = solved[:, place * C : (place + 1) * C].mT
+        return table
+
+    def _nearest(self, step: int, used: list[int], parts: list[Tensor], products: Tensor) -> Tensor:
+        """What of the sums of some full steps is nearest to a step's forecast. [B, J]"""
+        within = [[self._alike(products, i, j) for j in used] for i in used]
+        normal = [
+            torch.cat([parts[i].mT @ each @ parts[j] for j, each in zip(used, row, strict=True)], 2)
+            for i, row in zip(used, within, strict=True)
+        ]
+        at = [self._steps[j].index(step) for j in used]
+        wanted = [
+            parts[i].mT @ sum(each[:, :, [k]] for k, each in zip(at, row, strict=True))
+            for i, row in zip(used, within, strict=True)
+        ]
+        system = torch.cat(normal, 1)
+        system += (ROUNDING**2 * system.diagonal(dim1=1, dim2=2)).diag_embed()
+        # Components that are not there, or of next to nothing, are left out.
+        inverse = torch.linalg.pinv(system, rtol=1e-10, hermitian=True)
+        nearest: Tensor = inverse @ torch.cat(wanted, 1)
+        return nearest.squeeze(-1)
+
+    def _alike(self, products: Tensor, i: int, j: int) -> Tensor:
+        """Products of the summands of two full steps, as far as outputs are alike. [B, W, W']"""
+        return ALIKE ** abs(i - j) * self._gram(products, (i, j))
 
     def phi(self, index: int) -> Tensor | None:
         steps = self._steps[index]
         if not steps:
             shape = self.added, *self._gates.values.shape[1:]
             return self._gates.values.new_zeros(shape, dtype=torch.float32)
-        gates = self._gates.at(steps).float()
-        return torch.einsum("bwc,wbmd->cbmd", self._parts[index], gates)
+        gates, part = self._gates.at(steps).float(), self._parts[index]
+        shares = torch.tensor(self._shares(index), dtype=torch.float32, device="cpu")
+        return torch.einsum("bwc,w,wbmd->cbmd", part, moved(shares, gates.device), gates)
 
     def fresh(self, index: int) -> None:
         return None
@@ -128,12 +181,3 @@ class WindowOfBound:
             slot = index % (self._past.order + 1) * C
             made[slot : slot + C] = share * self._parts[index][:, row].mT
         return made
-
-
-def _fits(products: list[Tensor]) -> list[Fit]:
-    """Those of several windows: the host waits once, for all of them."""
-    if not products:
-        return []
-    flat = torch.cat([each.flatten() for each in products]).cpu()
-    parts = flat.split([each.numel() for each in products])
-    return [Fit.of(part.view(each.shape)) for part, each in zip(parts, products, strict=True)]
