@@ -34,7 +34,7 @@ def scheduler_of(steps):
 
 
 @torch.no_grad()
-def sample(model, steps=12, samples=2, guidance=1.5, seed=0, size=16, on_step=None):
+def sample(model, steps=12, samples=2, guidance=1.5, seed=0, size=16, on_step=None, label=0):
     """DDIM with guidance, rows [cond, uncond]; every sample's noise has a seed of its own."""
     scheduler = scheduler_of(steps)
     device = next(model.parameters()).device
@@ -44,7 +44,7 @@ def sample(model, steps=12, samples=2, guidance=1.5, seed=0, size=16, on_step=No
         for i in range(samples)
     ]
     x = torch.cat(noise).to(device, dtype)
-    labels = torch.arange(samples, device=device) % CLASSES
+    labels = (label + torch.arange(samples, device=device)) % CLASSES
     labels = torch.cat([labels, torch.full_like(labels, CLASSES)])
     for step, timestep in enumerate(scheduler.timesteps):
         time = timestep.to(device).expand(2 * samples)

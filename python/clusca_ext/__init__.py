@@ -9,29 +9,43 @@ from clusca_ext.enable import cache, disable_cache, enable_cache, reset, summary
 from clusca_ext.estimate import Memory, estimate_memory
 from clusca_ext.forecast import HermiteForecaster, ReuseForecaster, TaylorForecaster
 from clusca_ext.info import build_info
-from clusca_ext.schedule import EvenSchedule, ExplicitSchedule, IntervalSchedule
+from clusca_ext.schedule import (
+    AdaCacheSchedule,
+    EvenSchedule,
+    ExplicitSchedule,
+    FirstBlockSchedule,
+    IntervalSchedule,
+    PyramidSchedule,
+    SpeCaSchedule,
+    TeaCacheSchedule,
+)
 from clusca_ext.selection import GivenTokens, Nearest, RandomPerLayer, RandomPerStep
 from clusca_ext.storage.lean.description import LeanStorage
 from clusca_ext.summary import Summary
 
 __all__ = [
+    "AdaCacheSchedule",
     "BlockAdapter",
     "ClusCaConfig",
     "ClusterCorrector",
     "EvenSchedule",
     "ExplicitSchedule",
+    "FirstBlockSchedule",
     "GivenTokens",
     "HermiteForecaster",
     "IntervalSchedule",
     "LeanStorage",
-    "Nearest",
     "Memory",
+    "Nearest",
     "NoCorrection",
+    "PyramidSchedule",
     "RandomPerLayer",
     "RandomPerStep",
     "ReuseForecaster",
+    "SpeCaSchedule",
     "Summary",
     "TaylorForecaster",
+    "TeaCacheSchedule",
     "build_info",
     "cache",
     "disable_cache",

@@ -5,7 +5,7 @@ branches has features of its own; clusters belong to the sample (``Cache.leader`
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -14,8 +14,9 @@ from clusca_ext.correction import Clusters
 from clusca_ext.executor import ModuleExecutor
 from clusca_ext.installation import Key
 from clusca_ext.plan import ModulationPlan
+from clusca_ext.probe import Seen
 from clusca_ext.runs.counting import Runs
-from clusca_ext.schedule import Decision, Schedule, Step
+from clusca_ext.schedule import Adapting, Decision, Schedule, Step
 from clusca_ext.storage import DeviceConstants, Kept
 from clusca_ext.storage.run import Run
 
@@ -87,9 +88,11 @@ class Branch:
         tokens: Tokens N of the run.
         clusters: Those of the run, where this branch makes them.
         decide: What the schedule decides in this run.
+        seen: What it was shown in this run.
+        sample: Of which sample it is, where these are called one by one; None: of all.
     """
 
-    decide: Callable[[Step], Decision]
+    decide: Callable[[Step], Decision | None]
 
     def __init__(self, runs: Runs, plan: ModulationPlan, storage: Storage) -> None:
         self.runs = runs
@@ -99,6 +102,8 @@ class Branch:
         self.last_full: int | None = None
         self.tokens = 0
         self.clusters: Clusters | None = None
+        self.seen = Seen()
+        self.sample: int | None = None
 
     def exchange(self, plan: ModulationPlan, storage: Storage) -> None:
         """Go on with other modules, of which nothing is cached."""
@@ -118,7 +123,7 @@ class Branch:
     def begin(self, schedule: Schedule) -> None:
         """A run begins."""
         self.decide = schedule.start(self.runs.num_steps)
-        self.kinds = []
+        self.kinds, self.seen = [], Seen()
 
     def make_room(
         self,
@@ -131,14 +136,33 @@ class Branch:
     ) -> None:
         """Nothing is cached for these inputs; streams [B, N, D] are like the latents."""
         self.plan.begin(self.runs.timesteps)
-        self.last_full = None
+        self.last_full, self.seen = None, Seen()
         about = self.runs.num_steps, len(self.kinds), like, shapes, args, kwargs
         self.storage.begin(Run(description, self.plan, self.decide, *about), on)
 
-    def computed(self, args: Args, kwargs: Kwargs) -> frozenset[Key]:
-        """The modules this step computes: those decided, and those that have never been."""
-        step = Step(len(self.kinds), self.runs.num_steps, self.last_full, args, kwargs)
-        decision, modules = self.decide(step), self.storage.modules
+    def next_step(self, args: Args, kwargs: Kwargs) -> Step:
+        """What the schedule may look at."""
+        of = len(self.kinds), self.runs.num_steps, self.last_full
+        return Step(*of, args, kwargs, frozenset(self.storage.modules))
+
+    @property
+    def adapting(self) -> Adapting:
+        """What decides in this run, where it asks for a signal.
+
+        Raises:
+            ValueError: It has no method ``see``.
+        """
+        found: Any = self.decide
+        if not callable(getattr(found, "see", None)):
+            raise ValueError(
+                f"a schedule that names a signal must start what has a method see, got {found!r}"
+            )
+        adapting: Adapting = found
+        return adapting
+
+    def computed(self, decision: Decision) -> frozenset[Key]:
+        """The modules a step computes: those decided, and those that have never been."""
+        modules = self.storage.modules
         if decision is True:
             return frozenset(modules)
         unseen = self.storage.unseen()

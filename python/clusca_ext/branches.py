@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from clusca_ext.adapters.description import Args, Kwargs
-from clusca_ext.branch import Branch
+from clusca_ext.branch import Branch, Storage
+from clusca_ext.plan import ModulationPlan
 from clusca_ext.runs.callers import Caller
 
 
@@ -26,13 +27,29 @@ class Branches:
         self._make, self._caller = make, caller
         self.by_name: dict[str, Branch] = {}
         self.calling = make()
+        self._name, self._sample, self._count = "", "", 0
         self._idle = [self.calling]  # of the run before, until one calls again
 
     @property
     def leader(self) -> Branch:
-        """The branch whose tokens are clustered: the conditional one, or the first to call."""
-        first = next(iter(self.by_name.values()), self.calling)
-        return self.by_name.get("cond", first)
+        """The branch whose tokens are clustered: the conditional one, or the first to call; where
+        samples call one by one, the sample's that called last."""
+        return next(iter(self.leaders_of(self._sample)), self.calling)
+
+    def leaders_of(self, sample: str = "") -> list[Branch]:
+        """The branches of a sample that called, the one first whose tokens are clustered."""
+        own = {
+            name: each
+            for name, each in self.by_name.items()
+            if f", sample {each.sample}" == sample or (not sample and each.sample is None)
+        }
+        first = own.pop(f"cond{sample}", None)
+        return [*([] if first is None else [first]), *own.values()]
+
+    @property
+    def by_sample(self) -> list[Branch]:
+        """Each sample's leader, where samples call one by one; else empty."""
+        return [self.leaders_of(f", sample {each}")[0] for each in range(self._count)]
 
     @property
     def every(self) -> list[Branch]:
@@ -40,19 +57,42 @@ class Branches:
         found = (self.calling, *self.by_name.values(), *self._idle)
         return list({id(branch): branch for branch in found}.values())
 
-    def call(self, args: Args, kwargs: Kwargs) -> Branch:
-        """The branch of a call that begins."""
+    def tell(self, args: Args, kwargs: Kwargs) -> None:
+        """A call of the model begins: whose is it?"""
         if self._caller.begins_run():
             self._idle = [*self.by_name.values()] or self._idle
             self.by_name.clear()
-        name = self._caller.name(args, kwargs)
+        self._name = self._caller.name(args, kwargs)
+
+    def call(self, sample: int | None, count: int) -> Branch:
+        """The branch of the call that has been told.
+
+        Args:
+            sample: Which of its samples is called for; None: all at once.
+            count: How many samples call one by one; 0: all call at once.
+        """
+        if count != self._count:
+            self._count = count
+            for branch in self.by_name.values():
+                branch.storage.release()
+            self.by_name.clear()
+        self._sample = "" if sample is None else f", sample {sample}"
+        name = self._name + self._sample
         if name in self.by_name:
             self._idle.clear()
         else:
             self.by_name[name] = self._idle.pop(0) if self._idle else self._make()
         self.calling = self.by_name[name]
+        self.calling.sample = sample
         self.calling.activate()
         return self.calling
+
+    def exchange(self, parts: Callable[[], tuple[ModulationPlan, Storage]]) -> None:
+        """The model's modules are others: nothing is cached of these."""
+        for branch in self.every:
+            branch.storage.release()
+            branch.exchange(*parts())
+        self.calling.activate()
 
     def restart(self) -> None:
         """Forget the run, and what is cached."""

@@ -15,19 +15,22 @@ from torch import nn
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.beginning import Beginning, Rows
-from clusca_ext.branch import Branch
+from clusca_ext.branch import Branch, Storage
 from clusca_ext.branches import Branches
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import ClusterCorrector, Clusters
 from clusca_ext.executor import BlockExecutor, Correction, ModuleExecutor
+from clusca_ext.fitting import Fitting, require_decided
 from clusca_ext.graphs.forward import Forward
 from clusca_ext.graphs.steps import CachedSteps
 from clusca_ext.installation import Installation, Key, require_called_once
 from clusca_ext.plan import ModulationPlan
 from clusca_ext.runs.callers import Caller
 from clusca_ext.runs.counting import Runs
-from clusca_ext.runs.inputs import latents_of, signature_of
+from clusca_ext.runs.inputs import signature_of
 from clusca_ext.runs.pipelines import Pipelines
+from clusca_ext.samples import BySample
+from clusca_ext.schedule import Decision
 from clusca_ext.storage import DeviceConstants
 from clusca_ext.storage.choice import storage_of
 from clusca_ext.timing import StepTimes
@@ -45,6 +48,7 @@ class Cache:
         caller: Tells branches.
         rows: Says how batch rows pair up under guidance.
         seeds: Sample seeds; None: ``config.seed`` for every row.
+        process_group: Ranks that must decide alike, where a schedule decides by what it sees.
     """
 
     times: StepTimes
@@ -58,24 +62,27 @@ class Cache:
         caller: Caller,
         rows: Rows = lambda args, kwargs: (),
         seeds: Sequence[int] | None = None,
+        process_group: Any = None,
     ) -> None:
-        self._describe, self.config = describe, config
-        self.description = description = describe()
-        self._make_runs, self._caller = runs, caller
-        self._beginning = Beginning(config, rows, seeds)
-        corrector = config.corrector
-        self.correction: Correction | None = None
-        source = None
-        if isinstance(corrector, ClusterCorrector):
-            self.correction = Correction(corrector.rule, corrector.persistent)
-            source = description.source(corrector.source)
-        of, alone = self.correction, config.storage != "per_block"
-        self._install_on = partial(Installation, correction=of, source=source, alone=alone)
-        self._installed = self._install_on(description)
-        self._branches = Branches(self._make_branch, caller)
+        self.config = config
+        self._caller, self._rows = caller, rows
+        self.correction = Correction.of(config.corrector)
+        self._beginning = Beginning(config, rows, seeds, self.correction)
+        self._fitting = Fitting(describe, config, self.correction, process_group)
+        self._branches = Branches(lambda: Branch(runs(), *self._parts()), caller)
         self.graphs = CachedSteps(config.cuda_graph)
+        self._samples = BySample(self._fitting.probe is not None)
         self._handles: list[Any] = []
         self._running = False  # between a step's hooks
+
+    @property
+    def description(self) -> ModelDescription:
+        """What is cached of the model."""
+        return self._fitting.description
+
+    @property
+    def _installed(self) -> Installation:
+        return self._fitting.installed
 
     @property
     def blocks(self) -> list[BlockExecutor]:
@@ -103,6 +110,10 @@ class Cache:
         return self._branches.leader
 
     @property
+    def by_sample(self) -> list[Branch]:
+        return self._branches.by_sample
+
+    @property
     def clusters(self) -> Clusters | None:
         """The clusters of the branch that called last: the sample's, or its own."""
         corrector = self.config.corrector
@@ -128,8 +139,8 @@ class Cache:
         before, after = torch.compiler.disable(self._before), torch.compiler.disable(self._after)
         register(model.register_forward_pre_hook(before, with_kwargs=True, prepend=True))
         register(model.register_forward_hook(after, with_kwargs=True, always_call=True))
-        self._installed.install()
-        self._forward = Forward(model, self.graphs)
+        self._fitting.install()
+        self._forward = Forward(model, self.graphs, self._samples)
         self._forward.install()
 
     def remove(self) -> None:
@@ -141,7 +152,7 @@ class Cache:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
-        self._installed.remove()
+        self._fitting.remove()
         self._forward.remove()
         self.graphs.release()
         for branch in self._branches.every:
@@ -153,9 +164,10 @@ class Cache:
         self._installed.take_source()
         self.graphs.release()
 
-    def _make_branch(self) -> Branch:
+    def _parts(self) -> tuple[ModulationPlan, Storage]:
+        """What a branch has of its own."""
         plan = ModulationPlan(self.description, self.blocks)
-        return Branch(self._make_runs(), plan, storage_of(self.config, self._installed))
+        return plan, storage_of(self.config, self._installed)
 
     # ---- a step
 
@@ -165,8 +177,18 @@ class Cache:
             return
         if self._running:  # what broke the last step off went past its end, as KeyboardInterrupt
             self.restart()
+        if self._samples.sample is None:
+            self._branches.tell(args, kwargs)
+            if self._samples.split(self.description, args, kwargs, self._rows):
+                return
         self._running = True
-        branch = self._branches.call(args, kwargs)
+        branch = self._branches.call(self._samples.sample, self._samples.count)
+        self._begin(branch, args, kwargs)
+        self.times.start()
+        self._fitting.decide(branch, args, kwargs, partial(self._settle, branch, args, kwargs))
+
+    def _begin(self, branch: Branch, args: Args, kwargs: Kwargs) -> None:
+        """A step of a branch begins, and a run, where it is the first."""
         signature = signature_of(args, kwargs)
         changed = signature != branch.signature
         if changed and branch.signature is not None:
@@ -174,45 +196,51 @@ class Cache:
         if changed and (branch.signature is None or not branch.runs.goes_on(args, kwargs)):
             branch.restart()
         branch.signature = signature
-        if branch.runs.is_new(args, kwargs):
-            self._renew()
+        first = branch.runs.is_new(args, kwargs)
+        if first:
+            if self._fitting.renew():
+                self.graphs.release()
+                self._branches.exchange(self._parts)
             self.graphs.begin_run()
-            self._prepare(args, kwargs)
-            self._beginning.run(branch, self.description, args, kwargs, self._constants)
-            if branch is self.leader:
-                self.times = StepTimes(self._constants.device)
-        elif changed:  # as where guidance, and its half of the batch, ends before the run
-            self._prepare(args, kwargs)
-            self._beginning.rest(branch, self.description, args, kwargs, self._constants)
-        self.times.start()
-        computed, step = branch.computed(args, kwargs), len(branch.kinds)
+        if first or changed:  # as where guidance, and its half of the batch, ends before the run
+            about = branch, self.description, args, kwargs, first
+            self._constants = self._beginning.begin(*about)
+        if first and branch is self.leader:
+            self.times = StepTimes(self._constants.device)
+
+    def _settle(self, branch: Branch, args: Args, kwargs: Kwargs, decision: Decision) -> None:
+        """The step that has begun is decided."""
+        computed, step = branch.computed(decision), len(branch.kinds)
         branch.expect(step, computed, self.clusters, self._constants)
         kind = "full" if len(computed) == len(self.modules) else "partial" if computed else "cached"
         self._installed.let(full=kind == "full")
+        why = self._fitting.settle(full=kind == "full")
         if kind == "full":
             branch.plan.look(step, args, kwargs)
         else:
             branch.storage.use(step, self.clusters, args, kwargs, self._constants)
-            self.graphs.expect(self._installed, kind, self._constants.device)
+            self.graphs.expect(self._installed, kind, self._constants.device, why)
         branch.kinds.append(kind)
 
     @torch.no_grad()
     def _after(self, model: nn.Module, args: Args, kwargs: Kwargs, output: Any) -> None:
-        if not self._is_step(model, args, kwargs):
+        if not self._is_step(model, args, kwargs) or self._samples.end():
             return
         self._running = False
         self.graphs.finish()
+        decided = self._fitting.finish()
         computed = self._installed.end_step()
         if output is None:  # the step raised: what it left behind is not to be used
             self.restart()
             return
         branch = self.branch
-        step, kind = len(branch.kinds) - 1, branch.kinds[-1]
         try:
+            require_decided(decided)
             require_called_once(computed)
         except ValueError:
             self.restart()
             raise
+        step, kind = len(branch.kinds) - 1, branch.kinds[-1]
         branch.storage.finish(step, frozenset(computed))
         if kind == "full":
             branch.last_full = step
@@ -225,26 +253,3 @@ class Cache:
         """Not a copy's call, nor one without some of the blocks: these run as they are."""
         here = self.description
         return model is here.model and not here.leaves_out(args, kwargs)
-
-    def _renew(self) -> None:
-        """Where modules were exchanged since the last run, as LoRAs do, the new ones are cached."""
-        description = self._describe()
-        if self._installed.fits(description):
-            return
-        self._installed.remove()
-        self.graphs.release()
-        self.description = description
-        self._installed = self._install_on(description)
-        self._installed.install()
-        for branch in self._branches.every:
-            branch.storage.release()
-            plan = ModulationPlan(description, self.blocks)
-            branch.exchange(plan, storage_of(self.config, self._installed))
-        self.branch.activate()
-
-    def _prepare(self, args: Args, kwargs: Kwargs) -> None:
-        device = latents_of(self.description.latents(args, kwargs)).device
-        self._constants = DeviceConstants(device)
-        corrector = self.config.corrector
-        if self.correction is not None and isinstance(corrector, ClusterCorrector):
-            self.correction.gamma = self._constants.of((corrector.gamma,))[0]

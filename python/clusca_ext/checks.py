@@ -22,6 +22,17 @@ def integers(name: str, values: Any, least: int, most: int | None = None) -> tup
     return whole
 
 
+def numbers(name: str, values: Any) -> tuple[Any, ...]:
+    """The values as a tuple."""
+    try:
+        found = tuple(values)
+    except TypeError:
+        raise ValueError(f"{name} must be a sequence of numbers, got {values!r}") from None
+    for value in found:
+        number(f"every one of {name}", value)
+    return found
+
+
 def number(name: str, value: object) -> None:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise ValueError(f"{name} must be a number, got {value!r}")

@@ -16,7 +16,17 @@ from clusca_ext.forecast import (
     ReuseForecaster,
     TaylorForecaster,
 )
-from clusca_ext.schedule import EvenSchedule, ExplicitSchedule, IntervalSchedule, Schedule
+from clusca_ext.schedule import (
+    AdaCacheSchedule,
+    EvenSchedule,
+    ExplicitSchedule,
+    FirstBlockSchedule,
+    IntervalSchedule,
+    PyramidSchedule,
+    Schedule,
+    SpeCaSchedule,
+    TeaCacheSchedule,
+)
 from clusca_ext.selection import GivenTokens, Nearest, RandomPerLayer, RandomPerStep
 from clusca_ext.storage.lean.description import LeanStorage
 
@@ -28,6 +38,11 @@ _PARTS = {
         IntervalSchedule,
         EvenSchedule,
         ExplicitSchedule,
+        PyramidSchedule,
+        TeaCacheSchedule,
+        FirstBlockSchedule,
+        SpeCaSchedule,
+        AdaCacheSchedule,
         ReuseForecaster,
         TaylorForecaster,
         HermiteForecaster,

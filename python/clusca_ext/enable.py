@@ -31,6 +31,7 @@ def enable_cache(
     timesteps: Sequence[float] | Tensor | None = None,
     seeds: Sequence[int] | None = None,
     branch: Callable[..., str] | None = None,
+    process_group: Any = None,
 ) -> Target:
     """Cache the features of a model, or of a pipeline's transformer.
 
@@ -58,6 +59,8 @@ def enable_cache(
             default: ``config.seed`` for all.
         branch: Given the model's inputs, returns the name of the branch of guidance that calls,
             ``"cond"`` for the conditional one.
+        process_group: Ranks of torch.distributed that share the samples or the model, and so must
+            decide alike: a schedule that looks at data is told the largest change of all of them.
 
     Returns:
         ``model``.
@@ -103,6 +106,7 @@ def enable_cache(
                 Caller(transformer, ByFunction(branch) if branch else teller, context, pipelines),
                 pairs if pairs and not rows else lambda args, kwargs: rows,
                 seeds,
+                process_group,
             )
         )
     mixin.register()

@@ -20,6 +20,7 @@ class Installation:
         correction: What the corrector gives the modules; None: nothing.
         source: Index of the block whose output is clustered; None: no tokens are.
         alone: Whether a block that neither hands its stream on nor is handed one is a segment, too.
+        apart: Indices of blocks whose streams must be there before and after them.
 
     Attributes:
         keeps_source: The tokens that are clustered are kept, in a full step.
@@ -34,6 +35,7 @@ class Installation:
         correction: Correction | None,
         source: int | None,
         alone: bool = False,
+        apart: frozenset[int] = frozenset(),
     ) -> None:
         self.description, self.correction = description, correction
         self._source = source
@@ -50,7 +52,7 @@ class Installation:
                 self._keys[id(executor)] = (index, executor.description.name)
             copies = index == 0 or block.keeps_stream
             self.blocks.append(BlockExecutor(block, executors, copies))
-        self.segments = _join(self.blocks, correction, alone)
+        self.segments = _join(self.blocks, correction, alone, apart)
 
     def fits(self, description: ModelDescription) -> bool:
         """Whether the model still has the modules it had: a LoRA may have wrapped some since."""
@@ -158,15 +160,18 @@ def require_called_once(computed: Mapping[Key, ModuleExecutor]) -> None:
             )
 
 
-def _join(blocks: list[BlockExecutor], correction: Correction | None, alone: bool) -> list[Segment]:
+def _join(
+    blocks: list[BlockExecutor], correction: Correction | None, alone: bool, apart: frozenset[int]
+) -> list[Segment]:
     """Join blocks that hand their stream on, with the one it ends at."""
     segments: list[Segment] = []
     members: list[BlockExecutor] = []
     count = 0  # modules so far
-    for block in blocks:
+    for index, block in enumerate(blocks):
         members.append(block)
         count += len(block.modules)
-        if block.description.hands_on and block is not blocks[-1]:
+        ends = block is blocks[-1] or not apart.isdisjoint((index, index + 1))
+        if block.description.hands_on and not ends:
             continue
         if len(members) > 1 or alone:
             modules = [module for member in members for module in member.modules]

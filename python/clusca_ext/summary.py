@@ -17,6 +17,7 @@ class Summary:
         full: Steps on which every module was computed.
         cached: Steps on which none was, representatives aside.
         partial: Steps on which some were.
+        full_by_sample: Full steps of each sample, where a schedule decides for each; else empty.
         tokens: Tokens N of a sample; 0 before they are known, by the first full step at the latest.
         representatives: Tokens computed in each MLP of a cached step, for each sample.
         seconds: Duration of a step, by kind: the median of full ones, the mean of others, of which
@@ -38,6 +39,7 @@ class Summary:
     full: int
     cached: int
     partial: int
+    full_by_sample: tuple[int, ...]
     tokens: int
     representatives: int
     seconds: dict[str, float]
@@ -68,6 +70,9 @@ class Summary:
         ]
         if self.partial:
             rows.insert(4, ("partial", f"{self.partial}, {ms('partial')} each"))
+        if self.full_by_sample:
+            least, most = min(self.full_by_sample), max(self.full_by_sample)
+            rows.insert(2, ("by sample", f"{least} to {most} full, of {len(self.full_by_sample)}"))
         if self.kmeans_iterations is not None:
             rows.append(("k-means", f"{self.kmeans_iterations:.1f} iterations a full step"))
         width = max(len(name) for name, _ in rows)
@@ -89,6 +94,7 @@ def summarize(cache: Cache) -> Summary:
         full=branch.kinds.count("full"),
         cached=branch.kinds.count("cached"),
         partial=branch.kinds.count("partial"),
+        full_by_sample=tuple(each.kinds.count("full") for each in cache.by_sample),
         tokens=branch.tokens or branch.storage.tokens,
         representatives=clusters.num_clusters if clusters is not None and fits else 0,
         seconds={
@@ -121,6 +127,7 @@ def combine(parts: Sequence[Summary]) -> Summary:
         full=sum(part.full for part in parts),
         cached=sum(part.cached for part in parts),
         partial=sum(part.partial for part in parts),
+        full_by_sample=tuple(map(sum, zip(*(p.full_by_sample for p in parts), strict=True))),
         tokens=max(part.tokens for part in parts),
         representatives=max(part.representatives for part in parts),
         seconds={

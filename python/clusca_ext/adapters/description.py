@@ -124,6 +124,8 @@ class BlockDescription:
         clips: Streams in float16 are clipped to what that holds.
         beside: Tokens that its stream has beside those of the model's ``stream_shape``, such as
             text, from the model's inputs.
+        other: Name of the input that holds another stream, such as text, which blocks update and
+            hand on, and cached steps do not; None: there is none.
     """
 
     block: nn.Module
@@ -138,6 +140,7 @@ class BlockDescription:
     hands_on: bool = False
     clips: bool = False
     beside: Callable[[Args, Kwargs], int] = lambda args, kwargs: 0
+    other: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -123,6 +123,7 @@ def describe_block(
         beside=beside,
         clips=True,
         hands_on=hands_on,
+        other=None if returns == "x" else "encoder_hidden_states",
     )
 
 

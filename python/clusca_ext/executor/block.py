@@ -10,6 +10,7 @@ from clusca_ext.adapters.description import Args, BlockDescription, Kwargs, Modu
 from clusca_ext.executor.module import ModuleExecutor
 from clusca_ext.executor.segment import Segment
 
+Checks = Callable[[Tensor], None]
 HALF = torch.finfo(torch.float16).max
 
 
@@ -29,6 +30,9 @@ class BlockExecutor:
         is_last: Of its segment.
         look: Called before the block's own forward of a step that computes all, with the block's
             inputs; None: nobody asks.
+        enter: Called at every call, before it is known what the step is; None: nobody asks.
+        verify: Called on steps that forecast it, with its inputs, before they are written to. It
+            returns what takes the forecast stream, or None. None: the block is not verified.
     """
 
     def __init__(
@@ -42,6 +46,8 @@ class BlockExecutor:
         self.substituted = self.is_last = False
         self.segment: Segment | None = None
         self.look: Callable[[BlockExecutor, Args, Kwargs], None] | None = None
+        self.enter: Callable[[BlockExecutor, Args, Kwargs], None] | None = None
+        self.verify: Callable[[BlockExecutor, Args, Kwargs], Checks | None] | None = None
         self.original: Any = None
 
     def install(self) -> None:
@@ -63,10 +69,13 @@ class BlockExecutor:
                 setattr(owner, name, self.original)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
+        if self.enter is not None:
+            self.enter(self, args, kwargs)
         if not self.substituted:
             if self.look is not None:
                 self.look(self, args, kwargs)
             return self.original(*args, **kwargs)
+        check = None if self.verify is None else self.verify(self, args, kwargs)
         x = self.description.stream(args, kwargs)
         segment = self.segment if self.segment is not None and self.segment.collapses else None
         # A segment leaves its input alone. Convolutions leave the stream with channels outside.
@@ -84,6 +93,8 @@ class BlockExecutor:
         else:
             segment.wait(x, self.modules, modulations)
             x = self._clipped(segment.settle(x, args, kwargs)) if self.is_last else x
+        if check is not None:
+            check(x)
         return self.description.returns(x, args, kwargs)
 
     def _clipped(self, x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from clusca_ext.adapters.description import (
     ModuleDescription,
 )
 from clusca_ext.adapters.norms import norm_arguments
+from clusca_ext.correction import Corrector, NoCorrection
 from clusca_ext.executor.modulation import (
     GATE,
     SCALE,
@@ -41,6 +42,13 @@ class Correction:
 
     def __init__(self, rule: str, persistent: bool) -> None:
         self.rule, self.persistent = rule, persistent
+
+    @classmethod
+    def of(cls, corrector: Corrector) -> "Correction | None":
+        """That of a corrector; None: it computes no representatives."""
+        if isinstance(corrector, NoCorrection):
+            return None
+        return cls(corrector.rule, corrector.persistent)
 
 
 class ModuleExecutor:

@@ -9,6 +9,7 @@ from torch import nn
 
 from clusca_ext.executor.block import forwards_of
 from clusca_ext.graphs.steps import CachedSteps
+from clusca_ext.samples import BySample
 
 
 class Forward:
@@ -19,19 +20,24 @@ class Forward:
     Args:
         model: The model.
         steps: Its graphs.
+        samples: Whose calls it is split into, if it is.
     """
 
-    def __init__(self, model: nn.Module, steps: CachedSteps) -> None:
+    def __init__(self, model: nn.Module, steps: CachedSteps, samples: BySample) -> None:
         self._model = model
         self._had_its_own = "forward" in vars(model)
         self.__wrapped__: Any = model.forward  # as inspect.signature looks for it
         entries = steps.take, steps.begin, steps.end, steps.abandon
+        self._split = torch.compiler.disable(samples.run)
         self._take, self._begin, self._end, self._abandon = map(torch.compiler.disable, entries)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return copy.deepcopy(self.__wrapped__, memo)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        joined = self._split(self._model)
+        if joined is not None:
+            return joined
         turn = self._take(args, kwargs)
         if turn is None:
             return self.__wrapped__(*args, **kwargs)

@@ -71,15 +71,21 @@ class CachedSteps:
         if self._wanted:
             self.says = "eager: no step was cached"
 
-    def expect(self, installed: Installation, kind: str, device: torch.device) -> None:
+    def expect(
+        self, installed: Installation, kind: str, device: torch.device, why: str | None = None
+    ) -> None:
         """A step that forecasts begins, and has been given all it needs.
 
         Args:
             installed: The executors.
             kind: ``"cached"`` or ``"partial"``.
             device: Where the model is.
+            why: It cannot be a graph; None: for all that is known it can.
         """
         if not self._wanted:
+            return
+        if why is not None:
+            self.says = f"eager: {why}"
             return
         if device != self._device:
             self.release()

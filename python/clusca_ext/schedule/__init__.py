@@ -1,20 +1,47 @@
 """WHEN: which modules of which block are computed at a step, and which are forecast.
 
-``decision.py`` says what a schedule is; ``fixed.py`` has those that know their full steps before a
-run.
+``decision.py`` says what a schedule is. ``fixed.py`` has those that know their full steps before a
+run; ``pyramid.py`` computes kinds of modules at paces of their own. The others adapt to what steps
+show: ``by_change.py`` to what goes in, ``speca.py`` to how well forecasts were, ``adacache.py`` to
+what came out.
 """
 
-from clusca_ext.schedule.decision import Bounded, ByIndex, Decision, Mask, Schedule, Step
+from clusca_ext.schedule.adacache import AdaCacheSchedule
+from clusca_ext.schedule.by_change import (
+    TEACACHE_POLYNOMIALS,
+    FirstBlockSchedule,
+    TeaCacheSchedule,
+)
+from clusca_ext.schedule.decision import (
+    Adapting,
+    Bounded,
+    ByIndex,
+    Decision,
+    Mask,
+    Schedule,
+    Signal,
+    Step,
+)
 from clusca_ext.schedule.fixed import EvenSchedule, ExplicitSchedule, IntervalSchedule
+from clusca_ext.schedule.pyramid import PyramidSchedule
+from clusca_ext.schedule.speca import SpeCaSchedule
 
 __all__ = [
+    "TEACACHE_POLYNOMIALS",
+    "AdaCacheSchedule",
+    "Adapting",
     "Bounded",
     "ByIndex",
     "Decision",
     "EvenSchedule",
     "ExplicitSchedule",
+    "FirstBlockSchedule",
     "IntervalSchedule",
     "Mask",
+    "PyramidSchedule",
     "Schedule",
+    "Signal",
+    "SpeCaSchedule",
     "Step",
+    "TeaCacheSchedule",
 ]

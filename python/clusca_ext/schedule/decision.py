@@ -9,6 +9,8 @@ that looks at data or learns keeps its state there:
 
 It is made once a step, on the host and outside compiled code. A module that has never been computed
 is computed, whatever the schedule says.
+
+A schedule that adapts to what a step shows names a ``signal``; ``start`` then returns ``Adapting``.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,6 +31,7 @@ class Step:
         last_full: Index of the last full step; None before the first.
         args: Positional inputs of the model's call.
         kwargs: Keyword inputs of the model's call.
+        modules: All cached modules of the model, each as (block, name).
     """
 
     index: int
@@ -36,10 +39,57 @@ class Step:
     last_full: int | None = None
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    modules: Mask = frozenset()
+
+
+@dataclass(frozen=True)
+class Signal:
+    """What a schedule is told of every step, for each sample by itself: how much something changed.
+
+    Attributes:
+        kind: What is looked at.
+
+            - ``"modulated input"``: what the first block's first module reads, before the step is
+              decided; against that of the step before.
+            - ``"first block"``: what the first block adds to its stream, before the others are
+              decided; against the last step that computed them. That block is never cached.
+            - ``"residual"``: what a block adds to its stream, on full steps; against the full step
+              before, for every step between them.
+            - ``"verified"``: what a cached step forecasts for a block, against what this makes of
+              the same input: it is computed too.
+        block: Index of the block, where ``kind`` asks for one; negative: from the last one; None:
+            the one in the middle.
+        measure: How a change from b to a is measured: ``"relative_l1"``, ``sum |a - b| / sum |b|``;
+            ``"mean_relative_l1"``, the mean of ``|a - b| / (|b| + 1e-10)``; ``"relative_l2"``, the
+            relative Euclidean distance.
+    """
+
+    kind: str
+    block: int | None = None
+    measure: str = "relative_l1"
+
+
+class Adapting(Protocol):
+    """The decisions of a run that depend on what its steps show.
+
+    Attributes:
+        max_interval: Steps from one full step to the next, at most; 0: no bound.
+        verifies: Whether the cached step that was decided last verifies its block.
+    """
+
+    max_interval: int
+    verifies: bool
+
+    def __call__(self, step: Step) -> Decision | None:
+        """What a step is; None: that is decided when its signal is seen."""
+
+    def see(self, step: Step, change: float | None) -> Decision:
+        """A step's signal; None at the first. What it returns decides the step, if that was left
+        open; signals of a whole step come when it is over."""
 
 
 class Schedule(Protocol):
-    def start(self, num_steps: int | None) -> Callable[[Step], Decision]:
+    def start(self, num_steps: int | None) -> Callable[[Step], Decision | None]:
         """What decides the steps of a run of ``num_steps`` steps (None: not known).
 
         Where it is ``ByIndex``, the cache sees which steps are coming, and prepares for them; where

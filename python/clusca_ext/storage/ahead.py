@@ -47,7 +47,7 @@ class Ahead:
         step: int,
         segments: Sequence[Segment],
         plan: ModulationPlan,
-        decide: Callable[[Step], Decision],
+        decide: Callable[[Step], Decision | None],
         forecaster: Forecaster,
         on: DeviceConstants,
     ) -> None:

@@ -28,7 +28,7 @@ class Run:
 
     description: ModelDescription
     plan: ModulationPlan
-    decide: Callable[[Step], Decision]
+    decide: Callable[[Step], Decision | None]
     num_steps: int | None
     step: int
     like: Tensor

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from clusca_ext.executor import BlockExecutor, Segment
-from clusca_ext.schedule import Bounded, ByIndex
+from clusca_ext.schedule import ByIndex
 from clusca_ext.storage.lean.bases import Basis, Exact, Gated
 from clusca_ext.storage.lean.course import Course, Past
 from clusca_ext.storage.lean.description import LeanStorage
@@ -24,7 +24,7 @@ def bases_of(
     Raises:
         ValueError: The basis asked for needs what this run or model does not have.
     """
-    bound = run.decide.max_interval if isinstance(run.decide, Bounded) else 0
+    bound = getattr(run.decide, "max_interval", 0)  # of Bounded, or one that adapts
     foresight = _foresee(run, past, bound) if asked.basis in ("auto", "window", "exact") else ""
     if not isinstance(foresight, str) and (isinstance(past, Course) or asked.basis != "exact"):
         rank = rank_of(asked, past.order)

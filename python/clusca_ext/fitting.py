@@ -1,0 +1,126 @@
+"""A model as it is described now, and what a cache has put into it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
+from clusca_ext.branch import Branch
+from clusca_ext.config import ClusCaConfig
+from clusca_ext.correction import ClusterCorrector
+from clusca_ext.executor import Correction
+from clusca_ext.installation import Installation
+from clusca_ext.probe import Probe
+from clusca_ext.schedule import Decision, Signal
+
+
+class Fitting:
+    """Executors, hooks, and what its schedule looks at.
+
+    Args:
+        describe: Describes the model's blocks.
+        config: What is cached, and how.
+        correction: What the corrector gives the modules; None: nothing.
+        process_group: Ranks that must decide alike.
+
+    Attributes:
+        description: What is cached of the model.
+        installed: Its executors and hooks.
+        probe: What its schedule looks at; None: nothing.
+    """
+
+    description: ModelDescription
+    installed: Installation
+    probe: Probe | None
+
+    def __init__(
+        self,
+        describe: Callable[[], ModelDescription],
+        config: ClusCaConfig,
+        correction: Correction | None,
+        process_group: Any = None,
+    ) -> None:
+        self._describe, self._config = describe, config
+        self._correction, self._group = correction, process_group
+        self._signal: Signal | None = getattr(config.schedule, "signal", None)
+        self._fit(describe())
+
+    def _fit(self, whole: ModelDescription) -> None:
+        self.probe, apart = None, frozenset[int]()
+        if self._signal is not None:
+            self.probe = Probe(self._signal, whole, self._group)
+            apart = frozenset({self.probe.index}) if self._signal.kind == "verified" else apart
+        self.description = description = self._cached(whole)
+        corrector, source = self._config.corrector, None
+        if isinstance(corrector, ClusterCorrector):
+            source = description.source(corrector.source)
+        alone = self._config.storage != "per_block"
+        how = self._correction, source, alone, apart
+        self.installed = Installation(description, *how)
+
+    def _cached(self, whole: ModelDescription) -> ModelDescription:
+        """All blocks, but for the first where a schedule has it computed at every step."""
+        if self._signal is None or self._signal.kind != "first block":
+            return whole
+        if len(whole.blocks) < 2:
+            raise ValueError("a schedule that computes the first block needs others, got one block")
+        sources = {name: max(0, index - 1) for name, index in whole.sources.items()}
+        return replace(whole, blocks=whole.blocks[1:], sources=sources)
+
+    def install(self) -> None:
+        self.installed.install()
+        if self.probe is not None:
+            self.probe.install(self.installed.blocks)
+
+    def remove(self) -> None:
+        """Restore the blocks; a second time does nothing."""
+        self.installed.remove()
+        if self.probe is not None:
+            self.probe.remove()
+
+    def renew(self) -> bool:
+        """Where modules were exchanged since the last run, as LoRAs do, the new ones are cached."""
+        whole = self._describe()
+        if self.installed.fits(self._cached(whole)):
+            return False
+        self.remove()
+        self._fit(whole)
+        self.install()
+        return True
+
+    # ---- a step
+
+    def decide(
+        self, branch: Branch, args: Args, kwargs: Kwargs, settle: Callable[[Decision], None]
+    ) -> None:
+        """A step begins: settle what the schedule decides, now or when it has seen its signal."""
+        step = branch.next_step(args, kwargs)
+        if self.probe is not None:
+            self.probe.begin(branch.seen, branch.adapting, step, settle)
+        decision = branch.decide(step)
+        if decision is not None:
+            settle(decision)
+        elif self.probe is not None:
+            self.probe.is_open = True
+        else:
+            raise ValueError("a schedule that names no signal must decide every step, got None")
+
+    def settle(self, full: bool) -> str | None:
+        """A step is decided. Returns why it cannot be a graph, as far as that is known here."""
+        if self.probe is None:
+            return None
+        self.probe.full = full
+        return "its schedule decides by what steps show"
+
+    def finish(self) -> bool:
+        """The step has ended. Whether it was decided."""
+        if self.probe is None:
+            return True
+        decided = not self.probe.is_open
+        self.probe.finish()
+        return decided
+
+
+def require_decided(decided: bool) -> None:
+    if not decided:
+        raise ValueError("the first block must be called in every step: a schedule looks at it")

@@ -1,0 +1,142 @@
+"""Schedules that compute a step when its input has changed enough: TeaCache, FirstBlockCache."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from clusca_ext.checks import integer, number, numbers
+from clusca_ext.schedule.decision import Decision, Signal, Step
+
+# What the first block's modulated input tells of the model's output: published polynomials, the
+# highest power first (ali-vilab/TeaCache). Those of Wan and CogVideoX are of the embedded timestep,
+# which is another signal: fit one with ``clusca_ext.calibration.fit_polynomial``.
+TEACACHE_POLYNOMIALS: dict[str, tuple[float, ...]] = {
+    "FluxTransformer2DModel": (498.651651, -283.781631, 55.8554382, -3.82021401, 0.264230861),
+    "HunyuanVideoTransformer3DModel": (
+        733.226126,
+        -401.131952,
+        67.5869174,
+        -3.149878,
+        0.0961237896,
+    ),
+    "LTXVideoTransformer3DModel": (
+        21.4700694,
+        -12.8016453,
+        2.31279151,
+        0.792487521,
+        0.00969274326,
+    ),
+    "MochiTransformer3DModel": (
+        -3512.41319,
+        811.675948,
+        -60.9400215,
+        2.42429681,
+        0.00305291719,
+    ),
+}
+
+
+def _bound(name: str, value: int | None) -> None:
+    if value is not None:
+        integer(name, value, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeaCacheSchedule:
+    """A step is full once the changes of the modulated input since the last one add up (TeaCache,
+    arXiv 2411.19108); the first and the last step always are.
+
+    Attributes:
+        threshold: The sum from which on a step is full.
+        polynomial: What a change of the input is taken for, the highest power first; the identity
+            by default. ``TEACACHE_POLYNOMIALS`` has published ones by the model's class.
+        max_interval: Steps from one full step to the next at most; None: no bound.
+    """
+
+    threshold: float = 0.25
+    polynomial: tuple[float, ...] = (1.0, 0.0)
+    max_interval: int | None = None
+
+    signal: ClassVar[Signal] = Signal("modulated input")
+
+    def __post_init__(self) -> None:
+        number("threshold", self.threshold)
+        object.__setattr__(self, "polynomial", numbers("polynomial", self.polynomial))
+        _bound("max_interval", self.max_interval)
+
+    def start(self, num_steps: int | None) -> "_Accumulating":
+        return _Accumulating(self.threshold, self.polynomial, self.max_interval or 0)
+
+
+class _Accumulating:
+    verifies = False
+
+    def __init__(self, threshold: float, polynomial: Sequence[float], max_interval: int) -> None:
+        self._threshold, self._polynomial = threshold, polynomial
+        self.max_interval = max_interval
+        self._sum = 0.0
+
+    def __call__(self, step: Step) -> Decision | None:
+        if _must(step, self.max_interval) or step.index + 1 == step.num_steps:
+            self._sum = 0.0
+            return True
+        return None
+
+    def see(self, step: Step, change: float | None) -> Decision:
+        if change is None:
+            return True
+        value = 0.0
+        for coefficient in self._polynomial:
+            value = value * change + coefficient
+        self._sum += value
+        if self._sum < self._threshold:
+            return False
+        self._sum = 0.0
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstBlockSchedule:
+    """The first block is computed at every step; the others where what it adds has changed by more
+    than a threshold since they were (FirstBlockCache of ParaAttention and diffusers).
+
+    Attributes:
+        threshold: Relative change from which on a step is full.
+        warmup: Full steps at the start.
+        max_interval: Steps from one full step to the next at most; None: no bound.
+    """
+
+    threshold: float = 0.05
+    warmup: int = 1
+    max_interval: int | None = None
+
+    signal: ClassVar[Signal] = Signal("first block")
+
+    def __post_init__(self) -> None:
+        number("threshold", self.threshold)
+        integer("warmup", self.warmup, 1)
+        _bound("max_interval", self.max_interval)
+
+    def start(self, num_steps: int | None) -> "_Comparing":
+        return _Comparing(self.threshold, self.warmup, self.max_interval or 0)
+
+
+class _Comparing:
+    verifies = False
+
+    def __init__(self, threshold: float, warmup: int, max_interval: int) -> None:
+        self._threshold, self._warmup = threshold, warmup
+        self.max_interval = max_interval
+
+    def __call__(self, step: Step) -> Decision | None:
+        return True if step.index < self._warmup or _must(step, self.max_interval) else None
+
+    def see(self, step: Step, change: float | None) -> Decision:
+        return change is None or change > self._threshold
+
+
+def _must(step: Step, max_interval: int) -> bool:
+    """Whether a step is full whatever it shows: it is the first, or the last that may be."""
+    if step.last_full is None:
+        return True
+    return bool(max_interval) and step.index - step.last_full >= max_interval

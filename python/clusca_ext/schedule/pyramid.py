@@ -1,0 +1,57 @@
+"""PAB: attention is computed every few steps, each kind at a pace of its own; MLPs always."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from clusca_ext.checks import integer, numbers
+from clusca_ext.schedule.decision import Decision, Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class PyramidSchedule:
+    """In the middle of a run, modules of a kind are computed every n-th step (Pyramid Attention
+    Broadcast, arXiv 2408.12588); at its ends, all of them.
+
+    A module can be computed while others are forecast where it needs no more than its block's
+    stream: joint attention to text cannot, and is among those to name here.
+
+    Attributes:
+        ranges: Pairs of a module's name, as the adapter calls it, and the steps from one
+            computation of it to the next. Modules that are not named are always computed. Names
+            that the model does not have are not looked for: models differ in their attention.
+        between: Fractions of a run, outside of which every module is computed. The published
+            timesteps, 800 down to 100 of 1000, are 0.2 and 0.9 where timesteps are even.
+    """
+
+    ranges: tuple[tuple[str, int], ...] = (("attn", 2), ("cross", 6))
+    between: tuple[float, float] = (0.2, 0.9)
+
+    def __post_init__(self) -> None:
+        pairs = []
+        for pair in self.ranges:
+            if len(pair) != 2 or not isinstance(pair[0], str):
+                raise ValueError(f"ranges must hold pairs of a name and a number, got {pair!r}")
+            integer(f"range of {pair[0]!r}", pair[1], 1)
+            pairs.append((pair[0], pair[1]))
+        object.__setattr__(self, "ranges", tuple(pairs))
+        object.__setattr__(self, "between", numbers("between", self.between))
+        if len(self.between) != 2 or not 0 <= self.between[0] <= self.between[1] <= 1:
+            raise ValueError(f"between must be two ascending fractions, got {self.between!r}")
+
+    def start(self, num_steps: int | None) -> Callable[[Step], Decision]:
+        if num_steps is None:
+            raise ValueError(
+                "PyramidSchedule needs a run whose number of steps is known: pass timesteps= to "
+                "enable_cache, or enable it on the pipeline"
+            )
+        first, last = (round(fraction * (num_steps - 1)) for fraction in self.between)
+        ranges = dict(self.ranges)
+
+        def decide(step: Step) -> Decision:
+            if not first <= step.index <= last:
+                return True
+            due = {name for name, n in ranges.items() if (step.index - first) % n == 0}
+            computed = {key for key in step.modules if key[1] not in ranges or key[1] in due}
+            return frozenset(computed) if len(computed) < len(step.modules) else True
+
+        return decide

@@ -1,0 +1,102 @@
+"""SpeCa: forecast, verify, and compute a step once the forecast has failed."""
+
+from dataclasses import dataclass
+
+from clusca_ext.checks import integer, number
+from clusca_ext.schedule.decision import Decision, Signal, Step
+
+ERRORS = ("mean_relative_l1", "relative_l1", "relative_l2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeCaSchedule:
+    """Cached steps until one block's forecast errs by more than a threshold that tightens (SpeCa,
+    arXiv 2509.11628).
+
+    A cached step computes the verified block beside its forecast, from the same input. The step is
+    kept either way; its error decides the next one. The threshold falls from the first step to the
+    last, ``max(threshold * decay ** progress, floor)``. After every full step one is cached; each
+    sample decides for itself.
+
+    Where blocks attend to a stream of text that they update, the verified block is given that of
+    the last full step, for cached steps skip it.
+
+    Attributes:
+        threshold: Error from which on the next step is full, at the start of a run.
+        decay: What is left of it at the end, as a factor.
+        floor: The least it falls to.
+        min_skips: Cached steps after which the first is verified.
+        max_skips: Cached steps in a row at most.
+        warmup: Steps at the start of which none is verified, every other full.
+        block: Index of the verified block; negative: from the last one.
+        error: As ``measure`` of ``Signal``; the published one is ``"mean_relative_l1"``.
+    """
+
+    threshold: float = 0.1
+    decay: float = 0.01
+    floor: float = 0.01
+    min_skips: int = 2
+    max_skips: int = 5
+    warmup: int = 3
+    block: int = -1
+    error: str = "mean_relative_l1"
+
+    def __post_init__(self) -> None:
+        for name in ("threshold", "decay", "floor"):
+            number(name, getattr(self, name))
+        if not 0 < self.decay <= 1:
+            raise ValueError(f"decay must be in (0, 1], got {self.decay}")
+        integer("min_skips", self.min_skips, 1)
+        integer("max_skips", self.max_skips, self.min_skips)
+        integer("warmup", self.warmup, 1)
+        if not isinstance(self.block, int) or isinstance(self.block, bool):
+            raise ValueError(f"block must be the index of a block, got {self.block!r}")
+        if self.error not in ERRORS:
+            raise ValueError(f"error must be one of {list(ERRORS)}, got {self.error!r}")
+
+    @property
+    def signal(self) -> Signal:
+        return Signal("verified", self.block, self.error)
+
+    def start(self, num_steps: int | None) -> "_Verifying":
+        if num_steps is None:
+            raise ValueError(
+                "SpeCaSchedule needs a run whose number of steps is known, for its threshold falls "
+                "from the first to the last: pass timesteps= to enable_cache, or enable it on the "
+                "pipeline"
+            )
+        return _Verifying(self, num_steps)
+
+
+class _Verifying:
+    def __init__(self, of: SpeCaSchedule, num_steps: int) -> None:
+        self._of, self._last = of, max(1, num_steps - 1)
+        self.max_interval = of.max_skips + 1
+        self.verifies = False
+        self._skips = 0  # cached steps since the last full one
+        self._error = 0.0
+
+    def threshold(self, step: int) -> float:
+        """The error allowed at a step."""
+        of = self._of
+        tightened: float = of.threshold * of.decay ** (step / self._last)
+        return max(tightened, of.floor)
+
+    def __call__(self, step: Step) -> Decision | None:
+        of = self._of
+        full = step.last_full is None or (
+            self._skips > 0
+            and (
+                step.index < of.warmup
+                or self._skips >= of.max_skips
+                or self._error > self.threshold(step.index)
+            )
+        )
+        self._skips = 0 if full else self._skips + 1
+        self._error = 0.0
+        self.verifies = not full and self._skips >= of.min_skips
+        return full
+
+    def see(self, step: Step, change: float | None) -> Decision:
+        self._error = 0.0 if change is None else change
+        return False

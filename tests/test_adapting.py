@@ -1,0 +1,295 @@
+"""Schedules that adapt: what they decide, and the whole methods against plain transcriptions."""
+
+import math
+
+import pytest
+import torch
+from torch.nn.functional import silu
+
+from clusca_ext import (
+    AdaCacheSchedule,
+    ClusCaConfig,
+    FirstBlockSchedule,
+    LeanStorage,
+    NoCorrection,
+    ReuseForecaster,
+    SpeCaSchedule,
+    TeaCacheSchedule,
+    cache,
+    summary,
+)
+from clusca_ext.enable import cache_of
+from clusca_ext.schedule import TEACACHE_POLYNOMIALS, Step
+from small_dit import options, sample
+
+RESIDUAL = {
+    "forecaster": ReuseForecaster(),
+    "corrector": NoCorrection(),
+    "storage": LeanStorage(basis="gated"),
+}
+
+
+def relative_l1(now, before):
+    return float((now - before).abs().sum() / before.abs().sum())
+
+
+class Plain:
+    """A DiT whose blocks run when a method says so; a cached step adds a residual that was kept."""
+
+    def __init__(self, model):
+        self.model, self.kinds = model, []
+
+    def __call__(self, rows, timestep, class_labels):
+        model, blocks = self.model, self.model.transformer_blocks
+        x = self.blocks(model.pos_embed(rows), blocks, timestep, class_labels)
+        emb = blocks[0].norm1.emb(timestep, class_labels, hidden_dtype=x.dtype)
+        shift, scale = model.proj_out_1(silu(emb)).chunk(2, dim=1)
+        x = model.proj_out_2(model.norm_out(x) * (1 + scale[:, None]) + shift[:, None])
+        side, p = math.isqrt(x.shape[1]), model.patch_size
+        x = x.reshape(-1, side, side, p, p, model.out_channels).permute(0, 5, 1, 3, 2, 4)
+        return type("Output", (), {"sample": x.reshape(len(x), -1, side * p, side * p)})
+
+    def run(self, x, blocks, timestep, labels):
+        for block in blocks:
+            x = block(x, timestep=timestep, class_labels=labels)
+        return x
+
+
+class PlainTeaCache(Plain):
+    def __init__(self, model, steps, threshold, polynomial):
+        super().__init__(model)
+        self.steps, self.threshold, self.polynomial = steps, threshold, polynomial
+        self.sum, self.before, self.residual = 0.0, None, None
+
+    def blocks(self, x, blocks, timestep, labels):
+        modulated = blocks[0].norm1(x, timestep, labels, hidden_dtype=x.dtype)[0]
+        step = len(self.kinds)
+        full = step in (0, self.steps - 1)
+        if not full:
+            change = relative_l1(modulated, self.before)
+            degree = len(self.polynomial) - 1
+            self.sum += sum(c * change ** (degree - i) for i, c in enumerate(self.polynomial))
+            full = self.sum >= self.threshold
+        if full:
+            self.sum = 0.0
+            out = self.run(x, blocks, timestep, labels)
+            self.residual = out - x
+        self.before = modulated
+        self.kinds.append("full" if full else "cached")
+        return x + self.residual
+
+
+class PlainFirstBlock(Plain):
+    def __init__(self, model, threshold):
+        super().__init__(model)
+        self.threshold, self.head, self.tail = threshold, None, None
+
+    def blocks(self, x, blocks, timestep, labels):
+        after = self.run(x, blocks[:1], timestep, labels)
+        head = after - x
+        full = self.head is None or relative_l1(head, self.head) > self.threshold
+        if full:
+            self.head = head
+            self.tail = self.run(after, blocks[1:], timestep, labels) - after
+        self.kinds.append("full" if full else "cached")
+        return after + self.tail
+
+
+POLYNOMIAL = (0.5, 0.8, 0.01)
+
+
+@pytest.mark.parametrize("threshold", [0.02, 0.05, 0.2])
+def test_teacache_equals_its_transcription(model, threshold):
+    plain = PlainTeaCache(model, 12, threshold, POLYNOMIAL)
+    expected = sample(plain_model(plain, model), samples=1)
+    schedule = TeaCacheSchedule(threshold=threshold, polynomial=POLYNOMIAL)
+    with cache(model, ClusCaConfig(schedule=schedule, **RESIDUAL), **options()):
+        got = sample(model, samples=1)
+        assert cache_of(model).leader.kinds == plain.kinds
+        assert 2 <= summary(model).full < 12
+        assert "decides by what steps show" in summary(model).cached_step
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.4, 0.8])
+def test_first_block_cache_equals_its_transcription(model, threshold):
+    plain = PlainFirstBlock(model, threshold)
+    expected = sample(plain_model(plain, model), samples=1)
+    schedule = FirstBlockSchedule(threshold=threshold)
+    with cache(model, ClusCaConfig(schedule=schedule, **RESIDUAL), **options()):
+        got = sample(model, samples=1)
+        assert cache_of(model).leader.kinds == plain.kinds
+        assert 1 <= summary(model).full < 12
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+
+
+def plain_model(plain, model):
+    """Called as ``small_dit.sample`` calls a model."""
+
+    class Called:
+        def __call__(self, rows, timestep, class_labels):
+            return plain(rows, timestep, class_labels)
+
+        def parameters(self):
+            return model.parameters()
+
+    return Called()
+
+
+SCHEDULES = {
+    "teacache": TeaCacheSchedule(threshold=0.04),
+    "first block": FirstBlockSchedule(threshold=0.2),
+    "speca": SpeCaSchedule(threshold=0.5, decay=0.5, floor=0.001, min_skips=1, warmup=1),
+    "adacache": AdaCacheSchedule(codebook=((0.01, 5), (0.02, 3), (0.2, 2))),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("storage", ["per_block", "lean"])
+def test_a_sample_decides_for_itself(model, name, storage):
+    """In a batch as alone, bit for bit; and the number of full steps may differ."""
+    config = ClusCaConfig(schedule=SCHEDULES[name], storage=storage, forecaster=ReuseForecaster())
+    with cache(model, config, **options()):
+        together = sample(model, samples=3)
+        said = summary(model)
+        full = []
+        for i in range(3):
+            alone = sample(model, samples=1, seed=i, label=i)
+            assert torch.equal(alone, together[i : i + 1])
+            full.append(summary(model).full)
+    assert said.full_by_sample == tuple(full)
+    assert min(full) >= 1 and max(full) < 12, full
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_second_run_is_the_first_again(model, name):
+    with cache(model, ClusCaConfig(schedule=SCHEDULES[name]), **options()):
+        assert torch.equal(sample(model), sample(model))
+    assert torch.equal(sample(model), sample(model))
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        TeaCacheSchedule(threshold=-1),
+        FirstBlockSchedule(threshold=-1),
+        AdaCacheSchedule(codebook=((1e-9, 1),)),
+    ],
+)
+def test_a_threshold_of_nothing_is_the_untouched_model(model, schedule):
+    expected = sample(model)
+    with cache(model, ClusCaConfig(schedule=schedule), **options()):
+        assert torch.equal(sample(model), expected)
+        assert summary(model).cached == 0
+
+
+def decisions(schedule, shown, num_steps):
+    """What is decided when each cached or full step shows a number."""
+    decide, last, made = schedule.start(num_steps), None, []
+    for index in range(num_steps):
+        if index and shown.get(index - 1) is not None:
+            decide.see(Step(index, num_steps, last), shown[index - 1])
+        decision = decide(Step(index, num_steps, last))
+        assert decision in (True, False)
+        last = index if decision else last
+        made.append("f" if decision else ("v" if decide.verifies else "c"))
+    return "".join(made)
+
+
+def test_speca_decides_by_recorded_errors():
+    fixed = {"threshold": 0.1, "decay": 0.1, "floor": 0.02, "min_skips": 2, "max_skips": 4}
+    schedule = SpeCaSchedule(warmup=3, **fixed)
+    # F, T, F, then checked from the second cached step on; four in a row at most
+    assert decisions(schedule, {}, 12) == "fcfcvvvfcvvv"
+    # the error of step 4 is above 0.1 * 0.1 ** (5 / 11) = 0.035: step 5 is full
+    assert decisions(schedule, {4: 0.036}, 12) == "fcfcvfcvvvfc"
+    assert decisions(schedule, {4: 0.034}, 12) == "fcfcvvvfcvvv"
+    # at the end the floor holds: 0.1 * 0.1 ** (10 / 11) = 0.012 is below 0.02
+    assert decisions(schedule, {9: 0.019}, 12) == "fcfcvvvfcvvv"
+    assert decisions(schedule, {9: 0.021}, 12) == "fcfcvvvfcvfc"
+
+
+def test_adacache_takes_the_codebook():
+    schedule = AdaCacheSchedule(codebook=((0.1, 5), (0.2, 3), (0.4, 2)), warmup=2)
+    assert decisions(schedule, {1: 0.05, 6: 0.15, 9: 0.3, 11: 0.5}, 14) == "ffccccfccfcfff"
+
+
+def test_the_verified_error_is_that_of_the_forecast(model):
+    """Of the last block: computed from the same stream, and forecast by its last outputs."""
+    seen = []
+
+    class Told(SpeCaSchedule):
+        def start(self, num_steps):
+            decide = super().start(num_steps)
+            see = decide.see
+
+            def told(step, change):
+                seen.append(change)
+                return see(step, change)
+
+            decide.see = told
+            return decide
+
+    schedule = Told(threshold=1e9, floor=1e9, min_skips=1, max_skips=3, warmup=1)
+    config = ClusCaConfig(schedule=schedule, forecaster=ReuseForecaster(), corrector=NoCorrection())
+    expected = []
+    last = model.transformer_blocks[-1]
+    with cache(model, config, **options()):
+        own = cache_of(model).blocks[-1].original
+
+        def check(block, args, kwargs, output):
+            given = kwargs.get("hidden_states", args[0] if args else None)
+            if cache_of(model).branch.kinds[-1] == "cached":
+                again = own(given, **{k: v for k, v in kwargs.items() if k != "hidden_states"})
+                expected.append(float(((output - again).abs() / (again.abs() + 1e-10)).mean()))
+
+        last.register_forward_hook(check, with_kwargs=True)
+        sample(model, samples=1)
+        assert summary(model).full == 3 and summary(model).cached == 9
+    assert seen == pytest.approx(expected[: len(seen)], rel=1e-4) and len(seen) >= 8
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: TeaCacheSchedule(threshold="much"), "threshold must be a number, got 'much'"),
+        (lambda: TeaCacheSchedule(polynomial=("a",)), "every one of polynomial must be a number"),
+        (lambda: TeaCacheSchedule(max_interval=0), "max_interval must be an integer of at least 1"),
+        (lambda: FirstBlockSchedule(warmup=0), "warmup must be an integer of at least 1, got 0"),
+        (lambda: SpeCaSchedule(decay=0), r"decay must be in \(0, 1\], got 0"),
+        (lambda: SpeCaSchedule(min_skips=3, max_skips=2), "max_skips must be an integer of at"),
+        (lambda: SpeCaSchedule(error="l7"), "error must be one of .* got 'l7'"),
+        (lambda: AdaCacheSchedule(codebook=((0.2, 3), (0.1, 2))), "must ascend, got"),
+        (lambda: AdaCacheSchedule(codebook=((0.2, 0),)), "pairs of a change and an interval, got"),
+        (lambda: AdaCacheSchedule(warmup=1), "warmup must be at least 2"),
+    ],
+)
+def test_bad_fields_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_speca_needs_to_know_the_run(model):
+    with (
+        cache(model, ClusCaConfig(schedule=SpeCaSchedule()), cfg_rows=("cond", "uncond")),
+        pytest.raises(ValueError, match="number of steps is known"),
+    ):
+        sample(model)
+
+
+def test_a_verified_block_must_be_there(model):
+    with pytest.raises(ValueError, match="index of one of 3 blocks, got 3"):
+        cache(model, ClusCaConfig(schedule=SpeCaSchedule(block=3))).__enter__()
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_saved_and_loaded(name, tmp_path):
+    config = ClusCaConfig(schedule=SCHEDULES[name])
+    config.save(tmp_path / "config.json")
+    assert ClusCaConfig.load(tmp_path / "config.json") == config
+
+
+def test_published_polynomials_are_of_degree_four():
+    """Five coefficients each, as they were published."""
+    for polynomial in TEACACHE_POLYNOMIALS.values():
+        assert len(polynomial) == 5 and all(math.isfinite(c) for c in polynomial)
