@@ -165,7 +165,6 @@ class Cache:
         self.graphs.release()
 
     def _parts(self) -> tuple[ModulationPlan, Storage]:
-        """What a branch has of its own."""
         plan = ModulationPlan(self.description, self.blocks)
         return plan, storage_of(self.config, self._installed)
 
@@ -203,8 +202,7 @@ class Cache:
                 self._branches.exchange(self._parts)
             self.graphs.begin_run()
         if first or changed:  # as where guidance, and its half of the batch, ends before the run
-            about = branch, self.description, args, kwargs, first
-            self._constants = self._beginning.begin(*about)
+            self._constants = self._beginning.begin(branch, self.description, args, kwargs, first)
         if first and branch is self.leader:
             self.times = StepTimes(self._constants.device)
 
@@ -213,7 +211,6 @@ class Cache:
         computed, step = branch.computed(decision), len(branch.kinds)
         branch.expect(step, computed, self.clusters, self._constants)
         kind = "full" if len(computed) == len(self.modules) else "partial" if computed else "cached"
-        self._installed.let(full=kind == "full")
         why = self._fitting.settle(full=kind == "full")
         if kind == "full":
             branch.plan.look(step, args, kwargs)
@@ -228,11 +225,9 @@ class Cache:
             return
         self._running = False
         self.graphs.finish()
-        decided = self._fitting.finish()
-        computed = self._installed.end_step()
+        decided, computed = self._fitting.finish()
         if output is None:  # the step raised: what it left behind is not to be used
-            self.restart()
-            return
+            return self.restart()
         branch = self.branch
         try:
             require_decided(decided)

@@ -8,8 +8,8 @@ from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.branch import Branch
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import ClusterCorrector
-from clusca_ext.executor import Correction
-from clusca_ext.installation import Installation
+from clusca_ext.executor import Correction, ModuleExecutor
+from clusca_ext.installation import Installation, Key
 from clusca_ext.probe import Probe
 from clusca_ext.schedule import Decision, Signal
 
@@ -107,18 +107,18 @@ class Fitting:
 
     def settle(self, full: bool) -> str | None:
         """A step is decided. Returns why it cannot be a graph, as far as that is known here."""
+        self.installed.let(full=full)
         if self.probe is None:
             return None
         self.probe.full = full
         return "its schedule decides by what steps show"
 
-    def finish(self) -> bool:
-        """The step has ended. Whether it was decided."""
-        if self.probe is None:
-            return True
-        decided = not self.probe.is_open
-        self.probe.finish()
-        return decided
+    def finish(self) -> tuple[bool, dict[Key, ModuleExecutor]]:
+        """The step has ended. Whether it was decided, and the modules that it computed."""
+        decided = self.probe is None or not self.probe.is_open
+        if self.probe is not None:
+            self.probe.finish()
+        return decided, self.installed.end_step()
 
 
 def require_decided(decided: bool) -> None:

@@ -1,0 +1,147 @@
+"""Schedules that adapt on the families of diffusers, under masks of PAB, and across ranks."""
+
+import pytest
+import torch
+from torch import multiprocessing
+
+from clusca_ext import (
+    ClusCaConfig,
+    FirstBlockSchedule,
+    LeanStorage,
+    NoCorrection,
+    PyramidSchedule,
+    ReuseForecaster,
+    SpeCaSchedule,
+    TeaCacheSchedule,
+    cache,
+    summary,
+)
+from clusca_ext.enable import cache_of
+from families_image import IMAGES
+from families_video import VIDEOS
+from family import fixed
+from small_dit import make_dit, options, sample
+
+TIMES = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3]
+FAMILIES = [*IMAGES, *VIDEOS]
+
+
+def run(model, family):
+    """One row through a run of eight steps; what the model says is taken for the velocity."""
+    x, outputs = fixed(1, *family.noise[1:]), []
+    with torch.no_grad():
+        for time in TIMES:
+            out = model(**family.inputs(x, time), return_dict=False)[0]
+            outputs.append(out)
+            x = x - 0.1 * out.reshape(x.shape) if out.numel() == x.numel() else x
+    return outputs
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=str)
+def test_every_family_shows_its_signals(family):
+    model = family.make()
+    expected = run(model, family)
+    schedules = (
+        TeaCacheSchedule(threshold=1e9, max_interval=3),
+        FirstBlockSchedule(threshold=1e9, max_interval=3),
+        SpeCaSchedule(threshold=1e9, floor=1e9, max_skips=2, min_skips=1, warmup=1),
+    )
+    for schedule in schedules:
+        config = ClusCaConfig(
+            schedule=schedule, forecaster=ReuseForecaster(), corrector=NoCorrection()
+        )
+        with cache(model, config, timesteps=[1000 * t for t in TIMES]):
+            got = run(model, family)
+            kinds = cache_of(model).leader.kinds
+            seen = cache_of(model).leader.seen
+        assert kinds[:4] == ["full", "cached", "cached", "full"], (schedule, kinds)
+        torch.testing.assert_close(got[0], expected[0], rtol=0, atol=0)
+        shown = seen.change if isinstance(schedule, SpeCaSchedule) else seen.before
+        assert shown is not None and bool(shown.isfinite().all())
+    again = run(model, family)
+    assert all(torch.equal(a, b) for a, b in zip(again, expected, strict=True))
+
+
+def test_pab_computes_attention_at_its_pace(model):
+    called = []
+    for index, block in enumerate(model.transformer_blocks):
+        block.attn1.register_forward_hook(lambda *_, i=index: called.append((i, "attn")))
+        block.ff.register_forward_hook(lambda *_, i=index: called.append((i, "mlp")))
+    schedule = PyramidSchedule(ranges=(("attn", 3),), between=(0.25, 0.75))
+    config = ClusCaConfig(schedule=schedule, forecaster=ReuseForecaster(), corrector=NoCorrection())
+    with cache(model, config, **options()):
+        sample(model, samples=1)
+        kinds = "".join(kind[0] for kind in cache_of(model).leader.kinds)
+    assert kinds == "ffffppfppfff"  # steps 3 to 8 of 0 to 11 are between
+    assert called.count((1, "attn")) == 8 and called.count((1, "mlp")) == 12
+
+
+def test_pab_reuses_attention(model):
+    """Against the model whose attention returns what it returned last."""
+    schedule = PyramidSchedule(ranges=(("attn", 2),), between=(0, 1))
+    config = ClusCaConfig(schedule=schedule, forecaster=ReuseForecaster(), corrector=NoCorrection())
+    with cache(model, config, **options()):
+        got = sample(model, samples=1)
+    kept, steps = {}, [0]
+
+    def reuse(module, args, output):
+        if steps[0] % 2 == 0:
+            kept[module] = output
+        return kept[module]
+
+    for block in model.transformer_blocks:
+        block.attn1.register_forward_hook(reuse)
+    expected = sample(model, samples=1, on_step=lambda step: steps.__setitem__(0, step + 1))
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_pab_checks_its_fields():
+    with pytest.raises(ValueError, match="range of 'attn' must be an integer of at least 1, got 0"):
+        PyramidSchedule(ranges=(("attn", 0),))
+    with pytest.raises(ValueError, match="two ascending fractions, got"):
+        PyramidSchedule(between=(0.9, 0.1))
+
+
+def test_adapting_on_a_compiled_model(model):
+    config = ClusCaConfig(
+        schedule=TeaCacheSchedule(threshold=0.04),
+        forecaster=ReuseForecaster(),
+        corrector=NoCorrection(),
+        storage=LeanStorage(basis="gated"),
+    )
+    with cache(model, config, **options()):
+        expected = sample(model)
+        full = summary(model).full_by_sample
+    model.compile(backend="eager")
+    with cache(model, config, **options()):
+        torch.testing.assert_close(sample(model), expected, rtol=1e-5, atol=1e-5)
+        assert summary(model).full_by_sample == full
+
+
+def rank_main(rank, world, file, queue, together):
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{file}", rank=rank, world_size=world
+    )
+    torch.set_num_threads(1)
+    model = make_dit()
+    config = ClusCaConfig(schedule=TeaCacheSchedule(threshold=0.04), storage="lean")
+    group = torch.distributed.group.WORLD if together else None
+    with cache(model, config, **options(), process_group=group):
+        sample(model, samples=1, seed=rank, label=3 * rank)
+        queue.put((rank, cache_of(model).leader.kinds))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_ranks_of_a_group_decide_alike(tmp_path, together):
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    about = 2, tmp_path / "store", queue, together
+    ranks = [context.Process(target=rank_main, args=(rank, *about)) for rank in range(2)]
+    for each in ranks:
+        each.start()
+    kinds = dict(queue.get(timeout=240) for _ in ranks)
+    for each in ranks:
+        each.join()
+    assert (kinds[0] == kinds[1]) == together
+    assert "cached" in kinds[0] and "cached" in kinds[1]
