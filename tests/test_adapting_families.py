@@ -19,28 +19,17 @@ from clusca_ext import (
 from clusca_ext.enable import cache_of
 from families_image import IMAGES
 from families_video import VIDEOS
-from family import fixed
 from small_dit import make_dit, options, sample
+from test_families import run
 
-TIMES = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3]
+TIMES = [0.95, 0.85, 0.75, 0.65, 0.55]
 FAMILIES = [*IMAGES, *VIDEOS]
-
-
-def run(model, family):
-    """One row through a run of eight steps; what the model says is taken for the velocity."""
-    x, outputs = fixed(1, *family.noise[1:]), []
-    with torch.no_grad():
-        for time in TIMES:
-            out = model(**family.inputs(x, time), return_dict=False)[0]
-            outputs.append(out)
-            x = x - 0.1 * out.reshape(x.shape) if out.numel() == x.numel() else x
-    return outputs
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=str)
 def test_every_family_shows_its_signals(family):
     model = family.make()
-    expected = run(model, family)
+    expected = run(family, model, times=TIMES)
     schedules = (
         TeaCacheSchedule(threshold=1e9, max_interval=3),
         FirstBlockSchedule(threshold=1e9, max_interval=3),
@@ -50,15 +39,18 @@ def test_every_family_shows_its_signals(family):
         config = ClusCaConfig(
             schedule=schedule, forecaster=ReuseForecaster(), corrector=NoCorrection()
         )
-        with cache(model, config, timesteps=[1000 * t for t in TIMES]):
-            got = run(model, family)
+        with cache(model, config, timesteps=TIMES):
+            got = run(family, model, times=TIMES)
             kinds = cache_of(model).leader.kinds
+            samples = len(summary(model).full_by_sample) or 1
             seen = cache_of(model).leader.seen
+        assert samples == family.noise[0]
         assert kinds[:4] == ["full", "cached", "cached", "full"], (schedule, kinds)
-        torch.testing.assert_close(got[0], expected[0], rtol=0, atol=0)
+        # A sample alone may be computed by other kernels than a batch.
+        torch.testing.assert_close(got[0], expected[0], rtol=1e-4, atol=1e-4)
         shown = seen.change if isinstance(schedule, SpeCaSchedule) else seen.before
         assert shown is not None and bool(shown.isfinite().all())
-    again = run(model, family)
+    again = run(family, model, times=TIMES)
     assert all(torch.equal(a, b) for a, b in zip(again, expected, strict=True))
 
 

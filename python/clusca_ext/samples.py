@@ -46,14 +46,17 @@ class BySample:
         self.count, self._calls = 0, None
         if not self.wanted:
             return False
-        B = len(latents_of(description.latents(args, kwargs)))
+        shape = description.stream_shape
+        B = shape(args, kwargs)[0] if shape else len(latents_of(description.latents(args, kwargs)))
         S = B // max(1, len(groups(args, kwargs)))
         if S < 2:
             return False
         self.count = S
         self._rows = [list(range(s, B, S)) for s in range(S)]
+        whole = {name: kwargs[name] for name in description.for_all if name in kwargs}
         self._calls = [
-            (_taken(args, rows, B), _taken(dict(kwargs), rows, B)) for rows in self._rows
+            (_taken(args, rows, B), {**_taken(dict(kwargs), rows, B), **whole})
+            for rows in self._rows
         ]
         return True
 

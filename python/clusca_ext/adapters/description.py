@@ -155,6 +155,7 @@ class ModelDescription:
         stream_shape: Says from the model's inputs which shape [B, N, D] the stream will have, so
             that the cache is allocated before the first step; None: it is allocated during it.
         grid: Says from the model's inputs which sides the grid of its tokens has; None: not known.
+        for_all: Names of inputs that hold no row for each batch row, however long they are.
         by_token: Says from the model's inputs whether modulation differs by token.
         leaves_out: Says from the model's inputs whether some blocks are left out of this
             call: it is run as it is, and is no step.
@@ -180,6 +181,7 @@ class ModelDescription:
     timestep: Callable[[Args, Kwargs], Tensor | float | None] | None
     stream_shape: Callable[[Args, Kwargs], tuple[int, int, int]] | None = None
     grid: Callable[[Args, Kwargs], tuple[int, ...]] | None = None
+    for_all: tuple[str, ...] = ()
     by_token: Callable[[Args, Kwargs], bool] = lambda args, kwargs: False
     leaves_out: Callable[[Args, Kwargs], bool] = lambda args, kwargs: False
     groups: TokenGroups | None = None

@@ -18,6 +18,11 @@ PATCHES = {
 }
 
 
+INDICES = tuple(
+    f"indices_latents{of}" for of in ("", "_clean", "_history_2x", "_history_4x")
+)  # of frames, the same for all rows
+
+
 def describe(model: Any) -> ModelDescription:
     described = hunyuan_video.describe(model)
     of_latents = described.stream_shape
@@ -32,7 +37,7 @@ def describe(model: Any) -> ModelDescription:
                 N += _padded_patches(frames.shape[2:], size)
         return B, N, D
 
-    return dataclasses.replace(described, stream_shape=stream_shape)
+    return dataclasses.replace(described, stream_shape=stream_shape, for_all=INDICES)
 
 
 def _padded_patches(sides: tuple[int, ...], size: tuple[int, ...]) -> int:

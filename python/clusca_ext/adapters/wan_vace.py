@@ -29,7 +29,8 @@ def describe(model: Any) -> ModelDescription:
     control = [_control(block) for block in blocks_of(model.vace_blocks)]
     # The first of Wan's blocks no longer runs first, but the model's own tokens are its input.
     first = dataclasses.replace(first, keeps_stream=True)
-    return dataclasses.replace(described, blocks=(*control, first, *others))
+    scales = ("control_hidden_states_scale",)
+    return dataclasses.replace(described, blocks=(*control, first, *others), for_all=scales)
 
 
 def _control(block: Any) -> BlockDescription:
