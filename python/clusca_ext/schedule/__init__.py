@@ -22,7 +22,12 @@ from clusca_ext.schedule.decision import (
     Signal,
     Step,
 )
-from clusca_ext.schedule.fixed import EvenSchedule, ExplicitSchedule, IntervalSchedule
+from clusca_ext.schedule.fixed import (
+    EvenSchedule,
+    ExplicitSchedule,
+    IntervalSchedule,
+    PlacedSchedule,
+)
 from clusca_ext.schedule.pyramid import PyramidSchedule
 from clusca_ext.schedule.speca import SpeCaSchedule
 
@@ -38,6 +43,7 @@ __all__ = [
     "FirstBlockSchedule",
     "IntervalSchedule",
     "Mask",
+    "PlacedSchedule",
     "PyramidSchedule",
     "Schedule",
     "Signal",
