@@ -20,6 +20,7 @@ from torch import Tensor
 
 from clusca_ext import ClusCaConfig, HermiteForecaster, LeanStorage, TaylorForecaster
 from clusca_ext.correction import NoCorrection
+from clusca_ext.demo.allocator import keep_freed_memory
 from clusca_ext.demo.judge import Estimate, estimate
 from clusca_ext.demo.pipeline import load_digits
 from clusca_ext.search import DigitsDraw, Placement, SearchSettings, find_placement
@@ -34,7 +35,7 @@ SEARCH = SearchSettings(
     num_steps=50,
     full_steps=10,
     config=BASE,
-    training=tuple(range(10)),
+    training=tuple(range(8)),
     held_out=tuple(range(1000, 1064)),
     objective="embedded digits model, digits 0 to 4, guidance 1.25, DDIM",
 )
@@ -136,6 +137,7 @@ def main() -> None:
     parser.add_argument("--tries", type=int, default=TRIES)
     parser.add_argument("--limit", type=float, default=float("inf"), help="seconds of the study")
     options = parser.parse_args()
+    keep_freed_memory()
     WORK.mkdir(parents=True, exist_ok=True)
     pipeline = load_digits().to(DEVICE)
     pipeline.set_progress_bar_config(disable=True)

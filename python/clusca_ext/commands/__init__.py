@@ -1,0 +1,1 @@
+"""The commands of ``clusca`` that are files of their own."""
