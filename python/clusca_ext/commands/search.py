@@ -51,6 +51,7 @@ def search(
     # diffusers is slow to import, and the other commands do not need it
     from clusca_ext.config import ClusCaConfig
     from clusca_ext.correction import ClusterCorrector, NoCorrection
+    from clusca_ext.demo.allocator import keep_freed_memory
     from clusca_ext.demo.pipeline import load_digits
     from clusca_ext.forecast import HermiteForecaster, TaylorForecaster
     from clusca_ext.schedule import EvenSchedule
@@ -58,6 +59,7 @@ def search(
 
     require_folder(output)
     require_device(device)
+    keep_freed_memory()
     forecasters = {Forecast.taylor: TaylorForecaster, Forecast.hermite: HermiteForecaster}
     try:
         settings = SearchSettings(
