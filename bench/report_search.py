@@ -16,8 +16,9 @@ INTRODUCTION = """\
 
 `EvenSchedule`, the default, spreads full steps evenly. For a model, a sampler, a number of steps
 and a number of full ones a search tries others. It starts from the even placement, moves one or two
-full steps by one to three steps at random, draws a few pictures, and keeps what comes nearer to the
-full sampler's (mean PSNR). What it found is judged on seeds it has not seen.
+full steps by one to three steps at random, or one and all others in proportion, draws a few
+pictures, and keeps what comes nearer to the full sampler's (mean PSNR). What it found is judged on
+seeds it has not seen.
 
     clusca search --steps 50 --full-steps 10 --tries 100 --output placement.json
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from clusca_ext import ClusCaConfig, EvenSchedule, HermiteForecaster
 from clusca_ext.demo.judge import Estimate
 from clusca_ext.search import SearchSettings, find_placement
-from clusca_ext.search.moves import REACH, even_placement, neighbours, propose
+from clusca_ext.search.moves import REACH, even_placement, neighbours, propose, stretches
 
 BEST = (0, 2, 5, 9, 20)
 SEARCH = SearchSettings(
@@ -54,6 +54,25 @@ def test_a_move_keeps_what_a_placement_is(data):
             gone, come = sorted(set(steps) - set(new)), sorted(set(new) - set(steps))
             assert 1 <= len(gone) <= moved
             assert all(abs(a - b) <= 2 * REACH for a, b in zip(gone, come, strict=True))
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_stretch_keeps_what_a_placement_is(data):
+    num_steps = data.draw(st.integers(3, 60))
+    inner = data.draw(st.sets(st.integers(1, num_steps - 1), min_size=1, max_size=9))
+    steps = (0, *sorted(inner))
+    for new in stretches(steps, num_steps):
+        assert new != steps and len(new) == len(steps)
+        assert new[0] == 0 and new[-1] < num_steps and list(new) == sorted(set(new))
+        assert max(abs(a - b) for a, b in zip(steps, new, strict=True)) <= REACH
+
+
+def test_a_stretch_keeps_proportions():
+    found = stretches((0, 4, 8, 12, 16), 20)
+    assert (0, 3, 6, 11, 16) in found  # 8 moved to 6
+    assert (0, 5, 10, 15, 19) not in found and (0, 5, 10, 14, 19) in found  # 16 to 19
+    assert stretches((0, 1), 2) == set()
 
 
 def test_one_full_step_moves_by_one_to_three():

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Set
+from functools import partial
 from itertools import combinations, product
 
 from clusca_ext.schedule import EvenSchedule
@@ -32,10 +33,30 @@ def neighbours(steps: Steps, num_steps: int, moved: int) -> set[Steps]:
     return found - {steps}
 
 
+def stretches(steps: Steps, num_steps: int) -> set[Steps]:
+    """All placements where a full step moves and takes the others along.
+
+    Those before it and those after it keep their proportions between it and the ends. Where a
+    denser beginning is better, a full step that moves alone may lose by its gap to the next one.
+    """
+    found = set()
+    for moved, shift in product(range(1, len(steps)), SHIFTS):
+        old, new, end = steps[moved], steps[moved] + shift, steps[-1]
+        before = [round(step * new / old) for step in steps[:moved]]
+        after = [
+            round(new + (step - old) * (end - new) / (end - old)) for step in steps[moved + 1 :]
+        ]
+        together = {*before, new, *after}
+        if len(together) == len(steps) and min(together) == 0 and max(together) < num_steps:
+            found.add(tuple(sorted(together)))
+    return found - {steps}
+
+
 def propose(steps: Steps, num_steps: int, tried: Set[Steps], rng: random.Random) -> Steps | None:
-    """A neighbour that was not tried: one full step moved, or two; None where there is none."""
-    for moved in rng.sample((1, 2), 2):
-        untried = sorted(neighbours(steps, num_steps, moved) - tried)
+    """One full step moved, or two, or one with all others; None where all of that was tried."""
+    one, two = partial(neighbours, moved=1), partial(neighbours, moved=2)
+    for kind in rng.sample((one, two, stretches), 3):
+        untried = sorted(kind(steps, num_steps) - tried)
         if untried:
             return rng.choice(untried)
     return None

@@ -28,9 +28,9 @@ def find_placement(
     """Search which steps of a run should be full.
 
     A placement's score is the mean PSNR of its final pictures to the full sampler's on the training
-    seeds. From the even placement on, one or two full steps are moved by 1 to 3 steps at random;
-    what scores better is kept. It may be interrupted at any time: with a journal, the same call
-    goes on, and gives what an uninterrupted one would have.
+    seeds. From the even placement on, one or two full steps are moved by 1 to 3 steps at random, or
+    one with all others; what scores better is kept. It may be interrupted at any time: with a
+    journal, the same call goes on, and gives what an uninterrupted one would have.
 
     Args:
         draw: Draws the pictures.
