@@ -1,7 +1,7 @@
 """Local moves of full steps: what a search may try next."""
 
 import random
-from collections.abc import Set
+from collections.abc import Callable, Set
 from functools import partial
 from itertools import combinations, product
 
@@ -55,7 +55,8 @@ def stretches(steps: Steps, num_steps: int) -> set[Steps]:
 def propose(steps: Steps, num_steps: int, tried: Set[Steps], rng: random.Random) -> Steps | None:
     """One full step moved, or two, or one with all others; None where all of that was tried."""
     one, two = partial(neighbours, moved=1), partial(neighbours, moved=2)
-    for kind in rng.sample((one, two, stretches), 3):
+    kinds: list[Callable[[Steps, int], set[Steps]]] = [one, two, stretches]
+    for kind in rng.sample(kinds, len(kinds)):
         untried = sorted(kind(steps, num_steps) - tried)
         if untried:
             return rng.choice(untried)
