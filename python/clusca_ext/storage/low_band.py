@@ -111,5 +111,5 @@ def low_frequencies(grid: Sequence[int], low_band: float) -> tuple[list[int], Te
         square = square.unsqueeze(-1) + along**2
     largest = math.hypot(*((side - 1) / side for side in grid))
     low = square[0].sqrt() <= low_band * largest + 1e-12
-    counts = [int(low.transpose(0, i).flatten(1).any(1).sum()) for i in range(low.ndim)]
+    counts = [int(low.movedim(i, 0).reshape(side, -1).any(1).sum()) for i, side in enumerate(grid)]
     return counts, low[tuple(map(slice, counts))]
