@@ -8,21 +8,16 @@ import pytest
 from clusca_ext import (
     ClusCaConfig,
     ClusterCorrector,
-    DampedForecaster,
     EvenSchedule,
     ExplicitSchedule,
-    FrequencyForecaster,
     GivenTokens,
     HermiteForecaster,
     IntervalSchedule,
-    LeanStorage,
     Nearest,
-    NewtonForecaster,
     NoCorrection,
     RandomPerLayer,
     RandomPerStep,
     ReuseForecaster,
-    SpacedHermiteForecaster,
     TaylorForecaster,
 )
 
@@ -43,15 +38,6 @@ CONFIGS = [
         corrector=ClusterCorrector(selection=GivenTokens(tokens=(1, 2)), num_clusters=2),
     ),
     ClusCaConfig(corrector=ClusterCorrector(selection=Nearest(), source=0, max_iters=0)),
-    ClusCaConfig(forecaster=SpacedHermiteForecaster(unit="spacing", bounded=False)),
-    ClusCaConfig(
-        forecaster=FrequencyForecaster(
-            forecaster=DampedForecaster(forecaster=NewtonForecaster(order=3), eta=0.8),
-            low_band=0.2,
-        ),
-        corrector=NoCorrection(),
-        storage=LeanStorage(basis="gated"),
-    ),
 ]
 
 

@@ -24,83 +24,24 @@ from clusca_ext import (
     summary,
 )
 from clusca_ext.cache import Cache
-from plain_dit import PlainClusCa
+from plain_forecasts import (
+    Cumulative,
+    PerModule,
+    damped_newton,
+    damped_taylor,
+    mean_spacing,
+    newton,
+    plain_run,
+    spaced_hermite,
+    split,
+)
 from small_dit import make_dit, options, sample
 from test_equations import PickedByRule, assert_same_run
-from test_low_band import projector
 
 STEPS = 14
-SCHEDULE = ExplicitSchedule(steps=(0, 1, 3, 7, 10))  # spacings 1, 2, 4, 3
+FULL = (0, 1, 3, 7, 10)  # spacings 1, 2, 4, 3
+SCHEDULE = ExplicitSchedule(steps=FULL)
 GATED = LeanStorage(basis="gated")
-LOW = projector((8, 8), 0.3)
-
-
-def nested(history):
-    """The differences that TaylorSeer keeps, each order divided by the spacing it was made over."""
-    factors = []
-    for before, (step, output) in zip([(0, None), *history], history, strict=False):
-        made = [output]
-        for old in factors:
-            made.append((made[-1] - old) / (step - before[0]))
-        factors = made
-    return factors
-
-
-def neville(history, at):
-    """The polynomial through all of these, by Neville's recursion."""
-    steps, values = zip(*history, strict=True)
-    for width in range(1, len(steps)):
-        values = [
-            ((at - a) * right - (at - b) * left) / (b - a)
-            for a, b, left, right in zip(steps, steps[width:], values, values[1:], strict=False)
-        ]
-    return values[0]
-
-
-def divided(history):
-    if len(history) == 1:
-        return history[0][1]
-    return (divided(history[1:]) - divided(history[:-1])) / (history[-1][0] - history[0][0])
-
-
-def newton(order):
-    return lambda past, at: neville(past[-order - 1 :], at)
-
-
-def damped_taylor(past, at):
-    d, f = at - past[-1][0], nested(past)
-    return f[0] + 0.8 * d * f[1] + 0.64 * d**2 / 2 * f[2] if len(f) > 2 else f[0] + 0.8 * d * f[1]
-
-
-def damped_newton(past, at):
-    """Up to order 2 finite differences are multiples of divided ones."""
-    now, line, parabola = past[-1][1], neville(past[-2:], at), neville(past[-3:], at)
-    return now + 0.5 * (line - now) + 0.25 * (parabola - line)
-
-
-def hermite(past, at, s=0.71):
-    d, f = at - past[-1][0], nested(past)
-    made = f[0] + 2 * s**2 * d * f[1]
-    return made + (2 * s**4 * d**2 - s**2) * f[2] if len(f) > 2 else made
-
-
-def spaced_hermite(past, at, unit, s=0.7):
-    past = past[-3:]
-    u = unit(past)
-    x, past = (at - past[-1][0]) / u, [(step / u, output) for step, output in past]
-    made = past[-1][1] + 2 * s**2 * x * divided(past[-2:])
-    return made + (4 * s**4 * x**2 - 2 * s**2) * divided(past) if len(past) > 2 else made
-
-
-def mean_spacing(past):
-    return (past[-1][0] - past[0][0]) / (len(past) - 1)
-
-
-def split(past, at):
-    """FreqCa: both bands apart, in float64."""
-    P = LOW.to(past[0][1].device)
-    made = P @ past[-1][1].double() + hermite(past, at).double() - P @ hermite(past, at).double()
-    return made.to(past[0][1].dtype)
 
 
 CASES = {
@@ -133,56 +74,6 @@ CASES = {
 }
 
 
-class PerModule(PlainClusCa):
-    """Keeps every output of every module, and forecasts each."""
-
-    def __init__(self, model, predict, bounded):
-        super().__init__(model, SCHEDULE.steps, 0, None, None, None)
-        self.predict, self.bounded, self.past = predict, bounded, {}
-
-    def _remember(self, key, feature):
-        self.past.setdefault(key, []).append((self.step, feature))
-
-    def _forecast(self, key):
-        past = self.past[key]
-        last, now = past[-1]
-        if len(past) == 1 or (self.bounded and self.step - last > last - past[-2][0]):
-            return now
-        return self.predict(past, self.step)
-
-
-class Cumulative(PerModule):
-    """The same of one residual, of all blocks."""
-
-    def _full(self, layer, block, x, timestep, labels):
-        if layer == 0:
-            self.entered = x
-        x = super()._full(layer, block, x, timestep, labels)
-        if block is self.model.transformer_blocks[-1]:
-            super()._remember("all", x - self.entered)
-        return x
-
-    def _remember(self, key, feature):
-        """Of no module."""
-
-    def _cached(self, layer, block, x, timestep, labels):
-        return x + self._forecast("all") if layer == 0 else x
-
-
-def plain_run(model, plain):
-    class Model(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.model = model
-
-        def forward(self, rows, timestep, class_labels):
-            output = type("Output", (), {})()
-            output.sample = plain(rows, timestep, class_labels)
-            return output
-
-    return sample(Model(), STEPS)
-
-
 def config_of(forecaster, **more):
     parts = {"schedule": SCHEDULE, "corrector": NoCorrection()}
     return ClusCaConfig(forecaster=forecaster, **parts, **more)
@@ -204,10 +95,10 @@ def is_bounded(forecaster):
 def test_of_every_module(name, known, device):
     forecaster, predict = CASES[name]
     model = make_dit(device)
-    expected = plain_run(model, PerModule(model, predict, is_bounded(forecaster)))
+    expected = plain_run(model, PerModule(model, FULL, predict, is_bounded(forecaster)), STEPS)
     got = drawn(model, config_of(forecaster), known)
     assert (got - expected).norm() <= 1e-5 * expected.norm()
-    reused = plain_run(model, PerModule(model, lambda past, at: past[-1][1], False))
+    reused = plain_run(model, PerModule(model, FULL, lambda past, at: past[-1][1], False), STEPS)
     assert (got - reused).norm() > 1e-3 * expected.norm()  # the forecast is seen at all
 
 
@@ -215,7 +106,7 @@ def test_of_every_module(name, known, device):
 def test_of_the_cumulative_residual(name, device):
     forecaster, predict = CASES[name]
     model = make_dit(device)
-    expected = plain_run(model, Cumulative(model, predict, is_bounded(forecaster)))
+    expected = plain_run(model, Cumulative(model, FULL, predict, is_bounded(forecaster)), STEPS)
     got = drawn(model, config_of(forecaster, storage=GATED))
     assert (got - expected).norm() <= 1e-5 * expected.norm()
 

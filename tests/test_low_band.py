@@ -1,6 +1,5 @@
 """Low frequencies of token grids against cosines in float64, and whose runs have any."""
 
-import itertools
 import math
 from dataclasses import replace
 
@@ -21,33 +20,10 @@ from clusca_ext.cache import Cache
 from clusca_ext.storage.low_band import LowBand
 from families_image import FLUX, FLUX2, IMAGES
 from families_video import VIDEOS, hunyuan_video, wan
+from plain_forecasts import projector
 from test_families import TIMES, run
 
 GRIDS = [(7,), (8, 8), (3, 10), (2, 3, 5), (1, 6), (1,)]
-
-
-def projector(grid, low_band):
-    """Onto the low frequencies of a grid: one normalised wave after the other. float64 [N, N]"""
-    places = list(itertools.product(*map(range, grid)))
-    largest = math.sqrt(sum(((side - 1) / side) ** 2 for side in grid))
-    P = torch.zeros(len(places), len(places), dtype=torch.float64)
-    for frequency in itertools.product(*map(range, grid)):
-        radius = math.sqrt(sum((k / side) ** 2 for k, side in zip(frequency, grid, strict=True)))
-        if radius > low_band * largest + 1e-9:
-            continue
-        wave = torch.tensor(
-            [
-                math.prod(
-                    math.cos(math.pi * k * (x + 0.5) / side)
-                    for k, x, side in zip(frequency, place, grid, strict=True)
-                )
-                for place in places
-            ],
-            dtype=torch.float64,
-        )
-        wave /= wave.norm()
-        P += wave[:, None] * wave
-    return P
 
 
 @pytest.mark.parametrize("low_band", [0, 0.1, 0.37, 1])
