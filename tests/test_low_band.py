@@ -18,7 +18,7 @@ from clusca_ext import (
 )
 from clusca_ext.cache import Cache
 from clusca_ext.storage.low_band import LowBand
-from families_image import FLUX, FLUX2, IMAGES
+from families_image import FLUX, FLUX2, IMAGES, PIXART
 from families_video import VIDEOS, hunyuan_video, wan
 from plain_forecasts import projector
 from test_families import TIMES, run
@@ -106,6 +106,20 @@ def test_older_outputs_take_the_last_ones_low_frequencies(family):
         old, new = returned[key][:2]
         torch.testing.assert_close(factors[1], new, rtol=1e-6, atol=1e-6)
         torch.testing.assert_close(factors[0], old - P @ (old - new), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", [PIXART, wan()], ids=str)
+def test_shared_gates_split_as_every_module_does(family):
+    """Their sums are of one full step each, and gates are the same for all tokens."""
+    model, runs = family.make(), []
+    shared = LeanStorage(basis="shared-emb")
+    plain = ClusCaConfig(corrector=NoCorrection(), schedule=split().schedule, storage=shared)
+    for config in (split(), split(storage=shared), plain):
+        with cache(model, config):
+            runs.append(torch.stack(run(family, model)))
+    expected, got, unsplit = runs
+    assert (got - expected).norm() <= 2e-6 * expected.norm()
+    assert (unsplit - expected).norm() > 1e-4 * expected.norm()
 
 
 @pytest.mark.parametrize(
