@@ -7,8 +7,17 @@ from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import ClusterCorrector, NoCorrection
 from clusca_ext.enable import cache, disable_cache, enable_cache, reset, summary
 from clusca_ext.estimate import Memory, estimate_memory
-from clusca_ext.forecast import HermiteForecaster, ReuseForecaster, TaylorForecaster
+from clusca_ext.forecast import (
+    DampedForecaster,
+    FrequencyForecaster,
+    HermiteForecaster,
+    NewtonForecaster,
+    ReuseForecaster,
+    SpacedHermiteForecaster,
+    TaylorForecaster,
+)
 from clusca_ext.info import build_info
+from clusca_ext.methods import method
 from clusca_ext.schedule import (
     AdaCacheSchedule,
     EvenSchedule,
@@ -28,20 +37,24 @@ __all__ = [
     "BlockAdapter",
     "ClusCaConfig",
     "ClusterCorrector",
+    "DampedForecaster",
     "EvenSchedule",
     "ExplicitSchedule",
     "FirstBlockSchedule",
+    "FrequencyForecaster",
     "GivenTokens",
     "HermiteForecaster",
     "IntervalSchedule",
     "LeanStorage",
     "Memory",
     "Nearest",
+    "NewtonForecaster",
     "NoCorrection",
     "PyramidSchedule",
     "RandomPerLayer",
     "RandomPerStep",
     "ReuseForecaster",
+    "SpacedHermiteForecaster",
     "SpeCaSchedule",
     "Summary",
     "TaylorForecaster",
@@ -51,6 +64,7 @@ __all__ = [
     "disable_cache",
     "enable_cache",
     "estimate_memory",
+    "method",
     "ops",
     "reference",
     "register_adapter",

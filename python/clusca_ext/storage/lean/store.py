@@ -12,6 +12,7 @@ from clusca_ext.executor import BlockExecutor, ModuleExecutor, Segment
 from clusca_ext.executor.segment import Track
 from clusca_ext.installation import Installation, Key
 from clusca_ext.storage.constants import DeviceConstants, autocast_dtype
+from clusca_ext.storage.filtered import low_band_of
 from clusca_ext.storage.host import HostTensor
 from clusca_ext.storage.lean.arena import Arena
 from clusca_ext.storage.lean.cells import cells_of
@@ -117,7 +118,8 @@ class Lean:
             for block in blocks:
                 for feature in self._features_of(block):
                     feature.groups = tuple(each.tokens for each in sums[-1])
-        self._room = Room(sums, self._rows_of(shapes, dtype))
+        low_band = low_band_of(self._config.forecaster, run)
+        self._room = Room(sums, self._rows_of(shapes, dtype), low_band)
         self._room.take(self._arena, self._hosts, run.like.device, basis.words)
         self._run = run.without_inputs()
 
@@ -231,11 +233,9 @@ class Lean:
 
     def finish(self, step: int, computed: frozenset[Key]) -> None:
         """A step has ended: what a full one summed is kept."""
-        if not computed:
+        if not computed or self._room is None:
             return
-        for groups in self._sums:
-            for sums in groups:
-                sums.finish(self._index)
+        self._room.finish(self._index)
         for feature in self.features.values():
             feature.phi, feature.gate = [], None  # gates of many modules may hang on them
         self._steps += 1
