@@ -8,7 +8,12 @@ from typing import Any
 
 from clusca_ext import adapters, mixin
 from clusca_ext.checks import flag, integer, part
-from clusca_ext.correction import ClusterCorrector, Corrector, NoCorrection
+from clusca_ext.correction import (
+    CORRECTION_PARTS,
+    ClusterCorrector,
+    Corrector,
+    require_summable,
+)
 from clusca_ext.forecast import (
     MAX_ORDER,
     Forecaster,
@@ -46,8 +51,7 @@ _PARTS = {
         ReuseForecaster,
         TaylorForecaster,
         HermiteForecaster,
-        NoCorrection,
-        ClusterCorrector,
+        *CORRECTION_PARTS,
         RandomPerStep,
         RandomPerLayer,
         Nearest,
@@ -86,10 +90,11 @@ class ClusCaConfig:
         integer("order of forecaster", getattr(self.forecaster, "order", None), 0, MAX_ORDER)
         if not isinstance(self.corrector, Corrector):
             raise ValueError(
-                f"corrector must be a ClusterCorrector or NoCorrection, got {self.corrector!r}"
+                "corrector must be a ClusterCorrector, a TokenCorrector or NoCorrection, got "
+                f"{self.corrector!r}"
             )
         if isinstance(self.storage, LeanStorage) or self.storage == "lean":
-            _require_delta(self.corrector)
+            require_summable(self.corrector)
         elif self.storage != "per_block":
             raise ValueError(
                 f'storage must be "per_block", "lean" or a LeanStorage, got {self.storage!r}'
@@ -193,23 +198,6 @@ class ClusCaConfig:
         if not isinstance(values, dict):
             raise ValueError(f"{path} must hold a JSON object, got {type(values).__name__}")
         return cls.from_dict(values)
-
-
-def _require_delta(corrector: Corrector) -> None:
-    """Lean storage sums what clusters learn over modules, from tokens chosen before."""
-    if isinstance(corrector, NoCorrection):
-        return
-    if corrector.rule != "delta":
-        raise ValueError(
-            'corrector must have rule="delta" where storage is lean, which keeps no module\'s own '
-            f"forecast, got rule={corrector.rule!r}, persistent={corrector.persistent!r}"
-        )
-    selection = corrector.selection
-    if isinstance(selection, RandomPerLayer) or not getattr(selection, "of_members", False):
-        raise ValueError(
-            "corrector must select members of clusters, one set for all modules, where storage is "
-            f"lean, got selection={selection!r}"
-        )
 
 
 def _plain(part: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from clusca_ext.adapters import BlockAdapter, describe
 from clusca_ext.adapters.description import ModelDescription
 from clusca_ext.checks import integer
 from clusca_ext.config import ClusCaConfig
-from clusca_ext.correction import ClusterCorrector, delta_only
+from clusca_ext.correction import ClusterCorrector, NoCorrection, delta_only
 from clusca_ext.executor import Correction
 from clusca_ext.installation import Installation
 from clusca_ext.schedule import Bounded, ByIndex
@@ -99,7 +99,7 @@ def estimate_memory(
     shapes = _shapes(description, shape, inputs)
     corrector = config.corrector
     correction = None
-    if isinstance(corrector, ClusterCorrector):
+    if not isinstance(corrector, NoCorrection):
         correction = Correction(corrector.rule, corrector.persistent)
     is_lean = config.storage != "per_block"
     installed = Installation(description, correction, None, alone=is_lean)
@@ -189,11 +189,13 @@ def _of_lean(
     ]
     carried = [key for key, module in installed.modules.items() if module.carried]
     rows = None
-    if carried and isinstance(config.corrector, ClusterCorrector):
+    corrector = config.corrector
+    if carried and isinstance(corrector, ClusterCorrector):
         shape = shapes[carried[0][0]]
-        count = min(config.corrector.num_clusters, shape[1])
+        count = min(corrector.num_clusters, shape[1])
         features = [LeanFeature() for _ in carried]
-        rows = Rows(past, features, shape, cells((shape[1],), count), count, dtype)
+        of = cells((shape[1],), count), count, dtype, corrector.every
+        rows = Rows(past, features, shape, *of)
     parts = _by_kind(Room(sums, rows))
     if asked.offload:
         parts["host"] = sum(each.host_bytes() for of_segment in sums for each in of_segment)
