@@ -125,7 +125,10 @@ def test_a_part_of_ones_own_is_taken_but_not_saved(name, make):
         ({"schedule": {"type": "NoCorrection"}}, "schedule must be an object with a method start"),
         ({"schedule": "even"}, "schedule must be an object with a method start, got 'even'"),
         ({"forecaster": None}, "forecaster must be an object with a method weights, got None"),
-        ({"corrector": None}, "corrector must be a ClusterCorrector or NoCorrection, got None"),
+        (
+            {"corrector": None},
+            "corrector must be a ClusterCorrector, a TokenCorrector or NoCorrection, got None",
+        ),
         ({"schedule": {"type": "ExplicitSchedule"}}, "ExplicitSchedule: .*steps"),
         ({"forecaster": {"type": "TaylorForecaster", "order": "1"}}, "order must be an integer"),
         ({"corrector": {"type": "ClusterCorrector", "gamma": 2}}, r"gamma must be in \[0, 1\]"),

@@ -4,6 +4,7 @@ A token that is computed is a cluster of its own, of which it is the representat
 is in none and keeps its forecast. So executors and operators are those of clusters.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -93,7 +94,7 @@ class Tokens(Choices):
         seeds: As of ``Choices``.
         groups: As of ``Choices``.
         leader: As of ``Choices``.
-        grid: Sides of the tokens' grid; one side where their product is not N.
+        grid: Sides of the tokens' grid; where their product is not N, a square or else one side.
     """
 
     def __init__(
@@ -159,8 +160,7 @@ class Tokens(Choices):
         ids, count = torch.full_like(staleness, -1), 0
         if self._clusters is not None:
             ids, count = self._clusters.cluster_ids, self._clusters.num_clusters
-        grid = self._grid if torch.Size(self._grid).numel() == N and self._grid else (N,)
-        return Signals(self._change, staleness, ids, count, grid)
+        return Signals(self._change, staleness, ids, count, _grid_of(N, self._grid))
 
     def choose(self, step: int, layers: int) -> Chosen:
         """What a cached step computes; asked again, by another branch of guidance, the same."""
@@ -182,3 +182,11 @@ class Tokens(Choices):
         ids = torch.full_like(signals.staleness, -1).scatter(1, chosen, own.expand(S, -1))
         self._computed_at = self._computed_at.scatter(1, chosen, step)
         return ids.repeat(self.groups, 1), chosen.int().repeat(self.groups, 1)
+
+
+def _grid_of(N: int, known: tuple[int, ...]) -> tuple[int, ...]:
+    """Not every adapter knows its model's grid; most pictures are square."""
+    if math.prod(known) == N and known:
+        return known
+    side = math.isqrt(N)
+    return (side, side) if side * side == N else (N,)
