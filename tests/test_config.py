@@ -219,7 +219,7 @@ def test_rejects_of_a_corrector(name, value, demand):
         ),
         (
             lambda: ClusCaConfig(corrector=NoCorrection),
-            "corrector must be a ClusterCorrector or NoCorrection, got <class",
+            "corrector must be a ClusterCorrector, a TokenCorrector or NoCorrection, got <class",
         ),
         (
             lambda: ClusterCorrector(selection=RandomPerStep),

@@ -39,7 +39,8 @@ class TokenCorrector:
             at least.
         scores: What ranks them.
         persistent: What is computed replaces the token's cached feature, until the next full step,
-            as in all three papers; else it is forgotten after its step.
+            as in all three papers; else it is forgotten after its step. Orders of the forecaster
+            above 0 come on top of what is cached, at its own step, too.
         share_cfg: Rows of one sample under guidance compute the same tokens, those of the
             conditional one.
         source: The block whose output is looked at in full steps: ``"last"``, another name the
