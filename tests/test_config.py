@@ -231,7 +231,7 @@ def test_rejects_of_a_corrector(name, value, demand):
         (lambda: GivenTokens(tokens=3), "tokens must be a sequence of integers, got 3"),
         (lambda: ClusCaConfig(seed=2**63), "seed must be an integer in .* got 9223372036854775808"),
         (lambda: ClusCaConfig(seed=True), "seed must be an integer in .* got True"),
-        (lambda: ClusCaConfig(corrector=3), "corrector must be a ClusterCorrector .* got 3"),
+        (lambda: ClusCaConfig(corrector=3), "corrector must be a ClusterCorrector, .* got 3"),
         (lambda: ClusCaConfig(forecaster=3), "forecaster must be an object .* got 3"),
         (lambda: ClusterCorrector(persistent=True), 'persistent=True needs rule="value"'),
     ],
