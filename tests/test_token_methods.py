@@ -19,7 +19,7 @@ def test_settings(name, schedule, ratio, every):
     config = method(name)
     assert (config.schedule, config.forecaster) == (schedule, ReuseForecaster())
     corrector = config.corrector
-    assert (corrector.ratio, corrector.every) == (pytest.approx(ratio), every)
+    assert (corrector.ratio, corrector.every) == (ratio, every)
     assert corrector.persistent
     assert ClusCaConfig.from_dict(config.to_dict()) == config
 

@@ -10,7 +10,7 @@ from clusca_ext.forecast import ReuseForecaster
 from clusca_ext.schedule import IntervalSchedule
 
 # Of ToCa on DiT: a share of 0.07, moved from attention to MLPs by a factor of 1 + 0.6 * 2.5.
-TOCA_RATIO, TOCA_INTERVAL = 0.07 * 2.5, 3
+TOCA_RATIO, TOCA_INTERVAL = 0.175, 3
 
 
 def toca() -> ClusCaConfig:
