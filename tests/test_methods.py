@@ -29,7 +29,10 @@ def test_every_method_runs_and_survives_a_file(name, tmp_path):
     model = make_dit()
     with cache(model, config, **options()):
         assert sample(model).isfinite().all()
-        assert summary(model).cached > 0
+        done = summary(model)
+    # What a schedule that looks at the changes of a tiny random model makes of it is its own.
+    adapts = hasattr(config.schedule, "signal") and name != "speca"
+    assert done.steps == 12 and (adapts or done.cached + done.partial > 0)
 
 
 @pytest.mark.parametrize(
@@ -70,5 +73,5 @@ def test_rejects_a_wrong_part_within_a_part():
 
 @pytest.mark.parametrize("name", ["ours", [], None])
 def test_rejects_an_unknown_name(name):
-    with pytest.raises(ValueError, match=r"name must be one of \['fora', .* got"):
+    with pytest.raises(ValueError, match=r"name must be one of \['adacache', .* got"):
         method(name)

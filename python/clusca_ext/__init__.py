@@ -4,7 +4,15 @@ from clusca_ext import _library as _library  # the operators must exist before t
 from clusca_ext import ops, reference
 from clusca_ext.adapters import BlockAdapter, register_adapter, supported
 from clusca_ext.config import ClusCaConfig
-from clusca_ext.correction import ClusterCorrector, NoCorrection
+from clusca_ext.correction import (
+    CATScores,
+    ChangeScores,
+    ClusterCorrector,
+    NoCorrection,
+    RandomScores,
+    ToCaScores,
+    TokenCorrector,
+)
 from clusca_ext.enable import cache, disable_cache, enable_cache, reset, summary
 from clusca_ext.estimate import Memory, estimate_memory
 from clusca_ext.forecast import (
@@ -35,6 +43,8 @@ from clusca_ext.summary import Summary
 __all__ = [
     "AdaCacheSchedule",
     "BlockAdapter",
+    "CATScores",
+    "ChangeScores",
     "ClusCaConfig",
     "ClusterCorrector",
     "DampedForecaster",
@@ -53,12 +63,15 @@ __all__ = [
     "PyramidSchedule",
     "RandomPerLayer",
     "RandomPerStep",
+    "RandomScores",
     "ReuseForecaster",
     "SpacedHermiteForecaster",
     "SpeCaSchedule",
     "Summary",
     "TaylorForecaster",
     "TeaCacheSchedule",
+    "ToCaScores",
+    "TokenCorrector",
     "build_info",
     "cache",
     "disable_cache",

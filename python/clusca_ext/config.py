@@ -8,7 +8,11 @@ from typing import Any
 
 from clusca_ext import adapters, mixin
 from clusca_ext.checks import flag, integer, part
-from clusca_ext.correction import ClusterCorrector, Corrector, NoCorrection
+from clusca_ext.correction import (
+    CORRECTION_PARTS,
+    ClusterCorrector,
+    Corrector,
+)
 from clusca_ext.forecast import (
     DampedForecaster,
     Forecaster,
@@ -55,8 +59,7 @@ _PARTS = {
         NewtonForecaster,
         DampedForecaster,
         FrequencyForecaster,
-        NoCorrection,
-        ClusterCorrector,
+        *CORRECTION_PARTS,
         RandomPerStep,
         RandomPerLayer,
         Nearest,
@@ -94,7 +97,8 @@ class ClusCaConfig:
         require_forecaster("forecaster", self.forecaster)
         if not isinstance(self.corrector, Corrector):
             raise ValueError(
-                f"corrector must be a ClusterCorrector or NoCorrection, got {self.corrector!r}"
+                "corrector must be a ClusterCorrector, a TokenCorrector or NoCorrection, got "
+                f"{self.corrector!r}"
             )
         if isinstance(self.storage, LeanStorage) or self.storage == "lean":
             asked = self.storage if isinstance(self.storage, LeanStorage) else LeanStorage()

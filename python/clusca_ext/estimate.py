@@ -190,11 +190,13 @@ def _of_lean(
     ]
     carried = [key for key, module in installed.modules.items() if module.carried]
     rows = None
-    if carried and isinstance(config.corrector, ClusterCorrector):
+    corrector = config.corrector
+    if carried and isinstance(corrector, ClusterCorrector):
         shape = shapes[carried[0][0]]
-        count = min(config.corrector.num_clusters, shape[1])
+        count = min(corrector.num_clusters, shape[1])
         features = [LeanFeature() for _ in carried]
-        rows = Rows(past, features, shape, cells((shape[1],), count), count, dtype)
+        of = cells((shape[1],), count), count, dtype, corrector.every
+        rows = Rows(past, features, shape, *of)
     parts = _by_kind(Room(sums, rows))
     if asked.offload:
         parts["host"] = sum(each.host_bytes() for of_segment in sums for each in of_segment)

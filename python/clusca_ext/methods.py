@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from clusca_ext.adapting_methods import adacache, first_block, pab, speca, teacache
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import NoCorrection
 from clusca_ext.forecast import (
@@ -12,6 +13,7 @@ from clusca_ext.forecast import (
 )
 from clusca_ext.schedule import IntervalSchedule
 from clusca_ext.storage.lean.description import LeanStorage
+from clusca_ext.token_methods import cat, duca, toca
 
 
 def fora() -> ClusCaConfig:
@@ -65,9 +67,17 @@ def freqca() -> ClusCaConfig:
 
 
 METHODS: dict[str, Callable[[], ClusCaConfig]] = {
+    "adacache": adacache,
+    "cat": cat,
+    "duca": duca,
+    "first_block": first_block,
     "fora": fora,
     "freqca": freqca,
+    "pab": pab,
+    "speca": speca,
     "taylorseer": taylorseer,
+    "teacache": teacache,
+    "toca": toca,
 }
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from clusca_ext.adapters.description import Args, Kwargs
-from clusca_ext.correction import Chosen, Clusters
+from clusca_ext.correction import Choices, Chosen
 from clusca_ext.executor import ModuleExecutor
 from clusca_ext.forecast import Forecaster
 from clusca_ext.installation import Installation, Key
@@ -90,7 +90,7 @@ class PerBlock:
             feature.release()
 
     def expect(
-        self, step: int, computed: frozenset[Key], clusters: Clusters | None, on: DeviceConstants
+        self, step: int, computed: frozenset[Key], clusters: Choices | None, on: DeviceConstants
     ) -> None:
         """Give every module what this step needs: a place for its output, or its weights."""
         if computed:
@@ -107,7 +107,7 @@ class PerBlock:
     def use(
         self,
         step: int,
-        clusters: Clusters | None,
+        clusters: Choices | None,
         args: Args,
         kwargs: Kwargs,
         on: DeviceConstants,

@@ -1,32 +1,15 @@
 """What lean storage demands of the other parts of a configuration."""
 
-from clusca_ext.correction import ClusterCorrector, Corrector, NoCorrection
+from clusca_ext.correction import Corrector, NoCorrection, require_summable
 from clusca_ext.forecast import Forecaster, FrequencyForecaster
-from clusca_ext.selection import RandomPerLayer
 from clusca_ext.storage.lean.description import LeanStorage
 
 
 def require_lean(storage: LeanStorage, forecaster: Forecaster, corrector: Corrector) -> None:
     """Raise where they do not go together."""
-    if isinstance(corrector, ClusterCorrector):
-        _require_delta(corrector)
+    require_summable(corrector)
     if isinstance(forecaster, FrequencyForecaster):
         _require_filtered(storage, corrector)
-
-
-def _require_delta(corrector: ClusterCorrector) -> None:
-    """Lean storage sums what clusters learn over modules, from tokens chosen before."""
-    if corrector.rule != "delta":
-        raise ValueError(
-            'corrector must have rule="delta" where storage is lean, which keeps no module\'s own '
-            f"forecast, got rule={corrector.rule!r}, persistent={corrector.persistent!r}"
-        )
-    selection = corrector.selection
-    if isinstance(selection, RandomPerLayer) or not getattr(selection, "of_members", False):
-        raise ValueError(
-            "corrector must select members of clusters, one set for all modules, where storage is "
-            f"lean, got selection={selection!r}"
-        )
 
 
 def _require_filtered(storage: LeanStorage, corrector: Corrector) -> None:

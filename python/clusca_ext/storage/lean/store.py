@@ -7,7 +7,7 @@ from torch import Tensor
 
 from clusca_ext.adapters.description import Args, Kwargs
 from clusca_ext.config import ClusCaConfig
-from clusca_ext.correction import ClusterCorrector, Clusters
+from clusca_ext.correction import Choices, ClusterCorrector, Clusters
 from clusca_ext.executor import BlockExecutor, ModuleExecutor, Segment
 from clusca_ext.executor.segment import Track
 from clusca_ext.installation import Installation, Key
@@ -126,17 +126,16 @@ class Lean:
     def _rows_of(self, shapes: Sequence[Shape], dtype: torch.dtype) -> Rows | None:
         """Rows of the modules that carry representatives."""
         carried = [key for key, module in self.modules.items() if module.carried]
-        if not carried or not isinstance(self._config.corrector, ClusterCorrector):
+        corrector = self._config.corrector
+        if not carried or not isinstance(corrector, ClusterCorrector):
             return None
         shape, features = shapes[carried[0][0]], [self.features[key] for key in carried]
-        count = min(self._config.corrector.num_clusters, shape[1])
-        return Rows(self._past, features, shape, cells_of(self._run, shape[1], count), count, dtype)
-
-    def _segment_of(self, block: BlockExecutor) -> int:
-        return next(i for i, (each, _) in enumerate(self._segments) if each is block.segment)
+        count = min(corrector.num_clusters, shape[1])
+        how = cells_of(self._run, shape[1], count), count, dtype, corrector.every
+        return Rows(self._past, features, shape, *how)
 
     def expect(
-        self, step: int, computed: frozenset[Key], clusters: Clusters | None, on: DeviceConstants
+        self, step: int, computed: frozenset[Key], clusters: Choices | None, on: DeviceConstants
     ) -> None:
         """A step begins: a full one gives every module its place in the sums."""
         for block in self._installed.blocks:
@@ -162,7 +161,7 @@ class Lean:
         """Where the modules of the full step that begins add their outputs."""
         assert self._room is not None
         index = self._index
-        if self._room.rows is not None and self._clusters is not None:
+        if self._room.rows is not None and isinstance(self._clusters, Clusters):
             self._room.rows.begin(index, self._clusters, self._on)
         weights = [_by_module(basis.phi(index)) for _, basis in self._bases]
         number = 0
@@ -170,8 +169,7 @@ class Lean:
             for sums, (_, basis) in zip(groups, self._bases, strict=True):
                 sums.begin(index, basis.fresh(index))
             for block in blocks:
-                looks = self._look if weights[0] is None else None
-                block.look = looks
+                block.look = self._look if weights[0] is None else None
                 for feature in self._features_of(block):
                     feature.accumulators = [sums.accumulators for sums in groups]
                     B = groups[0].shape[0]
@@ -186,7 +184,8 @@ class Lean:
         features = self._features_of(block)
         basis = self._bases[0][1]
         if isinstance(basis, SharedEmb):
-            of = self._segment_of(block)
+            assert block.segment is not None
+            of = [each for each, _ in self._segments].index(block.segment)
             basis.parts[of].look(block, features, self._sums[of][0])
         else:
             weigh_by_gates(block, features, args, kwargs)
@@ -194,7 +193,7 @@ class Lean:
     def use(
         self,
         step: int,
-        clusters: Clusters | None,
+        clusters: Choices | None,
         args: Args,
         kwargs: Kwargs,
         on: DeviceConstants,
@@ -203,9 +202,10 @@ class Lean:
         assert self._room is not None
         if self._foresight is not None:
             self._foresight.check(step, args, kwargs)
-        if self._room.rows is not None:  # without, nobody asks for modulation
+        represented = None if self._room.rows is None else self._room.rows.at(step, on)
+        if represented is not None:  # without, nobody asks for modulation
             self._run.plan.use(step, args, kwargs)
-            self._installed.begin_summed(*self._room.rows.at(step, on))
+        self._installed.begin_summed(represented)
         for index, ((segment, _), groups) in enumerate(
             zip(self._segments, self._sums, strict=True)
         ):
