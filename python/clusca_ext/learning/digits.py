@@ -109,7 +109,7 @@ def digits_training(
 def _pairs_of_digits(pipeline: DigitsPipeline, task: DigitsTask) -> DataPairs:
     """Pairs made of scikit-learn's real digits; a tenth of the labels is dropped."""
     try:
-        from sklearn.datasets import load_digits
+        from sklearn.datasets import load_digits  # type: ignore[import-untyped]
     except ImportError:
         raise ImportError(
             "objective 'data' needs scikit-learn for its digits: pip install 'clusca_ext[train]'"
