@@ -50,7 +50,7 @@ def training_of(model, folder, source="trajectory", iterations=8, forecaster=Non
     routers = Routers(mixer.keys, mixer.learnt, STEPS, CACHED, settings.generator(-1))
     price = Price(**{"penalty": 1e-3, **price})
     if source == "run":
-        make = partial(RunObjective, mixer, routers, sampler(model), refresh=3)
+        make = partial(RunObjective, mixer, routers, sampler(model), refresh=5)
         objective = make(price=price)
     else:
         objective = PairObjective(mixer, routers, pairs_of(model, source), price)
