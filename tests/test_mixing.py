@@ -141,6 +141,8 @@ def test_what_cannot_be_mixed_is_refused(model):
     (call, *_) = record(model, lambda: sampler(model)(0))
     with mixer.installed(), pytest.raises(ValueError, match="a full step must come before step 1"):
         mixer.mixed(call, 1, History(), {})
+    with cache(model), pytest.raises(ValueError, match="the model must have no cache"):
+        Mixer(describe(model))
     with pytest.raises(ValueError, match="the model must return a tensor first, got NoneType"):
         prediction((None,))
 

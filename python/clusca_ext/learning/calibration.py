@@ -11,6 +11,7 @@ from clusca_ext.adapters import BlockAdapter, describe
 from clusca_ext.adapters.description import Args, ModuleDescription
 from clusca_ext.checks import integer
 from clusca_ext.learning.calls import Call, branches_of, record
+from clusca_ext.learning.mixing import require_no_cache
 from clusca_ext.learning.smooth import ErrorCurves
 from clusca_ext.schedule import Key
 from clusca_ext.schedule.masks import name_of
@@ -38,12 +39,13 @@ def calibrate(
         adapter: As in ``enable_cache``.
 
     Raises:
-        ValueError: The model is not known, or a run has another number of steps.
+        ValueError: The model is not known or has a cache, or a run has another number of steps.
     """
     integer("num_steps", num_steps, 2)
     integer("max_gap", max_gap, 1, num_steps - 1)
     if not len(seeds):
         raise ValueError("seeds must be one at least, got none")
+    require_no_cache(model)
     description = describe(model, adapter)
     parts = {
         (index, part.name): part

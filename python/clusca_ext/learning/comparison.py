@@ -39,7 +39,8 @@ class Compared:
 
 def even_steps(schedule: MaskSchedule) -> tuple[int, ...]:
     """Full steps of as many computed modules, at least, evenly from the first to the last."""
-    count = max(-int(-(1 - schedule.removed) * schedule.num_steps // 1), 2)
+    computed = sum(sum(marks) for _, marks in schedule.modules)
+    count = max(-(-computed // len(schedule.modules)), 2)
     last = schedule.num_steps - 1
     return tuple(round(i * last / (count - 1)) for i in range(count))
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from clusca_ext import reference
 from clusca_ext.adapters.description import Args, ModelDescription, ModuleDescription
+from clusca_ext.cache import Cache
 from clusca_ext.forecast import Forecaster, ReuseForecaster
 from clusca_ext.learning.calls import Call, prediction
 from clusca_ext.schedule import Key
@@ -63,7 +64,7 @@ class Mixer:
             joint attention, are only ever forecast on such a step.
 
     Raises:
-        ValueError: The model is in training mode, where its outputs are random.
+        ValueError: The model is in training mode, where its outputs are random, or has a cache.
     """
 
     def __init__(self, description: ModelDescription, forecaster: Forecaster | None = None) -> None:
@@ -72,6 +73,7 @@ class Mixer:
         self.forecaster = ReuseForecaster() if forecaster is None else forecaster
         if self.model.training:
             raise ValueError("the model must be in eval mode, got one in training mode")
+        require_no_cache(self.model)
         self._parts = {
             (index, part.name): part
             for index, block in enumerate(description.blocks)
@@ -171,6 +173,16 @@ class Mixer:
             history.keep(key, feature.detach(), self._step, self.forecaster.order)
         mixture = beta * feature + (1 - beta) * forecast
         return _replaced(key, part, output, mixture.to(feature.dtype), N)
+
+
+def require_no_cache(model: nn.Module) -> None:
+    """What a cached model's modules return is not all its own.
+
+    Raises:
+        ValueError: It has a cache.
+    """
+    if Cache.of(model) is not None:
+        raise ValueError("the model must have no cache, got one with: call disable_cache first")
 
 
 def _replaced(key: Key, part: ModuleDescription, output: Any, feature: Tensor, N: int) -> Any:
