@@ -91,7 +91,7 @@ def test_what_does_not_fit_is_refused(folder, tmp_path):
         assert refused.exit_code == 2 and message in " ".join(refused.output.split())
     assert learn(folder, tmp_path / "out").exit_code == 0
     refused = learn(folder, tmp_path / "out", "--lambda", "0.5")
-    assert refused.exit_code == 2 and "penalty must be 1e-05" in " ".join(refused.output.split())
+    assert refused.exit_code == 2 and "penalty must be 0.0001" in " ".join(refused.output.split())
 
 
 def test_real_digits_need_an_extra(folder, tmp_path, monkeypatch):

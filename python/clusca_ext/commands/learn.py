@@ -33,7 +33,7 @@ def learn(
     ] = "pairs",
     penalty: Annotated[
         float, typer.Option("--lambda", min=0, help="What computing a module costs.")
-    ] = 1e-5,
+    ] = 1e-4,
     theta: Annotated[
         float, typer.Option(min=0, max=1, help="Scores above it compute their modules.")
     ] = 0.1,
@@ -48,7 +48,7 @@ def learn(
 
     It may be stopped at any time: the same command goes on where it was.
 
-    Example: clusca learn --steps 20 --lambda 1e-5 --iterations 400 --output router
+    Example: clusca learn --steps 20 --lambda 1e-4 --iterations 400 --output router
     """
     from rich.console import Console
 
