@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from clusca_ext.commands.learn import learn
 from clusca_ext.info import build_info
 
 app = typer.Typer(
@@ -18,6 +19,8 @@ app = typer.Typer(
 )
 
 INTERVALS = (4, 6)
+
+app.command()(learn)
 
 
 @app.command()

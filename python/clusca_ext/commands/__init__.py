@@ -1,0 +1,1 @@
+"""The subcommands of ``clusca``, a file each; ``cli.py`` registers them."""
