@@ -1,7 +1,8 @@
 """Prints the results as markdown: python bench/report.py [--write] [RESULTS.json ...]
 
-With --write it makes docs/performance.md, docs/operators.md, docs/quality.md and docs/roofline.png
-of the results of this project instead, and says of which goals that are missed they do not say why.
+With --write it makes docs/performance.md, docs/operators.md, docs/quality.md, docs/placement.md and
+docs/roofline.png of the results of this project instead, and says of which goals that are missed
+they do not say why.
 """
 
 import argparse
@@ -13,12 +14,14 @@ import report_quality
 import report_reasons
 import report_roofline
 import report_runs
+import report_search
 from report_cases import Result, results_of
 from results import FOLDER, read
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "performance.md"
 OPERATORS_PAGE = PAGE.with_name("operators.md")
 QUALITY_PAGE = PAGE.with_name("quality.md")
+PLACEMENT_PAGE = PAGE.with_name("placement.md")
 INTRODUCTION = """\
 # Performance
 
@@ -91,6 +94,7 @@ def write() -> list[str]:
     PAGE.write_text(document(rows))
     OPERATORS_PAGE.write_text(operators(rows))
     QUALITY_PAGE.write_text(report_quality.document(rows))
+    PLACEMENT_PAGE.write_text(report_search.document(rows))
     report_roofline.write(typical(rows))
     return report_reasons.mismatches(typical(rows))
 

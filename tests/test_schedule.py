@@ -1,8 +1,16 @@
 """Which steps are full."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from clusca_ext import EvenSchedule, ExplicitSchedule, IntervalSchedule
+from clusca_ext import (
+    ClusCaConfig,
+    EvenSchedule,
+    ExplicitSchedule,
+    IntervalSchedule,
+    PlacedSchedule,
+)
 from clusca_ext.schedule import Step
 
 
@@ -64,6 +72,49 @@ def test_explicit():
         ExplicitSchedule(steps=(0, 9)).start(9)
 
 
+FRACTIONS = st.sets(st.floats(0, 1, exclude_min=True), max_size=9).map(
+    lambda later: (0, *sorted(later))
+)
+
+
+@given(FRACTIONS, st.integers(1, 60))
+def test_placed_keeps_its_number_of_full_steps(fractions, num_steps):
+    schedule = PlacedSchedule(fractions=fractions)
+    steps = schedule.full_steps(num_steps)
+    assert full_steps(schedule, num_steps) == list(steps) == sorted(set(steps))
+    assert len(steps) == min(len(fractions), num_steps)
+    assert steps[0] == 0 and steps[-1] < num_steps
+
+
+@given(st.sets(st.integers(1, 49), max_size=20))
+def test_placed_is_exact_where_it_was_found(later):
+    steps = (0, *sorted(later))
+    schedule = PlacedSchedule(fractions=tuple(step / 49 for step in steps))
+    assert schedule.full_steps(50) == steps
+    if later:
+        assert schedule.with_count(len(steps)).full_steps(50) == steps
+
+
+def test_placed_at_other_lengths_and_counts():
+    schedule = PlacedSchedule(fractions=(0, 0.1, 0.2, 1))
+    assert schedule.full_steps(11) == (0, 1, 2, 10)
+    assert schedule.full_steps(101) == (0, 10, 20, 100)
+    assert schedule.full_steps(4) == (0, 1, 2, 3)
+    assert schedule.with_count(2).fractions == (0, 1)
+    assert schedule.with_count(7).fractions == pytest.approx((0, 0.05, 0.1, 0.15, 0.2, 0.6, 1))
+    late = PlacedSchedule(fractions=(0, 0.98, 0.99, 1))  # moved on, then back from the end
+    assert late.full_steps(10) == (0, 7, 8, 9)
+    with pytest.raises(ValueError, match="PlacedSchedule needs a run whose number of steps"):
+        schedule.start(None)
+    with pytest.raises(ValueError, match="with_count needs a schedule of at least 2 fractions"):
+        PlacedSchedule(fractions=(0,)).with_count(3)
+
+
+def test_placed_is_saved_and_loaded():
+    config = ClusCaConfig(schedule=PlacedSchedule(fractions=(0, 1 / 3, 1)))
+    assert ClusCaConfig.from_dict(config.to_dict()) == config
+
+
 @pytest.mark.parametrize(
     "make, message",
     [
@@ -79,6 +130,13 @@ def test_explicit():
         (lambda: ExplicitSchedule(steps=()), r"steps must ascend and begin with 0, got \[\]"),
         (lambda: ExplicitSchedule(steps=(1, 2)), "steps must ascend and begin with 0"),
         (lambda: ExplicitSchedule(steps=(0, 4, 4)), "steps must ascend and begin with 0"),
+        (lambda: PlacedSchedule(fractions=3), "fractions must be a sequence of numbers, got 3"),
+        (lambda: PlacedSchedule(fractions=()), r"fractions must ascend and begin with 0, got \[\]"),
+        (lambda: PlacedSchedule(fractions=(0, 0.5, 0.5)), "fractions must ascend and begin with"),
+        (lambda: PlacedSchedule(fractions=(0.1, 0.5)), "fractions must ascend and begin with 0"),
+        (lambda: PlacedSchedule(fractions=(0, 2)), r"of fractions must lie in \[0, 1\], got 2"),
+        (lambda: PlacedSchedule(fractions=(0, float("nan"))), r"lie in \[0, 1\], got nan"),
+        (lambda: PlacedSchedule(fractions=(0, "1")), "of fractions must be a number, got '1'"),
         (lambda: ExplicitSchedule(steps=(0, -4)), "every one of steps must be an integer"),
     ],
 )

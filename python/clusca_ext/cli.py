@@ -3,12 +3,13 @@
 import pathlib
 from typing import Annotated
 
-import torch
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from clusca_ext.commands.checks import require_device, require_folder
 from clusca_ext.commands.learn import learn
+from clusca_ext.commands.search import search
 from clusca_ext.info import build_info
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
 INTERVALS = (4, 6)
 
 app.command()(learn)
+app.command()(search)
 
 
 @app.command()
@@ -47,13 +49,8 @@ def demo(
     from clusca_ext.demo.comparison import compare
     from clusca_ext.demo.table import render
 
-    if not output.parent.is_dir():
-        raise typer.BadParameter(f"there is no folder {output.parent}")
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise typer.BadParameter(f"{device!r} cannot be used: {reason}") from None
+    require_folder(output)
+    require_device(device)
     keep_freed_memory()
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())

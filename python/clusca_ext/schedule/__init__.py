@@ -24,7 +24,12 @@ from clusca_ext.schedule.decision import (
     Signal,
     Step,
 )
-from clusca_ext.schedule.fixed import EvenSchedule, ExplicitSchedule, IntervalSchedule
+from clusca_ext.schedule.fixed import (
+    EvenSchedule,
+    ExplicitSchedule,
+    IntervalSchedule,
+    PlacedSchedule,
+)
 from clusca_ext.schedule.masks import MaskSchedule
 from clusca_ext.schedule.pyramid import PyramidSchedule
 from clusca_ext.schedule.speca import SpeCaSchedule
@@ -43,6 +48,7 @@ __all__ = [
     "Key",
     "Mask",
     "MaskSchedule",
+    "PlacedSchedule",
     "PyramidSchedule",
     "Schedule",
     "Signal",

@@ -1,8 +1,8 @@
-"""Schedules whose full steps are known before a run: by interval, evenly spread, one by one."""
+"""Schedules whose full steps are known before a run: by interval, spread, or named one by one."""
 
 from dataclasses import dataclass
 
-from clusca_ext.checks import flag, integer, integers
+from clusca_ext.checks import flag, integer, integers, numbers
 from clusca_ext.schedule.decision import ByIndex
 
 
@@ -98,4 +98,63 @@ class ExplicitSchedule:
         if num_steps is not None and self.steps[-1] >= num_steps:
             raise ValueError(f"steps must lie below the run's {num_steps}, got {self.steps[-1]}")
         full = frozenset(self.steps)
+        return ByIndex(full.__contains__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacedSchedule:
+    """Full steps at given fractions of a run: a placement for runs of any length.
+
+    A fraction f of a run of ``num_steps`` names the step ``round(f * (num_steps - 1))``. Where two
+    would share a step the later one moves on; what then lies beyond the run's end moves back. A run
+    with fewer steps than there are fractions is all full.
+
+    Attributes:
+        fractions: Of the run, in [0, 1], ascending, the first of them 0.
+    """
+
+    fractions: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fractions", numbers("fractions", self.fractions))
+        for fraction in self.fractions:
+            if not 0 <= fraction <= 1:
+                raise ValueError(f"every one of fractions must lie in [0, 1], got {fraction!r}")
+        if list(self.fractions) != sorted(set(self.fractions)) or self.fractions[:1] != (0,):
+            raise ValueError(f"fractions must ascend and begin with 0, got {list(self.fractions)}")
+
+    def full_steps(self, num_steps: int) -> tuple[int, ...]:
+        integer("num_steps", num_steps, 1)
+        steps: list[int] = []
+        for fraction in self.fractions[:num_steps]:
+            wanted = round(fraction * (num_steps - 1))
+            steps.append(max(wanted, steps[-1] + 1) if steps else wanted)
+        for back, i in enumerate(reversed(range(len(steps)))):
+            steps[i] = min(steps[i], num_steps - 1 - back)
+        return tuple(steps)
+
+    def with_count(self, count: int) -> "PlacedSchedule":
+        """As dense where this one is, with ``count`` full steps: the fractions between, linearly.
+
+        Raises:
+            ValueError: ``count`` is below 2, or this schedule has one full step only.
+        """
+        integer("count", count, 2)
+        gaps = len(self.fractions) - 1
+        if gaps == 0:
+            raise ValueError("with_count needs a schedule of at least 2 fractions, got 1")
+        fractions = []
+        for i in range(count):
+            below, part = divmod(i * gaps, count - 1)
+            low, high = self.fractions[below], self.fractions[min(below + 1, gaps)]
+            fractions.append(low + (high - low) * part / (count - 1))
+        return PlacedSchedule(fractions=tuple(fractions))
+
+    def start(self, num_steps: int | None) -> ByIndex:
+        if num_steps is None:
+            raise ValueError(
+                "PlacedSchedule needs a run whose number of steps is known: pass timesteps= to "
+                "enable_cache, or give it a pipeline"
+            )
+        full = frozenset(self.full_steps(num_steps))
         return ByIndex(full.__contains__)

@@ -1,0 +1,145 @@
+"""Where a found placement holds: docs/placement.md, of the rows of bench/placement_search.py."""
+
+from collections.abc import Iterable
+
+from placement_search import SEARCH, SETTINGS, Setting
+from report_cases import MISSING
+from report_operators import lines_of
+from report_quality import is_beyond, shown
+
+COMMAND = "`python bench/placement_search.py`"
+SAMPLES = len(SEARCH.held_out)
+HEADER = ["setting", "steps", "even placement, PSNR", "found placement, PSNR", "over even, dB"]
+
+INTRODUCTION = """\
+# Which steps should be full
+
+`EvenSchedule`, the default, spreads full steps evenly. For a model, a sampler, a number of steps
+and a number of full ones a search tries others. It starts from the even placement, moves one or two
+full steps by one to three steps at random, or one and all others in proportion, draws a few
+pictures, and keeps what comes nearer to the full sampler's (mean PSNR). What it found is judged on
+seeds it has not seen.
+
+    clusca search --steps 50 --full-steps 10 --tries 100 --output placement.json
+
+searches on the embedded model and writes a configuration. A search of any other pipeline is given a
+function that draws a picture for each seed:
+
+```python
+import torch
+from diffusers import DiTPipeline
+from clusca_ext import ClusCaConfig, NoCorrection
+from clusca_ext.search import PipelineDraw, SearchSettings, find_placement
+
+pipe = DiTPipeline.from_pretrained("facebook/DiT-XL-2-256", torch_dtype=torch.bfloat16).to("cuda")
+
+
+def call(seeds):  # one at a time; as many as fit would do
+    pictures = []
+    for seed in seeds:
+        generator = torch.Generator().manual_seed(seed)
+        labels = [seed % 1000]
+        drawn = pipe(labels, num_inference_steps=12, generator=generator, output_type="np")
+        pictures.append(torch.from_numpy(drawn.images))
+    return torch.cat(pictures)
+
+
+settings = SearchSettings(
+    num_steps=12,
+    full_steps=4,
+    config=ClusCaConfig(corrector=NoCorrection()),
+    training=range(4),
+    held_out=range(100, 104),
+    objective="DiT-XL/2, class seed % 1000",
+)
+found = find_placement(PipelineDraw(pipe, call, 12), settings, tries=3, journal="search.jsonl")
+print(found.steps, found.held_out_gain)
+found.save("placement.json")
+found.config().save("clusca.json")  # ClusCaConfig.load("clusca.json")
+```
+
+Every try is a line of the journal. Stopped at any time, the same call goes on where it was, and
+gives what it would have given; more `tries` go on from a finished search; with other settings it is
+refused. For steps, samples and tries as small as these the gain means nothing: take 8 seeds or more
+to score, 64 to judge, and 100 tries.
+
+A configuration names steps (`ExplicitSchedule`). `found.schedule` places the same full steps at
+fractions of a run of any length (`PlacedSchedule`); its `with_count` interpolates to another number
+of full steps.
+"""
+STUDY = f"""\
+## Where what was found holds
+
+{COMMAND} searches on the embedded model, a DiT that draws
+digits, and then changes one thing at a time. PSNR is to the full sampler of the same setting, the
+mean over {SAMPLES} samples whose seeds the search has not seen, with its standard error. "Over
+even" is paired by sample, against as many full steps evenly from the first step to the last. In
+**bold** it lies beyond two standard errors. Where length or number differ, full steps lie at the
+found fractions of the run. One small model and one sampler have been searched: on others placement
+may matter more or less, and lie elsewhere.
+"""
+
+
+def by_setting(rows: Iterable[dict]) -> dict[Setting, dict]:
+    """What was measured of the settings there are, by their keys."""
+    found = {row["shape"]: row for row in rows}
+    keys = {setting: setting.key(SAMPLES)["shape"] for setting in SETTINGS}
+    return {setting: found[key] for setting, key in keys.items() if key in found}
+
+
+def cells(setting: Setting, row: dict | None) -> list[str]:
+    length = f"{setting.full_steps} of {setting.num_steps}"
+    if row is None:
+        return [setting.name, length, MISSING, MISSING, MISSING]
+    psnrs = [f"{mean:.2f} ± {error:.2f}" for mean, error in (row["even_psnr_db"], row["psnr_db"])]
+    return [setting.name, length, *psnrs, shown(row["over_even_db"])]
+
+
+def searched(row: dict) -> list[str]:
+    """What a search found, and on what."""
+    mean, error = row["training_gain_db"]
+    return [
+        f"Searched: {SEARCH.objective}; {SEARCH.num_steps} steps, {SEARCH.full_steps} full, Taylor "
+        f"of order {SEARCH.config.forecaster.order}, no clusters; {row['tries']} tries on "
+        f"{row['training']} samples, which gained {mean:+.2f} ± {error:.2f} dB on these. Found: "
+        f"{', '.join(map(str, row['found']))}. Even: {', '.join(map(str, row['even']))}."
+    ]
+
+
+def findings(rows: dict[Setting, dict]) -> list[str]:
+    """Where it gains, where it loses, where neither can be seen."""
+    kinds: dict[str, list[str]] = {"gains": [], "loses": [], "is not told apart from even": []}
+    for setting, row in rows.items():
+        over = row["over_even_db"]
+        kind = "is not told apart from even"
+        if is_beyond(over):
+            kind = "gains" if over[0] > 0 else "loses"
+        kinds[kind].append(f"{setting.name} ({shown(over)} dB)")
+    lines = [
+        f"- It {kind} in {len(which)} of {len(rows)} settings: {'; '.join(which)}."
+        for kind, which in kinds.items()
+        if which
+    ]
+    missing = [setting.name for setting in SETTINGS if setting not in rows]
+    return lines + ([f"- {MISSING.capitalize()}: {'; '.join(missing)}."] if missing else [])
+
+
+def study(rows: dict[Setting, dict]) -> list[str]:
+    if not rows:
+        return [f"{COMMAND}: {MISSING}.", ""]
+    first = next(iter(rows.values()))
+    commits = sorted({row["commit"] for row in rows.values()})
+    origin = f"{first['device']}; float32; {COMMAND}; commit {', '.join(commits)}."
+    base = rows.get(SETTINGS[0])
+    said = [*searched(base), ""] if base else []
+    table = lines_of(HEADER, [cells(setting, rows.get(setting)) for setting in SETTINGS])
+    return [*said, *findings(rows), "", origin, "", *table, ""]
+
+
+def document(rows: list[dict]) -> str:
+    """docs/placement.md"""
+    rows = [row for row in rows if row.get("bench") == "search"]
+    lines = [INTRODUCTION, STUDY]
+    for device in sorted({row["device"] for row in rows}) or [""]:
+        lines += study(by_setting(row for row in rows if row["device"] == device))
+    return "\n".join(lines).rstrip() + "\n"

@@ -1,0 +1,99 @@
+"""``clusca search``: which steps of the embedded model's run should be full."""
+
+import enum
+import pathlib
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from clusca_ext.commands.checks import require_device, require_folder
+
+INTERRUPTED = 130  # as a shell says of Ctrl-C
+
+
+class Forecast(str, enum.Enum):
+    taylor = "taylor"
+    hermite = "hermite"
+
+
+def search(
+    steps: Annotated[int, typer.Option(min=3, help="DDIM steps of a run.")] = 50,
+    full_steps: Annotated[
+        int | None, typer.Option(min=2, help="How many are full; default: as --interval says.")
+    ] = None,
+    interval: Annotated[
+        int, typer.Option(min=1, help="As many full steps as the default schedule of this interval")
+    ] = 5,
+    forecaster: Annotated[Forecast, typer.Option(help="How cached steps forecast.")] = (
+        Forecast.taylor
+    ),
+    order: Annotated[int, typer.Option(min=0, max=4, help="Order of the forecaster.")] = 1,
+    clusters: Annotated[bool, typer.Option(help="Correct forecasts by clusters.")] = False,
+    tries: Annotated[int, typer.Option(min=0, help="Placements to try.")] = 100,
+    seeds: Annotated[int, typer.Option(min=2, help="Digits that score a placement.")] = 12,
+    held_out: Annotated[int, typer.Option(min=2, help="Other digits, to judge the best by.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Of the moves that are tried.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    output: Annotated[
+        pathlib.Path,
+        typer.Option(help="The configuration to load; .search.json and .journal.jsonl beside it."),
+    ] = pathlib.Path("placement.json"),
+) -> None:
+    """Search which steps of a run of the embedded model should be full, scored by final pictures.
+
+    Stopped by Ctrl-C or killed, the same command goes on where it was. For another pipeline:
+    clusca_ext.search.
+
+    Example: clusca search --steps 50 --full-steps 10 --tries 100 --output placement.json
+    """
+    # diffusers is slow to import, and the other commands do not need it
+    from clusca_ext.config import ClusCaConfig
+    from clusca_ext.correction import ClusterCorrector, NoCorrection
+    from clusca_ext.demo.allocator import keep_freed_memory
+    from clusca_ext.demo.pipeline import load_digits
+    from clusca_ext.forecast import HermiteForecaster, TaylorForecaster
+    from clusca_ext.schedule import EvenSchedule
+    from clusca_ext.search import DigitsDraw, SearchSettings, find_placement
+
+    require_folder(output)
+    require_device(device)
+    keep_freed_memory()
+    forecasters = {Forecast.taylor: TaylorForecaster, Forecast.hermite: HermiteForecaster}
+    try:
+        settings = SearchSettings(
+            num_steps=steps,
+            full_steps=full_steps or len(EvenSchedule(interval=interval).full_steps(steps)),
+            config=ClusCaConfig(
+                forecaster=forecasters[forecaster](order=order),
+                corrector=ClusterCorrector() if clusters else NoCorrection(),
+            ),
+            training=tuple(range(seeds)),
+            held_out=tuple(range(seeds, seeds + held_out)),
+            seed=seed,
+            objective=f"embedded digits model, DDIM, {device}",
+        )
+        pipeline = load_digits().to(device)
+        pipeline.set_progress_bar_config(disable=True)
+        console = Console()
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True) as progress:
+            found = find_placement(
+                DigitsDraw(pipeline, steps),
+                settings,
+                tries=tries,
+                journal=output.with_suffix(".journal.jsonl"),
+                progress=progress,
+            )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    except KeyboardInterrupt:
+        typer.echo("Stopped. The same command goes on where it was.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    found.config().save(output)
+    found.save(output.with_suffix(".search.json"))
+    console.print(f"Full steps: {', '.join(map(str, found.steps))}; {found.tries} tries")
+    console.print(f"Over even placement, training seeds: {found.gain:+} dB", highlight=False)
+    console.print(f"Held-out seeds: {found.held_out_gain:+} dB, PSNR {found.held_out_psnr} dB")
+    console.print(f"Configuration: {output}", highlight=False)

@@ -1,0 +1,129 @@
+"""docs/placement.md is what bench/report.py makes of bench/results, and hides nothing."""
+
+import re
+
+import pytest
+import torch
+from diffusers import DiTPipeline
+
+import placement_search
+import report
+import report_search
+from clusca_ext.demo.judge import Estimate
+from clusca_ext.search import Placement
+from clusca_ext.search.journal import Scored
+from placement_search import SEARCH, SETTINGS, KeptDraw, Setting
+from report_cases import MISSING
+from test_pipeline import make_pipeline
+
+FOUND = (0, 2, 5, 10, 16, 22, 29, 36, 43, 49)
+EVEN = (0, 5, 11, 16, 22, 27, 33, 38, 44, 49)
+
+
+def row(setting=SETTINGS[0], over=(1.5, 0.25), **more):
+    origin = {"device": "A CPU, 2 cores", "commit": "abc", "torch": "2.13"}
+    numbers = {
+        "steps": list(FOUND),
+        "even": list(EVEN),
+        "psnr_db": [42.5, 0.5],
+        "even_psnr_db": [41.0, 0.75],
+        "over_even_db": list(over),
+        "found": list(FOUND),
+        "tries": 77,
+        "training": 8,
+        "training_gain_db": [2.5, 0.125],
+    }
+    return setting.key(64) | {"setting": setting.name} | numbers | origin | more
+
+
+def found():
+    some = Estimate(1.0, 0.1)
+    return Placement(
+        steps=FOUND, gain=some, held_out_gain=some, held_out_psnr=some, tries=9, settings=SEARCH
+    )
+
+
+def test_the_page_is_made_of_the_results():
+    text = report_search.document(report.results())
+    assert report.PLACEMENT_PAGE.read_text() == text, "run: python bench/report.py --write"
+    assert text.count("\n") <= 250
+
+
+def test_its_code_runs(monkeypatch, tmp_path):
+    (block,) = re.findall(r"```python\n(.*?)```", report.PLACEMENT_PAGE.read_text(), re.DOTALL)
+    monkeypatch.setattr(DiTPipeline, "from_pretrained", lambda *args, **kwargs: make_pipeline())
+    monkeypatch.setattr(DiTPipeline, "to", lambda self, *args: self)
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "page"}
+    exec(compile(block, "placement.md", "exec"), names)
+    assert Placement.load("placement.json") == names["found"]
+    assert len((tmp_path / "search.jsonl").read_text().splitlines()) >= 5
+
+
+def test_what_has_no_result_says_so():
+    assert f"`python bench/placement_search.py`: {MISSING}." in report_search.document([])
+    page = report_search.document([row()])
+    assert "| as searched | 10 of 50 | 41.00 ± 0.75 | 42.50 ± 0.50 | **+1.50 ± 0.25** |" in page
+    for setting in SETTINGS[1:]:
+        assert f"\n| {setting.name} | " in page
+    assert page.count(f"| {MISSING} | {MISSING} | {MISSING} |") == len(SETTINGS) - 1
+    assert f"- {MISSING.capitalize()}: {SETTINGS[1].name}; " in page
+
+
+def test_it_says_from_what_it_was_measured():
+    page = report_search.document([row()])
+    assert "A CPU, 2 cores; float32; `python bench/placement_search.py`; commit abc." in page
+    assert "77 tries on 8 samples, which gained +2.50 ± 0.12 dB on these." in page
+    assert "Found: 0, 2, 5, 10, 16, 22, 29, 36, 43, 49. Even: 0, 5, 11," in page
+
+
+def test_gains_and_losses_are_told_apart():
+    rows = [row(), row(SETTINGS[1], (-0.5, 0.125)), row(SETTINGS[2], (0.25, 0.25))]
+    lines = report_search.findings(report_search.by_setting(rows))
+    assert lines[0] == "- It gains in 1 of 3 settings: as searched (**+1.50 ± 0.25** dB)."
+    assert lines[1].startswith(f"- It loses in 1 of 3 settings: {SETTINGS[1].name} (**-0.50")
+    assert lines[2].startswith("- It is not told apart from even in 1 of 3 settings: ")
+
+
+def test_rows_of_fewer_samples_are_not_shown():
+    assert "42.50" not in report_search.document([row() | SETTINGS[0].key(8)])
+
+
+# ---- what is measured
+
+
+def test_settings_differ_and_fit():
+    keys = [setting.key(64)["shape"] for setting in SETTINGS]
+    assert len(set(keys)) == len(keys)
+    for setting in SETTINGS:
+        assert len(setting.steps(found())) == setting.full_steps < setting.num_steps
+    assert SETTINGS[0].steps(found()) == FOUND
+    assert Setting("twice as long", num_steps=99).steps(found())[:4] == (0, 4, 10, 20)
+
+
+def test_a_rows_numbers_are_paired():
+    """The samples differ far more than the placements do."""
+    quality = {FOUND: (30.0, 41.0, 52.0), EVEN: (29.0, 40.0, 51.0)}
+    numbers = placement_search.measured(
+        SETTINGS[0], found(), lambda steps: Scored(steps, quality[steps])
+    )
+    assert numbers["over_even_db"] == [1.0, 0.0]
+    assert numbers["psnr_db"] == pytest.approx([41.0, 6.3509])
+    assert (numbers["steps"], numbers["even"]) == (list(FOUND), list(EVEN))
+
+
+def test_the_full_sampler_is_drawn_once(monkeypatch, tmp_path):
+    monkeypatch.setattr(placement_search, "WORK", tmp_path)
+    calls = []
+
+    def pipeline(labels, seeds, num_inference_steps):
+        calls.append((labels, seeds))
+        return torch.tensor(seeds).view(-1, 1, 1, 1) / 10
+
+    for _ in range(2):
+        draw = KeptDraw(pipeline, 5, range(3, 5))
+        assert draw(None, (6, 7)).flatten().tolist() == pytest.approx([0.6, 0.7])
+    assert calls == [([3, 4], (6, 7))]
+    other = KeptDraw(pipeline, 5, range(5, 9))
+    other(None, (6, 7))
+    assert len(calls) == 2
