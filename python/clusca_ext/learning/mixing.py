@@ -17,6 +17,7 @@ from clusca_ext import reference
 from clusca_ext.adapters.description import Args, ModelDescription, ModuleDescription
 from clusca_ext.cache import Cache
 from clusca_ext.forecast import Forecaster, ReuseForecaster
+from clusca_ext.forecast.outputs import weights_of
 from clusca_ext.learning.calls import Call, prediction
 from clusca_ext.schedule import Key
 
@@ -46,8 +47,9 @@ class History:
     def forecast(self, key: Key, step: int, forecaster: Forecaster) -> Tensor:
         """What the module would return at a step. [B, N, D]"""
         steps, factors = self.steps[key], self.factors[key]
-        spacing = steps[0] - steps[1] if len(steps) > 1 else None
-        weights = forecaster.weights(step - steps[0], spacing)
+        spacings = [b - a for b, a in zip(steps, steps[1 : len(factors)], strict=False)]
+        weights = list(weights_of(forecaster, step - steps[0], spacings))
+        weights += [0.0] * (len(factors) - len(weights))  # of orders that have no past
         return reference.taylor_forecast(factors, torch.tensor(weights, device=factors.device))
 
 
