@@ -98,9 +98,9 @@ def test_where_computing_costs_nothing_the_error_falls(source, model, tmp_path):
 
 def test_where_it_costs_a_lot_nothing_is_computed(model, tmp_path):
     training = training_of(model, tmp_path, iterations=40, penalty=1e3)
-    first = training.routers.removed(0.5)
+    assert training.routers.removed(0.5) < 1
     training.run()
-    assert training.routers.removed(0.5) == 1 > first
+    assert training.routers.removed(0.5) == 1
     schedule = training.routers.schedule(0.5)
     assert [schedule.decision(step) for step in range(STEPS)] == [True, False] * 3
 
@@ -136,8 +136,7 @@ def test_only_the_step_of_a_batch_is_moved(model, tmp_path):
     training = training_of(model, tmp_path, iterations=1)
     before = logits_of(training)
     training.run()
-    changed = (logits_of(training) != before).any(1)
-    assert changed.sum() == 1
+    assert (logits_of(training) != before).any(1).sum() == 1
 
 
 def test_weights_of_a_run_are_image_errors(model, tmp_path):
@@ -208,7 +207,7 @@ def test_the_report(model, tmp_path):
     assert (report["iterations"], report["psnr"], report["theta"]) == (3, 30.5, 0.5)
     kept = [sum(m[s] for _, m in schedule.modules) for s in CACHED]
     assert list(report["computed_in_cached_steps"].values()) == kept
-    picture = Image.open(tmp_path / "mask.png").convert("RGB")
+    picture = Image.open(tmp_path / "mask.png")
     colors = {color for _, color in picture.getcolors(1 << 16)}
     assert {(150, 160, 175), (28, 84, 168), (236, 239, 244)} <= colors
 
