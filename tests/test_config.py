@@ -125,7 +125,10 @@ def test_a_part_of_ones_own_is_taken_but_not_saved(name, make):
         ({"schedule": {"type": "NoCorrection"}}, "schedule must be an object with a method start"),
         ({"schedule": "even"}, "schedule must be an object with a method start, got 'even'"),
         ({"forecaster": None}, "forecaster must be an object with a method weights, got None"),
-        ({"corrector": None}, "corrector must be a ClusterCorrector or NoCorrection, got None"),
+        (
+            {"corrector": None},
+            "corrector must be a ClusterCorrector, a TokenCorrector or NoCorrection, got None",
+        ),
         ({"schedule": {"type": "ExplicitSchedule"}}, "ExplicitSchedule: .*steps"),
         ({"forecaster": {"type": "TaylorForecaster", "order": "1"}}, "order must be an integer"),
         ({"corrector": {"type": "ClusterCorrector", "gamma": 2}}, r"gamma must be in \[0, 1\]"),
@@ -216,7 +219,7 @@ def test_rejects_of_a_corrector(name, value, demand):
         ),
         (
             lambda: ClusCaConfig(corrector=NoCorrection),
-            "corrector must be a ClusterCorrector or NoCorrection, got <class",
+            "corrector must be a ClusterCorrector, a TokenCorrector or NoCorrection, got <class",
         ),
         (
             lambda: ClusterCorrector(selection=RandomPerStep),
@@ -228,7 +231,7 @@ def test_rejects_of_a_corrector(name, value, demand):
         (lambda: GivenTokens(tokens=3), "tokens must be a sequence of integers, got 3"),
         (lambda: ClusCaConfig(seed=2**63), "seed must be an integer in .* got 9223372036854775808"),
         (lambda: ClusCaConfig(seed=True), "seed must be an integer in .* got True"),
-        (lambda: ClusCaConfig(corrector=3), "corrector must be a ClusterCorrector .* got 3"),
+        (lambda: ClusCaConfig(corrector=3), "corrector must be a ClusterCorrector, .* got 3"),
         (lambda: ClusCaConfig(forecaster=3), "forecaster must be an object .* got 3"),
         (lambda: ClusterCorrector(persistent=True), 'persistent=True needs rule="value"'),
     ],

@@ -68,8 +68,7 @@ def test_a_course_forecasts_as_features_do(schedule, forecaster):
         if decide.is_full(step):
             feature.clock.tick(step)
             continue
-        weights = forecaster.weights(step - feature.clock.last, feature.clock.spacing)
-        expected = feature.of_factors(weights)
+        expected = feature.weights_at(step, forecaster)
         got = [0.0] * len(expected)
         for index, share in course.shares(step).items():
             got[index % len(got)] = share

@@ -14,7 +14,8 @@ from clusca_ext import (
     reference,
 )
 from clusca_ext.cache import Cache
-from clusca_ext.storage import DeviceConstants, EditableFeature, Feature, differences
+from clusca_ext.forecast import differences
+from clusca_ext.storage import DeviceConstants, EditableFeature, Feature
 from small_dit import make_dit, options, sample
 
 SHAPE = (2, 5, 8)
@@ -44,7 +45,7 @@ def compute(feature, step, output):
 
 
 def forecast(feature, forecaster, ahead=2):
-    weights = feature.of_factors(forecaster.weights(ahead, feature.clock.spacing))
+    weights = feature.weights_at(feature.clock.last + ahead, forecaster)
     return ops.taylor_forecast(feature.factors, torch.tensor(weights))
 
 

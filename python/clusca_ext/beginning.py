@@ -7,7 +7,7 @@ import torch
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.branch import Branch
 from clusca_ext.config import ClusCaConfig
-from clusca_ext.correction import ClusterCorrector, Clusters
+from clusca_ext.correction import NoCorrection
 from clusca_ext.executor import Correction
 from clusca_ext.runs.inputs import latents_of
 from clusca_ext.storage import DeviceConstants
@@ -61,10 +61,12 @@ class Beginning:
             branch.storage.release()
         branch.make_room(description, like, description.shapes(args, kwargs), args, kwargs, on)
         corrector = self._config.corrector
-        if self._correction is not None and isinstance(corrector, ClusterCorrector):
+        if self._correction is not None and not isinstance(corrector, NoCorrection):
             self._correction.gamma = on.of((corrector.gamma,))[0]
-            rows, seeds = self._rows(args, kwargs), self._seeds
+            rows, seeds, find = self._rows(args, kwargs), self._seeds, description.grid
             if branch.sample is not None and len(seeds) > 1:
                 seeds = seeds[branch.sample : branch.sample + 1]
-            branch.clusters = Clusters.of_rows(corrector, seeds.to(like.device), rows)
+            branch.clusters = corrector.start(
+                seeds.to(like.device), rows, lambda: () if find is None else find(args, kwargs)
+            )
         return on

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
-from clusca_ext.correction import Clusters
+from clusca_ext.correction import Choices
 from clusca_ext.executor import ModuleExecutor
 from clusca_ext.installation import Key
 from clusca_ext.plan import ModulationPlan
@@ -49,14 +49,14 @@ class Storage(Protocol):
         """Forget the past; make room where shapes are known."""
 
     def expect(
-        self, step: int, computed: frozenset[Key], clusters: Clusters | None, on: DeviceConstants
+        self, step: int, computed: frozenset[Key], clusters: Choices | None, on: DeviceConstants
     ) -> None:
         """A step begins: give every module what it needs."""
 
     def use(
         self,
         step: int,
-        clusters: Clusters | None,
+        clusters: Choices | None,
         args: Args,
         kwargs: Kwargs,
         on: DeviceConstants,
@@ -86,7 +86,7 @@ class Branch:
         kinds: Of the run's steps: full, cached or partial.
         last_full: Index of the last full step.
         tokens: Tokens N of the run.
-        clusters: Those of the run, where this branch makes them.
+        clusters: What corrects the run, where this branch looks at its tokens.
         decide: What the schedule decides in this run.
         seen: What it was shown in this run.
         sample: Of which sample it is, where these are called one by one; None: of all.
@@ -101,7 +101,7 @@ class Branch:
         self.kinds: list[str] = []
         self.last_full: int | None = None
         self.tokens = 0
-        self.clusters: Clusters | None = None
+        self.clusters: Choices | None = None
         self.seen = Seen()
         self.sample: int | None = None
 
@@ -187,14 +187,14 @@ class Branch:
         """Whether the run ends with this step; False where that is not known."""
         return self.runs.num_steps == step + 1
 
-    def cluster(self, step: int, tokens: Tensor, clusters: Clusters | None) -> None:
-        """Fit clusters, where they are this branch's, to the tokens [B, N, D] of a full step."""
+    def cluster(self, step: int, tokens: Tensor, clusters: Choices | None) -> None:
+        """Let those clusters that are this branch's see the tokens [B, N, D] of a full step."""
         self.tokens = tokens.shape[1]
         if clusters is not None and clusters is self.clusters and not self.is_last(step):
-            clusters.fit(tokens)
+            clusters.follow(step, tokens)
 
     def expect(
-        self, step: int, computed: frozenset[Key], clusters: Clusters | None, on: DeviceConstants
+        self, step: int, computed: frozenset[Key], clusters: Choices | None, on: DeviceConstants
     ) -> None:
         """A step begins that computes these modules."""
         for key, module in self.storage.modules.items():

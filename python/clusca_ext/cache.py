@@ -18,7 +18,7 @@ from clusca_ext.beginning import Beginning, Rows
 from clusca_ext.branch import Branch, Storage
 from clusca_ext.branches import Branches
 from clusca_ext.config import ClusCaConfig
-from clusca_ext.correction import ClusterCorrector, Clusters
+from clusca_ext.correction import Choices, NoCorrection
 from clusca_ext.executor import BlockExecutor, Correction, ModuleExecutor
 from clusca_ext.fitting import Fitting, require_decided
 from clusca_ext.graphs.forward import Forward
@@ -114,10 +114,10 @@ class Cache:
         return self._branches.by_sample
 
     @property
-    def clusters(self) -> Clusters | None:
-        """The clusters of the branch that called last: the sample's, or its own."""
+    def clusters(self) -> Choices | None:
+        """What corrects the branch that called last: the sample's, or its own."""
         corrector = self.config.corrector
-        shared = isinstance(corrector, ClusterCorrector) and corrector.share_cfg
+        shared = not isinstance(corrector, NoCorrection) and corrector.share_cfg
         return (self.leader if shared else self.branch).clusters
 
     # ---- on and off

@@ -43,6 +43,11 @@ def flag(name: str, value: object) -> None:
         raise ValueError(f"{name} must be True or False, got {value!r}")
 
 
+def block_name(name: str, value: object) -> None:
+    if not isinstance(value, (int, str)) or isinstance(value, bool):
+        raise ValueError(f"{name} must be the name or index of a block, got {value!r}")
+
+
 def part(name: str, value: object, method: str) -> None:
     """An object of any class with the method; a class itself has it too, but cannot call it."""
     if isinstance(value, type) or not callable(getattr(value, method, None)):

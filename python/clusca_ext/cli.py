@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from clusca_ext.commands.checks import require_device, require_folder
+from clusca_ext.commands.learn import learn
 from clusca_ext.commands.search import search
 from clusca_ext.info import build_info
 
@@ -20,6 +21,7 @@ app = typer.Typer(
 
 INTERVALS = (4, 6)
 
+app.command()(learn)
 app.command()(search)
 
 

@@ -8,13 +8,21 @@ from typing import Any
 
 from clusca_ext import adapters, mixin
 from clusca_ext.checks import flag, integer, part
-from clusca_ext.correction import ClusterCorrector, Corrector, NoCorrection
+from clusca_ext.correction import (
+    CORRECTION_PARTS,
+    ClusterCorrector,
+    Corrector,
+)
 from clusca_ext.forecast import (
-    MAX_ORDER,
+    DampedForecaster,
     Forecaster,
+    FrequencyForecaster,
     HermiteForecaster,
+    NewtonForecaster,
     ReuseForecaster,
+    SpacedHermiteForecaster,
     TaylorForecaster,
+    require_forecaster,
 )
 from clusca_ext.schedule import (
     AdaCacheSchedule,
@@ -22,6 +30,7 @@ from clusca_ext.schedule import (
     ExplicitSchedule,
     FirstBlockSchedule,
     IntervalSchedule,
+    MaskSchedule,
     PlacedSchedule,
     PyramidSchedule,
     Schedule,
@@ -29,6 +38,7 @@ from clusca_ext.schedule import (
     TeaCacheSchedule,
 )
 from clusca_ext.selection import GivenTokens, Nearest, RandomPerLayer, RandomPerStep
+from clusca_ext.storage.lean.demands import require_lean
 from clusca_ext.storage.lean.description import LeanStorage
 
 VERSION = 1
@@ -45,11 +55,15 @@ _PARTS = {
         FirstBlockSchedule,
         SpeCaSchedule,
         AdaCacheSchedule,
+        MaskSchedule,
         ReuseForecaster,
         TaylorForecaster,
         HermiteForecaster,
-        NoCorrection,
-        ClusterCorrector,
+        SpacedHermiteForecaster,
+        NewtonForecaster,
+        DampedForecaster,
+        FrequencyForecaster,
+        *CORRECTION_PARTS,
         RandomPerStep,
         RandomPerLayer,
         Nearest,
@@ -84,14 +98,15 @@ class ClusCaConfig:
     def __post_init__(self) -> None:
         mixin.register()
         part("schedule", self.schedule, "start")
-        part("forecaster", self.forecaster, "weights")
-        integer("order of forecaster", getattr(self.forecaster, "order", None), 0, MAX_ORDER)
+        require_forecaster("forecaster", self.forecaster)
         if not isinstance(self.corrector, Corrector):
             raise ValueError(
-                f"corrector must be a ClusterCorrector or NoCorrection, got {self.corrector!r}"
+                "corrector must be a ClusterCorrector, a TokenCorrector or NoCorrection, got "
+                f"{self.corrector!r}"
             )
         if isinstance(self.storage, LeanStorage) or self.storage == "lean":
-            _require_delta(self.corrector)
+            asked = self.storage if isinstance(self.storage, LeanStorage) else LeanStorage()
+            require_lean(asked, self.forecaster, self.corrector)
         elif self.storage != "per_block":
             raise ValueError(
                 f'storage must be "per_block", "lean" or a LeanStorage, got {self.storage!r}'
@@ -195,23 +210,6 @@ class ClusCaConfig:
         if not isinstance(values, dict):
             raise ValueError(f"{path} must hold a JSON object, got {type(values).__name__}")
         return cls.from_dict(values)
-
-
-def _require_delta(corrector: Corrector) -> None:
-    """Lean storage sums what clusters learn over modules, from tokens chosen before."""
-    if isinstance(corrector, NoCorrection):
-        return
-    if corrector.rule != "delta":
-        raise ValueError(
-            'corrector must have rule="delta" where storage is lean, which keeps no module\'s own '
-            f"forecast, got rule={corrector.rule!r}, persistent={corrector.persistent!r}"
-        )
-    selection = corrector.selection
-    if isinstance(selection, RandomPerLayer) or not getattr(selection, "of_members", False):
-        raise ValueError(
-            "corrector must select members of clusters, one set for all modules, where storage is "
-            f"lean, got selection={selection!r}"
-        )
 
 
 def _plain(part: Any) -> dict[str, Any]:

@@ -98,17 +98,17 @@ def enable_cache(
             pipelines = Pipelines()
             pipelines.join(model, part_of(model, transformer))
             runs, teller, pairs = of_pipelines(pipelines, describe(transformer, adapter))
-        caches.append(
-            Cache(
-                partial(describe, transformer, adapter),
-                config,
-                runs,
-                Caller(transformer, ByFunction(branch) if branch else teller, context, pipelines),
-                pairs if pairs and not rows else lambda args, kwargs: rows,
-                seeds,
-                process_group,
-            )
+        made = Cache(
+            partial(describe, transformer, adapter),
+            config,
+            runs,
+            Caller(transformer, ByFunction(branch) if branch else teller, context, pipelines),
+            pairs if pairs and not rows else lambda args, kwargs: rows,
+            seeds,
+            process_group,
         )
+        _require_its_modules(made)
+        caches.append(made)
     mixin.register()
     for each in caches:  # all of them or none
         each.install()
@@ -117,6 +117,14 @@ def enable_cache(
         assert present.pipelines is not None
         present.pipelines.join(model, part_of(model, transformer))
     return model
+
+
+def _require_its_modules(made: Cache) -> None:
+    """A schedule may name modules: those of this model."""
+    require = getattr(made.config.schedule, "require", None)
+    if callable(require):
+        modules = made.modules.items()
+        require({key: module.description.call is not None for key, module in modules})
 
 
 def _require_the_same(

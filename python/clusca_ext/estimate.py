@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -15,8 +16,9 @@ from clusca_ext.checks import integer
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import ClusterCorrector, delta_only
 from clusca_ext.executor import Correction
+from clusca_ext.fitting import Fitting
 from clusca_ext.installation import Installation
-from clusca_ext.schedule import Bounded, ByIndex
+from clusca_ext.schedule import ByIndex
 from clusca_ext.storage.ahead import longest_interval
 from clusca_ext.storage.lean.arena import size_of
 from clusca_ext.storage.lean.bases import Exact
@@ -71,7 +73,8 @@ def estimate_memory(
     """How much memory a cache will take.
 
     Modulation that is planned for coming steps, at most 128 MiB, comes on top, as do labels of
-    tokens and what a step allocates for its own length.
+    tokens, what a schedule looks at, which is one tensor of the stream, and what a step allocates
+    for its own length.
 
     Args:
         model: The model or pipeline, on any device, ``"meta"`` too.
@@ -94,16 +97,12 @@ def estimate_memory(
     if num_steps is not None:
         integer("num_steps", num_steps, 1)
     transformer = transformers_of(model)[0]
-    description = describe(transformer, adapter)
+    correction = Correction.of(config.corrector)
+    fitting = Fitting(partial(describe, transformer, adapter), config, correction)
+    description, installed = fitting.description, fitting.installed
     dtype = dtype or _most_of(transformer)
     shapes = _shapes(description, shape, inputs)
-    corrector = config.corrector
-    correction = None
-    if isinstance(corrector, ClusterCorrector):
-        correction = Correction(corrector.rule, corrector.persistent)
-    is_lean = config.storage != "per_block"
-    installed = Installation(description, correction, None, alone=is_lean)
-    if is_lean:
+    if config.storage != "per_block":
         return _of_lean(config, installed, shapes, num_steps, dtype)
     return _per_block(config, installed, shapes, num_steps, dtype)
 
@@ -164,7 +163,9 @@ def _of_lean(
     groups = 1 if description.groups is None else 2
     known = num_steps is not None and (description.conditions is not None or groups > 1)
     basis = asked.basis
-    fits = isinstance(past, Course) or (isinstance(decide, Bounded) and basis != "exact")
+    fits = isinstance(past, Course) or (
+        bool(getattr(decide, "max_interval", 0)) and basis != "exact"
+    )
     if basis == "auto":
         basis = "window" if known and fits else "gated"
         basis = "shared-emb" if basis == "gated" and shares_gates(installed.blocks) else basis
@@ -189,11 +190,13 @@ def _of_lean(
     ]
     carried = [key for key, module in installed.modules.items() if module.carried]
     rows = None
-    if carried and isinstance(config.corrector, ClusterCorrector):
+    corrector = config.corrector
+    if carried and isinstance(corrector, ClusterCorrector):
         shape = shapes[carried[0][0]]
-        count = min(config.corrector.num_clusters, shape[1])
+        count = min(corrector.num_clusters, shape[1])
         features = [LeanFeature() for _ in carried]
-        rows = Rows(past, features, shape, cells((shape[1],), count), count, dtype)
+        of = cells((shape[1],), count), count, dtype, corrector.every
+        rows = Rows(past, features, shape, *of)
     parts = _by_kind(Room(sums, rows))
     if asked.offload:
         parts["host"] = sum(each.host_bytes() for of_segment in sums for each in of_segment)

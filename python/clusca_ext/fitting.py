@@ -7,7 +7,7 @@ from typing import Any
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.branch import Branch
 from clusca_ext.config import ClusCaConfig
-from clusca_ext.correction import ClusterCorrector
+from clusca_ext.correction import NoCorrection
 from clusca_ext.executor import Correction, ModuleExecutor
 from clusca_ext.installation import Installation, Key
 from clusca_ext.probe import Probe
@@ -52,7 +52,7 @@ class Fitting:
             apart = frozenset({self.probe.index}) if self._signal.kind == "verified" else apart
         self.description = description = self._cached(whole)
         corrector, source = self._config.corrector, None
-        if isinstance(corrector, ClusterCorrector):
+        if not isinstance(corrector, NoCorrection):
             source = description.source(corrector.source)
         alone = self._config.storage != "per_block"
         how = self._correction, source, alone, apart

@@ -103,11 +103,15 @@ class Installation:
         """A step begins that forecasts some modules.
 
         Args:
-            chosen: What it computes; None: nothing is corrected.
+            chosen: What it computes; None: all it does not compute whole is forecast.
             by_token: Whether its modulation differs by token.
         """
         modules = self.modules.values()
         alike = not by_token and not any(module.computed for module in modules)
+        if self.correction is not None:
+            # Sums of coming steps would not know what is written into factors until then.
+            alike = alike and self.correction.rule == "delta"
+            self.correction.acts = chosen is not None
         if chosen is not None:
             assert self.correction is not None
             self.correction.cluster_ids = chosen.cluster_ids
@@ -116,19 +120,23 @@ class Installation:
                 module.representatives = tokens
             for module in modules if chosen.one and chosen.tokens else ():
                 module.representatives = chosen.tokens[0]
-            is_delta = self.correction.rule == "delta"
-            alike = alike and chosen.one and chosen.of_members and is_delta
+            alike = alike and chosen.one and chosen.of_members
         for segment in self.segments:
             segment.begin(collapses=alike)
 
-    def begin_summed(self, chosen: Chosen, places: Tensor) -> None:
+    def begin_summed(self, represented: tuple[Chosen, Tensor] | None) -> None:
         """A cached step begins whose representatives alone have rows of every module.
 
         Args:
-            chosen: Its representatives, the same for all modules.
-            places: Where their rows lie. [B, K] int32
+            represented: Its representatives, the same for all modules, and where their rows lie,
+                [B, K] int32; None: it has none.
         """
+        if self.correction is not None:
+            self.correction.acts = represented is not None
+        if represented is None:
+            return
         assert self.correction is not None
+        chosen, places = represented
         self.correction.cluster_ids = chosen.cluster_ids
         for module in self.modules.values():
             module.representatives, module.places = chosen.tokens[0], places

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import mean, median
 
 from clusca_ext.cache import Cache
+from clusca_ext.correction import is_corrected
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Summary:
         partial: Steps on which some were.
         full_by_sample: Full steps of each sample, where a schedule decides for each; else empty.
         tokens: Tokens N of a sample; 0 before they are known, by the first full step at the latest.
-        representatives: Tokens computed in each MLP of a cached step, for each sample.
+        representatives: Tokens computed in each MLP of a corrected step, for each sample.
+        corrected: Cached and partial steps of which tokens were corrected.
         seconds: Duration of a step, by kind: the median of full ones, the mean of others, of which
             the first after a full one may prepare those that follow.
         total_seconds: All steps together.
@@ -42,6 +44,7 @@ class Summary:
     full_by_sample: tuple[int, ...]
     tokens: int
     representatives: int
+    corrected: int
     seconds: dict[str, float]
     total_seconds: float
     speedup: float | None
@@ -58,6 +61,8 @@ class Summary:
             return f"{self.seconds[kind] * 1000:.1f} ms" if kind in self.seconds else "-"
 
         tokens = f"{self.representatives} of {self.tokens} in an MLP" if self.tokens else "-"
+        if 0 < self.corrected < self.cached + self.partial:
+            tokens += f", at {self.corrected} of {self.cached + self.partial} cached steps"
         length = "not known" if self.num_steps is None else f"{self.num_steps}"
         rows = [
             ("steps", f"{self.steps} of {length}, told by {self.run_known_by}"),
@@ -96,7 +101,8 @@ def summarize(cache: Cache) -> Summary:
         partial=branch.kinds.count("partial"),
         full_by_sample=tuple(each.kinds.count("full") for each in cache.by_sample),
         tokens=branch.tokens or branch.storage.tokens,
-        representatives=clusters.num_clusters if clusters is not None and fits else 0,
+        representatives=clusters.num_computed if clusters is not None else 0,
+        corrected=_corrected(branch.kinds, getattr(cache.config.corrector, "every", 0)),
         seconds={
             kind: (median if kind == "full" else mean)(values) for kind, values in durations.items()
         },
@@ -110,6 +116,17 @@ def summarize(cache: Cache) -> Summary:
         num_steps=branch.runs.num_steps,
         cached_step=cache.graphs.says,
     )
+
+
+def _corrected(kinds: Sequence[str], every: int) -> int:
+    """Steps that were corrected, where each ``every``-th of an interval is; 0: none is."""
+    count, last_full = 0, -1
+    for step, kind in enumerate(kinds):
+        if kind == "full":
+            last_full = step
+        elif every:
+            count += is_corrected(step - last_full, every)
+    return count
 
 
 def combine(parts: Sequence[Summary]) -> Summary:
@@ -130,6 +147,7 @@ def combine(parts: Sequence[Summary]) -> Summary:
         full_by_sample=tuple(map(sum, zip(*(p.full_by_sample for p in parts), strict=True))),
         tokens=max(part.tokens for part in parts),
         representatives=max(part.representatives for part in parts),
+        corrected=sum(part.corrected for part in parts),
         seconds={
             kind: mean(part.seconds[kind] for part in parts if kind in part.seconds)
             for kind in kinds

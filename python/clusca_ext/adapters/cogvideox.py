@@ -3,6 +3,7 @@
 One MLP runs on text, then video; every norm has a modulation of its own, and weights.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,10 +35,13 @@ def describe(model: Any) -> ModelDescription:
     latents, config = named_input(model, "hidden_states"), model.config
     channels = config.num_attention_heads * config.attention_head_dim
 
-    def stream_shape(args: Args, kwargs: Kwargs) -> tuple[int, int, int]:
-        B, frames, _, height, width = latents(args, kwargs).shape
+    def grid(args: Args, kwargs: Kwargs) -> tuple[int, ...]:
+        _, frames, _, height, width = latents(args, kwargs).shape
         p, p_t = config.patch_size, config.patch_size_t or 1
-        return B, -(-frames // p_t) * (height // p) * (width // p), channels
+        return -(-frames // p_t), height // p, width // p
+
+    def stream_shape(args: Args, kwargs: Kwargs) -> tuple[int, int, int]:
+        return len(latents(args, kwargs)), math.prod(grid(args, kwargs)), channels
 
     def embed(timesteps: Tensor, given: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
         embedded: Tensor = model.time_embedding(model.time_proj(timesteps).to(dtype))[:, None]
@@ -51,6 +55,7 @@ def describe(model: Any) -> ModelDescription:
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=stream_shape,
+        grid=grid,
         pairs=guided(latents),
         conditions=conditions(model, *["ofs"] * (model.ofs_embedding is not None)),
         embed=embed,

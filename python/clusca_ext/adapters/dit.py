@@ -21,7 +21,7 @@ from clusca_ext.adapters.parts import (
     mlp,
     six,
 )
-from clusca_ext.adapters.shapes import patches
+from clusca_ext.adapters.shapes import patch_grid, patches
 
 MODEL = "DiTTransformer2DModel"
 
@@ -34,6 +34,7 @@ def describe(model: Any) -> ModelDescription:
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=patches(latents, (model.patch_size,) * 2, model.inner_dim),
+        grid=patch_grid(latents, (model.patch_size,) * 2),
         pairs=lambda pipeline, args, kwargs: _pairs(model, labels(args, kwargs)),
         conditions=lambda args, kwargs: (labels(args, kwargs),),
     )

@@ -27,7 +27,7 @@ from clusca_ext.adapters.parts import (
     mlp,
     six,
 )
-from clusca_ext.adapters.shapes import tokens
+from clusca_ext.adapters.shapes import position_grid, tokens
 
 MODEL = "FluxTransformer2DModel"
 
@@ -51,6 +51,7 @@ def describe(model: Any) -> ModelDescription:
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=tokens(latents, model.inner_dim),
+        grid=position_grid(named_input(model, "img_ids")),
         sources={"last_double": len(double) - 1},
         conditions=conditions(model, "pooled_projections", "guidance"),
         embed=embed,

@@ -24,7 +24,7 @@ from clusca_ext.adapters.parts import (
     mlp,
     six,
 )
-from clusca_ext.adapters.shapes import patches
+from clusca_ext.adapters.shapes import patch_grid, patches
 
 MODEL = "HunyuanVideo15Transformer3DModel"
 
@@ -39,6 +39,7 @@ def describe(model: Any) -> ModelDescription:
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=patches(latents, size, channels),
+        grid=patch_grid(latents, size),
         # MeanFlow models are given the next step's timestep too.
         conditions=None if config.use_meanflow else conditions(model),
         embed=lambda timesteps, given, dtype: embed_rows(model.time_embed, timesteps, given),

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from clusca_ext.adapters.description import (
+    Args,
     BlockDescription,
+    Kwargs,
     ModelDescription,
     named_input,
 )
@@ -30,6 +32,12 @@ def describe(model: Any) -> ModelDescription:
     latents, config = named_input(model, "hidden_states"), model.config
     channels = config.num_attention_heads * config.attention_head_dim
 
+    def grid(args: Args, kwargs: Kwargs) -> tuple[int, ...]:
+        given = [find(args, kwargs) for find in sides]
+        return () if None in given else tuple(map(int, given))
+
+    sides = [named_input(model, name) for name in ("num_frames", "height", "width")]
+
     def embed(timesteps: Tensor, given: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
         rows: Tensor = model.time_embed(timesteps, batch_size=1, hidden_dtype=dtype)[0]
         return rows.view(len(timesteps), 1, 6, -1)
@@ -40,6 +48,7 @@ def describe(model: Any) -> ModelDescription:
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=tokens(latents, channels),
+        grid=grid,
         pairs=guided(latents),
         by_token=timestep_by_token(model),
         conditions=unless_by_token(model, conditions(model)),

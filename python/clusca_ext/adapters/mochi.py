@@ -23,7 +23,7 @@ from clusca_ext.adapters.parts import (
     conditions,
     guided,
 )
-from clusca_ext.adapters.shapes import patches
+from clusca_ext.adapters.shapes import patch_grid, patches
 
 MODEL = "MochiTransformer3DModel"
 
@@ -45,6 +45,7 @@ def describe(model: Any) -> ModelDescription:
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=patches(latents, size, channels),
+        grid=patch_grid(latents, size),
         pairs=guided(latents),
         conditions=conditions(model, "encoder_hidden_states", "encoder_attention_mask"),
         embed=embed,

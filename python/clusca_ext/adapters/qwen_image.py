@@ -56,6 +56,11 @@ def describe(model: Any) -> ModelDescription:
             return ()  # rows differ in where given images begin
         return math.prod(first), sum(map(math.prod, beside))
 
+    def grid(args: Args, kwargs: Kwargs) -> tuple[int, ...]:
+        """Of the first row's first image, behind which given ones lie."""
+        given = shapes(args, kwargs)
+        return tuple(given[0][0]) if given else ()
+
     shapes = named_input(model, "img_shapes")
     groups = TokenGroups(sizes=sizes, conditions=given_beside, embed=embed_both)
     return ModelDescription(
@@ -64,6 +69,7 @@ def describe(model: Any) -> ModelDescription:
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=tokens(latents, model.inner_dim),
+        grid=grid,
         by_token=lambda args, kwargs: model.zero_cond_t,
         groups=groups if model.zero_cond_t else None,
         conditions=None if model.zero_cond_t else given_beside,

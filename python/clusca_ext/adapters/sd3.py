@@ -27,7 +27,7 @@ from clusca_ext.adapters.parts import (
     mlp,
     six,
 )
-from clusca_ext.adapters.shapes import patches
+from clusca_ext.adapters.shapes import patch_grid, patches
 
 MODEL = "SD3Transformer2DModel"
 
@@ -40,6 +40,7 @@ def describe(model: Any) -> ModelDescription:
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=patches(latents, (model.config.patch_size,) * 2, model.inner_dim),
+        grid=patch_grid(latents, (model.config.patch_size,) * 2),
         leaves_out=lambda args, kwargs: bool(skipped(args, kwargs)),
         pairs=guided(latents),
         conditions=conditions(model, "pooled_projections"),

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from torch import Tensor
+
 from clusca_ext.adapters.description import Args, Kwargs
 
 
@@ -28,6 +30,22 @@ def patch_grid(
     def grid(args: Args, kwargs: Kwargs) -> tuple[int, ...]:
         sides = latents(args, kwargs).shape[2:]
         return tuple(side // patch for side, patch in zip(sides, size, strict=True))
+
+    return grid
+
+
+def position_grid(
+    positions: Callable[[Args, Kwargs], Tensor | None],
+) -> Callable[[Args, Kwargs], tuple[int, ...]]:
+    """Rows and columns, from the tokens' positions [N, 3], whose last two these are. Read on the
+    host."""
+
+    def grid(args: Args, kwargs: Kwargs) -> tuple[int, ...]:
+        given = positions(args, kwargs)
+        if given is None or given.numel() == 0:
+            return ()
+        last: list[int] = given[..., 1:3].flatten(0, -2).amax(0).int().tolist()
+        return tuple(side + 1 for side in last)
 
     return grid
 

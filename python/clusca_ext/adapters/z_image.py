@@ -50,6 +50,11 @@ def describe(model: Any) -> ModelDescription:
         ]
         return len(images), max(lengths), model.config.dim
 
+    def grid(args: Args, kwargs: Kwargs) -> tuple[int, ...]:
+        """Of the first image, where that is the whole stream: text and padding follow it."""
+        p, p_f = size(args, kwargs) or 2, frames(args, kwargs) or 1
+        return tuple(samples(args, kwargs)[0][0, ::p_f, ::p, ::p].shape)
+
     def pairs(pipeline: Any, args: Args, kwargs: Kwargs) -> tuple[str, ...]:
         # A pipeline that guides may stop doing so within a call: only the samples themselves tell.
         images = samples(args, kwargs)
@@ -67,6 +72,7 @@ def describe(model: Any) -> ModelDescription:
         latents=latents,
         timestep=lambda args, kwargs: -time(args, kwargs),
         stream_shape=stream_shape,
+        grid=grid,
         pairs=pairs,
         conditions=conditions(model),
         embed=embed,

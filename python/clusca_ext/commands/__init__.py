@@ -1,1 +1,1 @@
-"""The commands of ``clusca`` that are files of their own."""
+"""The subcommands of ``clusca``, a file each; ``cli.py`` registers them."""

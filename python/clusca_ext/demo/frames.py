@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from clusca_ext.correction import Clusters
 from clusca_ext.demo.picture import ClusterFrame
 from clusca_ext.demo.pipeline import DigitsPipeline
 from clusca_ext.demo.rows import Row
@@ -17,7 +18,7 @@ def cluster_frames(pipeline: DigitsPipeline, row: Row, digit: int, seed: int) ->
         def look(step: int, images: Tensor) -> None:
             if state.leader.kinds[-2:] != ["full", "cached"]:
                 return
-            assert state.clusters is not None
+            assert isinstance(state.clusters, Clusters)
             corrected = next(module for module in state.modules.values() if module.corrected)
             frames.append(
                 ClusterFrame(

@@ -35,6 +35,7 @@ class Correction:
         gamma: Propagation ratio. 0-dim float32
         rule: ``"delta"`` or ``"value"``.
         persistent: Whether corrections are written into the factors.
+        acts: Whether the step is corrected; else all is forecast.
     """
 
     cluster_ids: Tensor
@@ -42,6 +43,7 @@ class Correction:
 
     def __init__(self, rule: str, persistent: bool) -> None:
         self.rule, self.persistent = rule, persistent
+        self.acts = True
 
     @classmethod
     def of(cls, corrector: Corrector) -> "Correction | None":
@@ -58,9 +60,9 @@ class ModuleExecutor:
         computed: This step computes the module on all tokens, and keeps what it returns.
         captures: How often it did; the cache demands once.
         is_last: This is a run's last step: nothing is forecast from what it computes.
-        corrected: On a cached step, representatives are computed and propagated.
-        carried: In a segment, representatives must be carried over it: one that is corrected
-            follows, or it is one.
+        corrected: On cached steps that are corrected, representatives are computed and propagated.
+        carried: On those, in a segment, representatives must be carried over it: one that is
+            corrected follows, or it is one.
         gate: That of its update, while that waits for the end of its segment.
         representatives: Tokens of this step. [B, K] int32
         places: Where their rows lie in what is cached of the module, which has no others; None: it
@@ -96,11 +98,21 @@ class ModuleExecutor:
         assert self.feature.factors is not None  # the cache computes what it has never seen
         return self.feature.factors
 
+    @property
+    def corrects(self) -> bool:
+        """Whether it is corrected at this step."""
+        return self.corrected and self.correction is not None and self.correction.acts
+
+    @property
+    def carries(self) -> bool:
+        """Whether representatives are carried over it at this step."""
+        return self.carried and self.correction is not None and self.correction.acts
+
     def apply(self, x: Tensor, modulation: Modulation, args: Args, kwargs: Kwargs) -> None:
         """Add this module's residual update to the stream, in place."""
         if self.computed:
             self._compute(x, modulation, args, kwargs)
-        elif self.corrected:
+        elif self.corrects:
             self._correct(x, modulation)
         else:
             gate = of_all(modulation, GATE, x)
@@ -128,7 +140,7 @@ class ModuleExecutor:
                 f"False, got {list(gate.shape)}"
             )
         self.gate = gate
-        if not self.carried:
+        if not self.carries:
             return
         assert offset is not None and correction is not None
         computed = self._represent(x, modulation, offset) if self.corrected else None

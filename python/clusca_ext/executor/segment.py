@@ -95,16 +95,16 @@ class Segment:
 
     def asks(self, modules: Sequence[ModuleExecutor]) -> bool:
         """Whether anything is done with the modulation of some modules."""
-        return not self.is_summed or any(module.carried for module in modules)
+        return not self.is_summed or any(module.carries for module in modules)
 
     def wait(
         self, x: Tensor, modules: Sequence[ModuleExecutor], modulations: Sequence[Modulation]
     ) -> None:
         """Leave the updates of one block to the end of the segment."""
         for module, modulation in zip(modules, modulations, strict=True):
-            if self.is_summed and not module.carried:
+            if self.is_summed and not module.carries:
                 continue
-            if module.carried and self._offset is None:
+            if module.carries and self._offset is None:
                 shape = (*module.representatives.shape, x.shape[2])
                 self._offset = x.new_zeros(shape, dtype=torch.float32)
                 self._learnt = torch.zeros_like(self._offset)

@@ -55,7 +55,9 @@ class Reads:
             (each.collapses, each.sums is not None, each.parts is not None, len(each.tracks or ()))
             for each in segments
         )
-        self.form: Hashable = (tuple(map(tuple, self._forms)), way)
+        correction = installed.correction
+        acts = correction is not None and correction.acts
+        self.form: Hashable = (tuple(map(tuple, self._forms)), way, acts)
 
     def remember(self) -> None:
         """The step is about to run, and will again."""

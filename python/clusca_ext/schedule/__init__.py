@@ -1,9 +1,10 @@
 """WHEN: which modules of which block are computed at a step, and which are forecast.
 
 ``decision.py`` says what a schedule is. ``fixed.py`` has those that know their full steps before a
-run; ``pyramid.py`` computes kinds of modules at paces of their own. The others adapt to what steps
-show: ``by_change.py`` to what goes in, ``speca.py`` to how well forecasts were, ``adacache.py`` to
-what came out.
+run; ``masks.py`` the one that is told of every module at which steps it is computed; ``pyramid.py``
+computes kinds of modules at paces of their own. The others adapt to what steps show:
+``by_change.py`` to what goes in, ``speca.py`` to how well forecasts were, ``adacache.py`` to what
+came out.
 """
 
 from clusca_ext.schedule.adacache import AdaCacheSchedule
@@ -17,6 +18,7 @@ from clusca_ext.schedule.decision import (
     Bounded,
     ByIndex,
     Decision,
+    Key,
     Mask,
     Schedule,
     Signal,
@@ -28,6 +30,7 @@ from clusca_ext.schedule.fixed import (
     IntervalSchedule,
     PlacedSchedule,
 )
+from clusca_ext.schedule.masks import MaskSchedule
 from clusca_ext.schedule.pyramid import PyramidSchedule
 from clusca_ext.schedule.speca import SpeCaSchedule
 
@@ -42,7 +45,9 @@ __all__ = [
     "ExplicitSchedule",
     "FirstBlockSchedule",
     "IntervalSchedule",
+    "Key",
     "Mask",
+    "MaskSchedule",
     "PlacedSchedule",
     "PyramidSchedule",
     "Schedule",

@@ -17,7 +17,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-Mask = frozenset[tuple[int, str]]
+Key = tuple[int, str]  # of a module: index of its block, its name
+Mask = frozenset[Key]
 Decision = bool | Mask
 
 
@@ -89,6 +90,12 @@ class Adapting(Protocol):
 
 
 class Schedule(Protocol):
+    """Describes when modules are computed.
+
+    One that names modules may have a method ``require``, given whether a mask may compute each of
+    the model's modules, by block and name: it raises where the two do not fit.
+    """
+
     def start(self, num_steps: int | None) -> Callable[[Step], Decision | None]:
         """What decides the steps of a run of ``num_steps`` steps (None: not known).
 

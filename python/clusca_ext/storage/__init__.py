@@ -6,7 +6,7 @@ known, what they forecast (``ahead.py``). ``lean/`` keeps sums over all modules 
 """
 
 from clusca_ext.storage.constants import DeviceConstants, autocast_dtype, moved
-from clusca_ext.storage.feature import Clock, EditableFeature, Feature, Kept, differences, shares
+from clusca_ext.storage.feature import Clock, EditableFeature, Feature, Kept
 
 __all__ = [
     "Clock",
@@ -15,7 +15,5 @@ __all__ = [
     "Feature",
     "Kept",
     "autocast_dtype",
-    "differences",
     "moved",
-    "shares",
 ]

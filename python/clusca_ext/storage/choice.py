@@ -4,7 +4,7 @@ from functools import partial
 
 from clusca_ext.branch import Storage
 from clusca_ext.config import ClusCaConfig
-from clusca_ext.correction import ClusterCorrector
+from clusca_ext.correction import NoCorrection
 from clusca_ext.installation import Installation
 from clusca_ext.storage.feature import EditableFeature, Feature
 from clusca_ext.storage.lean.description import LeanStorage
@@ -18,6 +18,6 @@ def storage_of(config: ClusCaConfig, installed: Installation) -> Storage:
         asked = config.storage if isinstance(config.storage, LeanStorage) else LeanStorage()
         return Lean(installed, config, asked)
     corrector, forecaster = config.corrector, config.forecaster
-    edits = isinstance(corrector, ClusterCorrector) and corrector.persistent
+    edits = not isinstance(corrector, NoCorrection) and corrector.persistent
     make = partial(EditableFeature if edits else Feature, forecaster.order)
     return PerBlock(installed, forecaster, make)

@@ -7,9 +7,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from clusca_ext import ops
+from clusca_ext import forecast, ops
 from clusca_ext.forecast import Forecaster
 from clusca_ext.storage.constants import DeviceConstants
+from clusca_ext.storage.low_band import LowBand
 
 
 @dataclass
@@ -125,12 +126,20 @@ class Feature:
         if self.factors is not None:
             self._aim(self.factors)
 
-    def of_factors(self, weights: Sequence[float]) -> tuple[float, ...]:
-        """What a weighted sum of finite differences takes of each factor."""
+    def weights_at(self, step: int, forecaster: Forecaster) -> tuple[float, ...]:
+        """What the forecast at a step takes of each factor."""
         placed = [0.0] * (self.order + 1)
-        for age, share in enumerate(shares(weights, self.clock.spacings[: self.order])):
-            placed[(self.clock.count - 1 - age) % len(placed)] = share
+        about = step - self.clock.last, self.clock.spacings[: self.order]
+        for age, share in enumerate(forecast.shares_of(forecaster, *about)):
+            placed[self._place(age)] = share
         return tuple(placed)
+
+    def share_low_band(self, band: LowBand) -> None:
+        """Older outputs take the low frequencies of the last."""
+        assert self.factors is not None
+        last = self.factors[self._place(0)]
+        for age in range(1, min(self.clock.count, self.order + 1)):
+            band.share_(self.factors[self._place(age)], last)
 
     def restart(self) -> None:
         """Forget the past; the memory stays for a run of the same shape."""
@@ -153,6 +162,10 @@ class Feature:
     def _rates(self, step: int) -> tuple[float, ...]:
         return ()
 
+    def _place(self, age: int) -> int:
+        """Of an output among the factors, the last one's age being 0."""
+        return (self.clock.count - 1 - age) % (self.order + 1)
+
     def _aim(self, factors: Tensor) -> None:
         oldest = self.clock.count % (self.order + 1)
         self.target = factors[oldest : oldest + 1]
@@ -167,8 +180,16 @@ class EditableFeature(Feature):
         rates: ``1 / spacing`` for every order that has a past, else 0. float32 [O]
     """
 
-    def of_factors(self, weights: Sequence[float]) -> tuple[float, ...]:
-        return tuple(weights)
+    def weights_at(self, step: int, forecaster: Forecaster) -> tuple[float, ...]:
+        about = step - self.clock.last, self.clock.spacings[: self.order]
+        weights = forecast.weights_of(forecaster, *about)
+        return (*weights, *([0.0] * (self.order + 1 - len(weights))))  # these factors are zero
+
+    def share_low_band(self, band: LowBand) -> None:
+        """Differences lose their low frequencies, as those of outputs that share them."""
+        assert self.factors is not None
+        for difference in self.factors[1:]:
+            band.remove_(difference)
 
     def _rates(self, step: int) -> tuple[float, ...]:
         count = self.clock.count
@@ -179,36 +200,6 @@ class EditableFeature(Feature):
         self.target = factors
 
 
-def differences(spacings: Sequence[float]) -> list[list[float]]:
-    """Finite differences as sums of outputs: row i holds what F_i takes of each, the last first.
-
-    ``F_i(t_0) = (F_i-1(t_0) - F_i-1(t_1)) / (t_0 - t_1)``, as ``ops.taylor_update_`` takes them.
-
-    Args:
-        spacings: ``t_0 - t_1, t_1 - t_2, ...``
-    """
-    count = len(spacings) + 1
-    each = [[float(i == j) for j in range(count)] for i in range(count)]  # of one order, at all t
-    rows = [each[0]]
-    while len(each) > 1:
-        each = [
-            [(a - b) / spacing for a, b in zip(now, before, strict=True)]
-            for now, before, spacing in zip(each, each[1:], spacings, strict=False)
-        ]
-        rows.append(each[0])
-    return rows
-
-
-def shares(weights: Sequence[float], spacings: Sequence[float]) -> list[float]:
-    """What a weighted sum of finite differences takes of each output, the last one first."""
-    rows = differences(spacings)
-    taken = [0.0] * len(rows)
-    for weight, row in zip(weights, rows, strict=False):
-        for age, share in enumerate(row):
-            taken[age] += weight * share
-    return taken
-
-
 def weights_of(
     features: Sequence[Feature], steps: range, forecaster: Forecaster, on: DeviceConstants
 ) -> list[Tensor]:
@@ -216,12 +207,9 @@ def weights_of(
     made: dict[tuple[int, ...], Tensor] = {}  # by when modules were computed: mostly together
     weights = []
     for feature in features:
-        clock, past = feature.clock, tuple(feature.clock.steps)
+        past = tuple(feature.clock.steps)
         if past not in made:
-            rows = [
-                feature.of_factors(forecaster.weights(step - clock.last, clock.spacing))
-                for step in steps
-            ]
+            rows = [feature.weights_at(step, forecaster) for step in steps]
             made[past] = on.of(tuple(weight for row in rows for weight in row)).view(len(rows), -1)
         weights.append(made[past])
     return weights

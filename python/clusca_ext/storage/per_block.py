@@ -7,13 +7,15 @@ import torch
 from torch import Tensor
 
 from clusca_ext.adapters.description import Args, Kwargs
-from clusca_ext.correction import Chosen, Clusters
+from clusca_ext.correction import Choices, Chosen
 from clusca_ext.executor import ModuleExecutor
 from clusca_ext.forecast import Forecaster
 from clusca_ext.installation import Installation, Key
 from clusca_ext.storage.ahead import Ahead
 from clusca_ext.storage.constants import DeviceConstants, autocast_dtype, lacks_memory
 from clusca_ext.storage.feature import Feature, weights_of
+from clusca_ext.storage.filtered import low_band_of
+from clusca_ext.storage.low_band import LowBand
 from clusca_ext.storage.run import Run
 
 
@@ -42,6 +44,7 @@ class PerBlock:
         self.features: Mapping[Key, Feature] = {key: make_feature() for key in installed.modules}
         self.ahead = Ahead()
         self._run: Run
+        self._low_band: LowBand | None
 
     @property
     def modules(self) -> Mapping[Key, ModuleExecutor]:
@@ -58,6 +61,7 @@ class PerBlock:
 
     def begin(self, run: Run, on: DeviceConstants) -> None:
         """Forget the past; make room where shapes are known."""
+        self._low_band = low_band_of(self._forecaster, run)
         self._run = run.without_inputs()
         self.ahead.drop()
         for (block, _), feature in self.features.items():
@@ -86,7 +90,7 @@ class PerBlock:
             feature.release()
 
     def expect(
-        self, step: int, computed: frozenset[Key], clusters: Clusters | None, on: DeviceConstants
+        self, step: int, computed: frozenset[Key], clusters: Choices | None, on: DeviceConstants
     ) -> None:
         """Give every module what this step needs: a place for its output, or its weights."""
         if computed:
@@ -103,7 +107,7 @@ class PerBlock:
     def use(
         self,
         step: int,
-        clusters: Clusters | None,
+        clusters: Choices | None,
         args: Args,
         kwargs: Kwargs,
         on: DeviceConstants,
@@ -123,6 +127,9 @@ class PerBlock:
         """A step has ended that computed some modules."""
         for key in computed:
             self.features[key].clock.tick(step)
+        if self._low_band is not None and step + 1 != self._run.num_steps:  # it keeps nothing
+            for key in computed:
+                self.features[key].share_low_band(self._low_band)
 
     def unseen(self) -> frozenset[Key]:
         """Modules that have never been computed."""

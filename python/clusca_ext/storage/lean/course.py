@@ -2,9 +2,8 @@
 
 from bisect import bisect_right
 
-from clusca_ext.forecast import Forecaster
+from clusca_ext.forecast import Forecaster, shares_of
 from clusca_ext.schedule import ByIndex
-from clusca_ext.storage.feature import shares
 
 
 class Past:
@@ -34,8 +33,7 @@ class Past:
         last = self.index(step)
         past = self.full[max(0, last - self.order) : last + 1][::-1]
         spacings = [later - earlier for later, earlier in zip(past, past[1:], strict=False)]
-        weights = self.forecaster.weights(step - past[0], spacings[0] if spacings else None)
-        taken = shares(weights, spacings)
+        taken = shares_of(self.forecaster, step - past[0], spacings)
         return {last - age: share for age, share in enumerate(taken) if share != 0}
 
 

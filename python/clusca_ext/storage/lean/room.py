@@ -9,6 +9,7 @@ from clusca_ext.storage.host import HostTensor
 from clusca_ext.storage.lean.arena import Arena, Wanted, size_of
 from clusca_ext.storage.lean.rows import Rows
 from clusca_ext.storage.lean.sums import Sums
+from clusca_ext.storage.low_band import LowBand
 
 Shape = tuple[int, int, int]
 
@@ -20,10 +21,12 @@ class Room:
     Attributes:
         sums: Of every segment, and in it of every group of tokens.
         rows: Of representatives; None: none are computed.
+        low_band: What older full steps take of the last; None: nothing.
     """
 
     sums: Sequence[Sequence[Sums]]
     rows: Rows | None
+    low_band: LowBand | None = None
 
     def wanted(self) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
         parts: list[Wanted] = [each.wanted() for groups in self.sums for each in groups]
@@ -51,6 +54,12 @@ class Room:
                 each.place(memory, hosts)
         if self.rows is not None:
             self.rows.place(memory)
+
+    def finish(self, index: int) -> None:
+        """A full step of the run has ended, by index: what it summed is kept."""
+        for groups in self.sums:
+            for each in groups:
+                each.finish(index, self.low_band)
 
 
 def sums_of(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from clusca_ext.correction import Chosen, Clusters
+from clusca_ext.correction import Chosen, Clusters, is_corrected
 from clusca_ext.storage.constants import DeviceConstants
 from clusca_ext.storage.lean.arena import Wanted
 from clusca_ext.storage.lean.bases import by_slot
@@ -33,6 +33,7 @@ class Rows:
         cells: Clusters of the tokens before any are fitted. [N] int32
         num_clusters: K.
         dtype: Of the stream.
+        every: Of an interval's cached steps the first has representatives, and each ``every``-th.
     """
 
     def __init__(
@@ -43,9 +44,11 @@ class Rows:
         cells: Tensor,
         num_clusters: int,
         dtype: torch.dtype,
+        every: int = 1,
     ) -> None:
         self._past, self._features, self._dtype = past, features, dtype
         self._shape, self._cells, self.num_clusters = shape, cells, num_clusters
+        self._every = every
         self._sets: dict[int, Chosen] = {}
         sets = range(len(past.full)) if isinstance(past, Course) else ()
         most = max((len(self._coming(index)) for index in sets), default=past.order + 1)
@@ -97,8 +100,10 @@ class Rows:
         for feature, rows in zip(self._features, self._rows, strict=True):
             feature.share, feature.target = share, rows[level]
 
-    def at(self, step: int, on: DeviceConstants) -> tuple[Chosen, Tensor]:
-        """What a cached step computes, and where its rows lie. [B, K] int32"""
+    def at(self, step: int, on: DeviceConstants) -> tuple[Chosen, Tensor] | None:
+        """What a cached step computes, and where its rows lie [B, K] int32; None: nothing."""
+        if not self._is_corrected(step):
+            return None
         known = isinstance(self._past, Course)
         key = step if known else self._past.index(step)
         chosen, K = self._sets[key], self.num_clusters
@@ -109,9 +114,12 @@ class Rows:
         place = on.indices(self._places.of[key] * K, K)
         return chosen, place.where(tokens >= 0, -1)
 
+    def _is_corrected(self, step: int) -> bool:
+        return is_corrected(step - self._past.full[self._past.index(step)], self._every)
+
     def _coming(self, index: int) -> list[int]:
         """Those for whom this full step leaves rows: steps or, where these are not known,
         intervals."""
         if isinstance(self._past, Course):
-            return self._past.near(index)
+            return [step for step in self._past.near(index) if self._is_corrected(step)]
         return list(range(index, index + self._past.order + 1))

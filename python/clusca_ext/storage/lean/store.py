@@ -7,11 +7,12 @@ from torch import Tensor
 
 from clusca_ext.adapters.description import Args, Kwargs
 from clusca_ext.config import ClusCaConfig
-from clusca_ext.correction import ClusterCorrector, Clusters
+from clusca_ext.correction import Choices, ClusterCorrector, Clusters
 from clusca_ext.executor import BlockExecutor, ModuleExecutor, Segment
 from clusca_ext.executor.segment import Track
 from clusca_ext.installation import Installation, Key
 from clusca_ext.storage.constants import DeviceConstants, autocast_dtype
+from clusca_ext.storage.filtered import low_band_of
 from clusca_ext.storage.host import HostTensor
 from clusca_ext.storage.lean.arena import Arena
 from clusca_ext.storage.lean.cells import cells_of
@@ -117,24 +118,24 @@ class Lean:
             for block in blocks:
                 for feature in self._features_of(block):
                     feature.groups = tuple(each.tokens for each in sums[-1])
-        self._room = Room(sums, self._rows_of(shapes, dtype))
+        low_band = low_band_of(self._config.forecaster, run)
+        self._room = Room(sums, self._rows_of(shapes, dtype), low_band)
         self._room.take(self._arena, self._hosts, run.like.device, basis.words)
         self._run = run.without_inputs()
 
     def _rows_of(self, shapes: Sequence[Shape], dtype: torch.dtype) -> Rows | None:
         """Rows of the modules that carry representatives."""
         carried = [key for key, module in self.modules.items() if module.carried]
-        if not carried or not isinstance(self._config.corrector, ClusterCorrector):
+        corrector = self._config.corrector
+        if not carried or not isinstance(corrector, ClusterCorrector):
             return None
         shape, features = shapes[carried[0][0]], [self.features[key] for key in carried]
-        count = min(self._config.corrector.num_clusters, shape[1])
-        return Rows(self._past, features, shape, cells_of(self._run, shape[1], count), count, dtype)
-
-    def _segment_of(self, block: BlockExecutor) -> int:
-        return next(i for i, (each, _) in enumerate(self._segments) if each is block.segment)
+        count = min(corrector.num_clusters, shape[1])
+        how = cells_of(self._run, shape[1], count), count, dtype, corrector.every
+        return Rows(self._past, features, shape, *how)
 
     def expect(
-        self, step: int, computed: frozenset[Key], clusters: Clusters | None, on: DeviceConstants
+        self, step: int, computed: frozenset[Key], clusters: Choices | None, on: DeviceConstants
     ) -> None:
         """A step begins: a full one gives every module its place in the sums."""
         for block in self._installed.blocks:
@@ -160,7 +161,7 @@ class Lean:
         """Where the modules of the full step that begins add their outputs."""
         assert self._room is not None
         index = self._index
-        if self._room.rows is not None and self._clusters is not None:
+        if self._room.rows is not None and isinstance(self._clusters, Clusters):
             self._room.rows.begin(index, self._clusters, self._on)
         weights = [_by_module(basis.phi(index)) for _, basis in self._bases]
         number = 0
@@ -168,8 +169,7 @@ class Lean:
             for sums, (_, basis) in zip(groups, self._bases, strict=True):
                 sums.begin(index, basis.fresh(index))
             for block in blocks:
-                looks = self._look if weights[0] is None else None
-                block.look = looks
+                block.look = self._look if weights[0] is None else None
                 for feature in self._features_of(block):
                     feature.accumulators = [sums.accumulators for sums in groups]
                     B = groups[0].shape[0]
@@ -184,7 +184,8 @@ class Lean:
         features = self._features_of(block)
         basis = self._bases[0][1]
         if isinstance(basis, SharedEmb):
-            of = self._segment_of(block)
+            assert block.segment is not None
+            of = [each for each, _ in self._segments].index(block.segment)
             basis.parts[of].look(block, features, self._sums[of][0])
         else:
             weigh_by_gates(block, features, args, kwargs)
@@ -192,7 +193,7 @@ class Lean:
     def use(
         self,
         step: int,
-        clusters: Clusters | None,
+        clusters: Choices | None,
         args: Args,
         kwargs: Kwargs,
         on: DeviceConstants,
@@ -201,9 +202,10 @@ class Lean:
         assert self._room is not None
         if self._foresight is not None:
             self._foresight.check(step, args, kwargs)
-        if self._room.rows is not None:  # without, nobody asks for modulation
+        represented = None if self._room.rows is None else self._room.rows.at(step, on)
+        if represented is not None:  # without, nobody asks for modulation
             self._run.plan.use(step, args, kwargs)
-            self._installed.begin_summed(*self._room.rows.at(step, on))
+        self._installed.begin_summed(represented)
         for index, ((segment, _), groups) in enumerate(
             zip(self._segments, self._sums, strict=True)
         ):
@@ -231,11 +233,9 @@ class Lean:
 
     def finish(self, step: int, computed: frozenset[Key]) -> None:
         """A step has ended: what a full one summed is kept."""
-        if not computed:
+        if not computed or self._room is None:
             return
-        for groups in self._sums:
-            for sums in groups:
-                sums.finish(self._index)
+        self._room.finish(self._index)
         for feature in self.features.values():
             feature.phi, feature.gate = [], None  # gates of many modules may hang on them
         self._steps += 1

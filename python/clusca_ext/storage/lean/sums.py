@@ -7,6 +7,7 @@ from torch import Tensor
 
 from clusca_ext.storage.host import HostTensor
 from clusca_ext.storage.lean.arena import Wanted
+from clusca_ext.storage.low_band import LowBand
 
 
 class Sums:
@@ -100,12 +101,17 @@ class Sums:
         for place in fresh or ():
             self.accumulators[place].zero_()
 
-    def finish(self, index: int) -> None:
-        """It has ended."""
+    def finish(self, index: int, low_band: LowBand | None = None) -> None:
+        """It has ended; sums of others take the low frequencies of its own."""
         if self.host is not None:
             self.host.store(self._slot(index), self.accumulators)
         elif self.has_accumulators:
             self.kept[self._slot(index)].copy_(self.accumulators)
+        if low_band is not None:
+            last = self.kept[self._slot(index)]
+            for age in range(1, min(self._slots, index + 1)):
+                for old, new in zip(self.kept[self._slot(index - age)], last, strict=True):
+                    low_band.share_(old, new)
 
     def by_sum(self, kept: Tensor) -> list[Tensor]:
         """Each of the C sums, of all slots. [O + 1, B, N, D]"""

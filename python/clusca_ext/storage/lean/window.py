@@ -102,10 +102,12 @@ class Window:
             for i, row in zip(used, within, strict=True)
         ]
         system = torch.cat(normal, 1)
-        system += (ROUNDING**2 * system.diagonal(dim1=1, dim2=2)).diag_embed()
+        own = torch.cat([parts[i][:, k] for i, k in zip(used, at, strict=True)], 1).unsqueeze(-1)
+        left = torch.cat(wanted, 1) - system @ own  # nothing where components are enough
+        system = system + (ROUNDING**2 * system.diagonal(dim1=1, dim2=2)).diag_embed()
         # Components that are not there, or of next to nothing, are left out.
         inverse = torch.linalg.pinv(system, rtol=1e-10, hermitian=True)
-        nearest: Tensor = inverse @ torch.cat(wanted, 1)
+        nearest: Tensor = own + inverse @ left
         return nearest.squeeze(-1)
 
     def _alike(self, products: Tensor, i: int, j: int) -> Tensor:

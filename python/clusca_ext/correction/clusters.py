@@ -1,31 +1,20 @@
-"""SPACE: tokens are clustered, one of each cluster is computed, and its cluster learns from it.
-
-A corrector is a description. ``ClusterCorrector.start`` makes of it the clusters of one run:
-``Clusters.fit`` at a full step, ``Clusters.select`` at a cached one. ``NoCorrection`` computes no
-representatives, so nothing of this runs.
-"""
+"""Tokens are clustered, one of each cluster is computed, and its cluster learns from it."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from clusca_ext import ops
-from clusca_ext.checks import flag, integer, number, part
+from clusca_ext.checks import block_name, flag, integer, number, part
+from clusca_ext.correction.choices import Choices, Chosen, of_rows
 from clusca_ext.random_keys import random_keys
 from clusca_ext.selection import RandomPerStep, Selection
 
 MAX_ITERS = 1_000_000  # as kmeans_fit, whose workspace grows with it
 COLD_START = -1  # the layer whose keys draw the first centroids; real layers count from 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class NoCorrection:
-    """Every token is forecast."""
-
-    computes = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +36,8 @@ class ClusterCorrector:
         source: The block after which tokens are clustered: ``"last"``, another name the model's
             adapter knows, or its index.
         selection: How representatives are chosen.
+        every: Of an interval's cached steps the first is corrected, and each ``every``-th after it;
+            the others forecast all tokens (2: DuCa's alternation, arXiv 2412.18911).
     """
 
     num_clusters: int = 16
@@ -59,12 +50,14 @@ class ClusterCorrector:
     share_cfg: bool = True
     source: int | str = "last"
     selection: Selection = RandomPerStep()
+    every: int = 1
 
     computes = True
 
     def __post_init__(self) -> None:
         integer("num_clusters", self.num_clusters, 1)
         integer("max_iters", self.max_iters, 0, MAX_ITERS)
+        integer("every", self.every, 1)
         number("gamma", self.gamma)
         number("rtol", self.rtol)
         flag("persistent", self.persistent)
@@ -82,41 +75,22 @@ class ClusterCorrector:
             raise ValueError(f'persistent=True needs rule="value", got rule={self.rule!r}')
         if not self.rtol >= 0:
             raise ValueError(f"rtol must be at least 0, got {self.rtol}")
-        if not isinstance(self.source, (int, str)) or isinstance(self.source, bool):
-            raise ValueError(f"source must be the name or index of a block, got {self.source!r}")
+        block_name("source", self.source)
+
+    def start(
+        self, seeds: Tensor, rows: tuple[str, ...], grid: Callable[[], tuple[int, ...]]
+    ) -> "Clusters":
+        """The clusters of a run.
+
+        Args:
+            seeds: Seed of every sample, int64 [S]; or one for all, [1].
+            rows: Names of groups of batch rows under guidance, one of them "cond"; empty: none.
+            grid: Finds the sides of the tokens' grid; not asked here.
+        """
+        return Clusters(self, *of_rows(seeds, rows, self.share_cfg))
 
 
-Corrector = NoCorrection | ClusterCorrector
-
-
-def delta_only(corrector: Corrector) -> bool:
-    """Whether what clusters learn, if anything, can be summed over modules."""
-    if isinstance(corrector, NoCorrection):
-        return True
-    return corrector.rule == "delta" and bool(getattr(corrector.selection, "of_members", False))
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """Which tokens a cached step computes.
-
-    Attributes:
-        cluster_ids: Cluster of every token. [B, N] int32
-        tokens: Representatives, for every module that computes some. Each [B, K] int32
-        of_members: Whether each is known to be a member of its cluster.
-    """
-
-    cluster_ids: Tensor
-    tokens: Sequence[Tensor]
-    of_members: bool
-
-    @property
-    def one(self) -> bool:
-        """Whether all modules compute the same tokens."""
-        return all(tokens is self.tokens[0] for tokens in self.tokens)
-
-
-class Clusters:
+class Clusters(Choices):
     """The clusters of one run: those of S samples, spread over their B batch rows.
 
     Args:
@@ -129,25 +103,15 @@ class Clusters:
     def __init__(
         self, corrector: ClusterCorrector, seeds: Tensor, groups: int = 1, leader: int = 0
     ) -> None:
+        super().__init__(seeds, groups, leader, corrector.every)
         self.corrector = corrector
-        self.groups, self.leader = groups, leader
-        self._seeds = seeds
         self.centroids: Tensor | None = None  # [S, K, D] float32
         self.num_clusters = 0  # K, once there are labels
         self.cluster_ids: Tensor  # [S, N] int32, -1 where a token is in none
         self.distances: Tensor  # [S, N] float32
         self.row_ids: Tensor  # [B, N] int32: cluster_ids, repeated for every group
-        self.iterations: list[Tensor] = []  # of every fit, int32 [S]
+        self.iterations = []
         self._ahead: dict[int, Chosen] = {}
-
-    @classmethod
-    def of_rows(
-        cls, corrector: ClusterCorrector, seeds: Tensor, rows: tuple[str, ...]
-    ) -> "Clusters":
-        """For batch rows in named groups under guidance, one of them "cond"; empty: no groups."""
-        if rows and corrector.share_cfg:
-            return cls(corrector, seeds, groups=len(rows), leader=rows.index("cond"))
-        return cls(corrector, seeds.repeat(len(rows)) if rows and len(seeds) > 1 else seeds)
 
     @property
     def of_members(self) -> bool:
@@ -156,15 +120,7 @@ class Clusters:
 
     def fit(self, tokens: Tensor) -> None:
         """Cluster the tokens of a full step, from the centroids of the one before. [B, N, D]"""
-        samples = len(tokens) // self.groups
-        if len(tokens) % self.groups:
-            raise ValueError(f"cfg_rows names {self.groups} equal groups, got {len(tokens)} rows")
-        if len(self._seeds) not in (1, samples):
-            raise ValueError(
-                f"seeds must be one for each of {samples} samples, got {len(self._seeds)}"
-            )
-        tokens = tokens[self.leader * samples : (self.leader + 1) * samples]
-        tokens = tokens if tokens.stride(-1) == 1 else tokens.contiguous()
+        tokens = self.led(tokens)
         if self.centroids is None:
             self.centroids = self._cold_start(tokens)
         how = self.corrector
@@ -179,8 +135,11 @@ class Clusters:
         self.cluster_ids, self.num_clusters = cluster_ids, num_clusters
         self.row_ids = cluster_ids.repeat(self.groups, 1)
 
-    def of_step(self, step: int, layers: int) -> Chosen:
-        """What a cached step computes in as many modules."""
+    @property
+    def num_computed(self) -> int:
+        return self.num_clusters if self.iterations else 0
+
+    def choose(self, step: int, layers: int) -> Chosen:
         return Chosen(self.row_ids, self.select(step, layers), self.of_members)
 
     def ahead(self, key: int, cells: Tensor, samples: int) -> Chosen:
@@ -196,7 +155,7 @@ class Clusters:
                 self.distances = cells.new_zeros(samples, len(cells), dtype=torch.float32)
                 count = min(self.corrector.num_clusters, len(cells))
                 self._label(cells.expand(samples, -1), count)
-            self._ahead[key] = self.of_step(key, 1)
+            self._ahead[key] = self.choose(key, 1)
         return self._ahead[key]
 
     def forget(self, key: int) -> None:
@@ -205,7 +164,7 @@ class Clusters:
 
     def select(self, step: int, layers: int) -> list[Tensor]:
         """Representatives of a cached step, ``[B, K]`` int32 for each layer."""
-        seed = self._seed(step)
+        seed = self.seed(step)
         seed = seed if len(seed) == len(self.cluster_ids) else seed[0]
         chosen = list(self.corrector.selection.select(self, seed, layers))
         if len(chosen) != layers:
@@ -215,10 +174,6 @@ class Clusters:
         # Most selections give all layers the same tensor: repeat it once.
         repeated = {id(tokens): tokens.repeat(self.groups, 1) for tokens in chosen}
         return [repeated[id(tokens)] for tokens in chosen]
-
-    def _seed(self, step: int) -> Tensor:
-        """What the random choices of a step depend on, int64 [S, 2] or [1, 2]."""
-        return torch.stack([self._seeds, torch.full_like(self._seeds, step)], dim=1)
 
     def _cold_start(self, tokens: Tensor) -> Tensor:
         """K distinct tokens of every sample, drawn with its seed."""
@@ -230,6 +185,6 @@ class Clusters:
                 f"using {num_clusters} clusters",
                 stacklevel=2,
             )
-        keys = random_keys(self._seed(0), COLD_START, num_tokens)
+        keys = random_keys(self.seed(0), COLD_START, num_tokens)
         drawn = keys.topk(num_clusters, dim=1).indices.expand(samples, -1)
         return tokens.gather(1, drawn.unsqueeze(-1).expand(-1, -1, channels)).float()

@@ -1,0 +1,77 @@
+"""Published methods whose schedules decide by what steps show, or by kinds of modules."""
+
+from clusca_ext.config import ClusCaConfig
+from clusca_ext.correction import NoCorrection
+from clusca_ext.forecast import ReuseForecaster, TaylorForecaster
+from clusca_ext.schedule import (
+    AdaCacheSchedule,
+    FirstBlockSchedule,
+    PyramidSchedule,
+    Schedule,
+    SpeCaSchedule,
+    TeaCacheSchedule,
+)
+from clusca_ext.storage.lean.description import LeanStorage
+
+
+def _residual(schedule: Schedule) -> ClusCaConfig:
+    """What all blocks add to the stream is reused as one tensor."""
+    return ClusCaConfig(
+        schedule=schedule,
+        forecaster=ReuseForecaster(),
+        corrector=NoCorrection(),
+        storage=LeanStorage(basis="gated"),
+    )
+
+
+def teacache() -> ClusCaConfig:
+    """TeaCache (arXiv 2411.19108): the residual is reused until the input has changed enough.
+
+    The threshold of 0.25 is the first of its FLUX.1-dev table. Changes are taken as they are: give
+    ``TeaCacheSchedule`` the polynomial of your model (``TEACACHE_POLYNOMIALS``, or one that
+    ``fit_polynomial`` fits). What differs: each sample of a batch decides for itself.
+    """
+    return _residual(TeaCacheSchedule(threshold=0.25))
+
+
+def first_block() -> ClusCaConfig:
+    """FirstBlockCache (ParaAttention, diffusers): the first block decides for the others.
+
+    The threshold is diffusers' default. What differs: each sample of a batch decides for itself.
+    """
+    return _residual(FirstBlockSchedule(threshold=0.05))
+
+
+def speca() -> ClusCaConfig:
+    """SpeCa (arXiv 2509.11628): Taylor forecasts, the last block verified.
+
+    Order 4, threshold 0.1 that falls to 0.01, 2 to 5 skips: the settings of its code for DiT. What
+    differs: each sample of a batch decides for itself, and the text that a verified block of two
+    streams is given is that of the last full step.
+    """
+    return ClusCaConfig(
+        schedule=SpeCaSchedule(),
+        forecaster=TaylorForecaster(order=4, bounded=False),
+        corrector=NoCorrection(),
+    )
+
+
+def adacache() -> ClusCaConfig:
+    """AdaCache (arXiv 2411.02397): a codebook says how many steps reuse every module's output.
+
+    Its fast codebook for 30 steps; a run of 100 takes ``CODEBOOK_100``. What differs: what the
+    middle block adds is looked at, not its temporal attention alone; motion is not regarded.
+    """
+    return ClusCaConfig(
+        schedule=AdaCacheSchedule(), forecaster=ReuseForecaster(), corrector=NoCorrection()
+    )
+
+
+def pab() -> ClusCaConfig:
+    """PAB (arXiv 2408.12588): attention every second step, attention to text every sixth.
+
+    Of the middle of a run. What differs: fractions of a run stand for its timesteps 800 to 100.
+    """
+    return ClusCaConfig(
+        schedule=PyramidSchedule(), forecaster=ReuseForecaster(), corrector=NoCorrection()
+    )

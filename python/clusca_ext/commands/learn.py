@@ -1,0 +1,140 @@
+"""``clusca learn``: train a router for the digits model, and measure its masks."""
+
+import pathlib
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:  # diffusers is slow to import, and --help does not need it
+    from rich.console import Console
+
+    from clusca_ext.learning.training import Training
+
+INTERRUPTED = 130  # what shells return after Ctrl-C
+
+
+def learn(
+    output: Annotated[
+        pathlib.Path, typer.Option(help="Folder for checkpoint, masks, picture and report.")
+    ] = pathlib.Path("clusca-router"),
+    model: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="Folder with transformer/ and scheduler/; default: the embedded digits."),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=2, help="DDIM steps of a run.")] = 20,
+    interval: Annotated[int, typer.Option(min=2, help="Every so many steps is full.")] = 2,
+    order: Annotated[int, typer.Option(min=0, max=7, help="Taylor order of forecasts.")] = 0,
+    objective: Annotated[
+        str,
+        typer.Option(
+            help='"pairs" of steps from recorded runs; "data": pairs made of real digits '
+            '(Learning-to-Cache); "run": along the student\'s own run (HarmoniCa).'
+        ),
+    ] = "pairs",
+    penalty: Annotated[
+        float, typer.Option("--lambda", min=0, help="What computing a module costs.")
+    ] = 1e-4,
+    theta: Annotated[
+        float, typer.Option(min=0, max=1, help="Scores above it compute their modules.")
+    ] = 0.1,
+    iterations: Annotated[int, typer.Option(min=1, help="Updates of the routers.")] = 400,
+    learning_rate: Annotated[float, typer.Option(help="Of AdamW.")] = 0.1,
+    batch: Annotated[int, typer.Option(min=1, help="Digits in a batch.")] = 8,
+    hard: Annotated[bool, typer.Option(help="Round scores at theta while training.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is random.")] = 0,
+    samples: Annotated[int, typer.Option(min=2, help="Digits to measure the masks on.")] = 32,
+) -> None:
+    """Learn which modules cached steps must compute, and compare with evenly spread full steps.
+
+    It may be stopped at any time: the same command goes on where it was.
+
+    Example: clusca learn --steps 20 --lambda 1e-4 --iterations 400 --output router
+    """
+    from rich.console import Console
+
+    from clusca_ext.demo.pipeline import FOLDER, load_digits
+    from clusca_ext.learning.digits import DigitsTask, digits_training
+    from clusca_ext.learning.objective import Price
+    from clusca_ext.learning.training import TrainingSettings
+
+    console = Console()
+    try:
+        pipeline = load_digits(FOLDER if model is None else model)
+        task = DigitsTask(
+            steps=steps,
+            interval=interval,
+            order=order,
+            objective=objective,
+            batch=batch,
+            theta=theta,
+        )
+        settings = TrainingSettings(iterations=iterations, learning_rate=learning_rate, seed=seed)
+        price = Price(penalty=penalty, threshold=theta if hard else None)
+        training = digits_training(pipeline, task, price, settings, output)
+    except (ValueError, ImportError) as error:
+        raise typer.BadParameter(str(error)) from None
+    _train(training, console)
+    _finish(training, pipeline, theta, samples, output, console)
+
+
+def _train(training: "Training", console: "Console") -> None:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    from clusca_ext.learning.objective import Measured
+
+    total = training.settings.iterations
+    words = TextColumn("error {task.fields[error]:.2e}, mean score {task.fields[computed]:.2f}")
+    columns = (TextColumn("learning"), BarColumn(), MofNCompleteColumn(), Remaining(), words)
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task(
+            "", total=total, completed=training.iteration, error=0.0, computed=0.0
+        )
+
+        def on_iteration(measured: Measured) -> None:
+            progress.update(bar, advance=1, error=measured.error, computed=measured.computed)
+
+        try:
+            training.run(on_iteration)
+        except KeyboardInterrupt:
+            progress.stop()
+            console.print(
+                f"Stopped after iteration {training.iteration} of {total}, kept in "
+                f"{training.path}. The same command goes on from there.",
+                highlight=False,
+                soft_wrap=True,
+            )
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def _finish(
+    training: "Training",
+    pipeline: object,
+    theta: float,
+    samples: int,
+    output: pathlib.Path,
+    console: "Console",
+) -> None:
+    from rich.table import Table
+
+    from clusca_ext.demo.pipeline import DigitsPipeline
+    from clusca_ext.learning.comparison import compare, even_steps, plain
+    from clusca_ext.learning.report import write_report
+
+    assert isinstance(pipeline, DigitsPipeline)
+    schedule = training.routers.schedule(theta)
+    compared = compare(pipeline, schedule, samples)
+    write_report(training, theta, output, plain(compared, samples))
+    even = len(even_steps(schedule))
+    console.print(
+        f"Left out: {training.routers.removed(theta):.1%} of cached steps, {schedule.removed:.1%} "
+        f"of the run; even: {even} full steps of {schedule.num_steps}, "
+        f"{1 - even / schedule.num_steps:.1%} left out",
+        highlight=False,
+        soft_wrap=True,
+    )
+    table = Table("forecast", "learned, dB", "even, dB", "gain, dB")
+    for each in compared:
+        table.add_row(each.name, f"{each.learned}", f"{each.even}", f"{each.gain:+}")
+    console.print(table)
+    console.print(f"PSNR to the full sampler, {samples} digits. Files: {output}", highlight=False)

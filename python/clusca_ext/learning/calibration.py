@@ -1,0 +1,118 @@
+"""Measures how much the outputs of a model's modules change between steps (SmoothCache)."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clusca_ext.adapters import BlockAdapter, describe
+from clusca_ext.adapters.description import Args, ModuleDescription
+from clusca_ext.checks import integer
+from clusca_ext.learning.calls import Call, branches_of, record
+from clusca_ext.learning.mixing import require_no_cache
+from clusca_ext.learning.smooth import ErrorCurves
+from clusca_ext.schedule import Key
+from clusca_ext.schedule.masks import name_of
+
+
+def calibrate(
+    model: nn.Module,
+    sample: Callable[[int], Any],
+    num_steps: int,
+    max_gap: int = 3,
+    seeds: Sequence[int] = (0,),
+    adapter: BlockAdapter | None = None,
+) -> ErrorCurves:
+    """Run the full sampler and measure (SmoothCache, arXiv 2411.10510).
+
+    The model's calls are recorded, then repeated branch by branch, while the last ``max_gap``
+    outputs of every module are kept.
+
+    Args:
+        model: The model, without a cache.
+        sample: Runs the sampler with a seed.
+        num_steps: Steps of a run.
+        max_gap: Longest gap that is measured.
+        seeds: Runs; the errors are means over them, over blocks and over branches of guidance.
+        adapter: As in ``enable_cache``.
+
+    Raises:
+        ValueError: The model is not known or has a cache, or a run has another number of steps.
+    """
+    integer("num_steps", num_steps, 2)
+    integer("max_gap", max_gap, 1, num_steps - 1)
+    if not len(seeds):
+        raise ValueError("seeds must be one at least, got none")
+    require_no_cache(model)
+    description = describe(model, adapter)
+    parts = {
+        (index, part.name): part
+        for index, block in enumerate(description.blocks)
+        for part in block.modules
+    }
+    found: dict[str, list[list[list[float]]]] = {
+        name: [[[] for _ in range(num_steps - gap)] for gap in range(1, max_gap + 1)]
+        for _, name in parts
+    }
+    for seed in seeds:
+        calls = record(model, partial(sample, seed))
+        branches = branches_of(len(calls), num_steps)
+        for branch in range(branches):
+            looks = _Looks(found, max_gap)
+            handles = [
+                part.module.register_forward_hook(partial(looks.see, key, part))
+                for key, part in parts.items()
+            ]
+            try:
+                for step, call in enumerate(calls[branch::branches]):
+                    shapes = description.shapes(call.args, call.kwargs)
+                    looks.begin(
+                        step,
+                        [0] * len(description.blocks)
+                        if shapes is None
+                        else [shape[1] for shape in shapes],
+                    )
+                    _run(model, call)
+            finally:
+                for handle in handles:
+                    handle.remove()
+    curves = {
+        kind: tuple(tuple(sum(errors) / len(errors) for errors in row) for row in rows)
+        for kind, rows in found.items()
+    }
+    return ErrorCurves(
+        num_steps=num_steps, modules=tuple(name_of(key) for key in parts), curves=curves
+    )
+
+
+class _Looks:
+    """Hooks that compare what modules return with what they did before.
+
+    Args:
+        found: Where errors go, by kind, gap and step.
+        max_gap: Outputs of each module that are kept.
+    """
+
+    def __init__(self, found: dict[str, list[list[list[float]]]], max_gap: int) -> None:
+        self._found, self._max_gap = found, max_gap
+        self._before: dict[Key, list[Tensor]] = {}  # the last one first
+
+    def begin(self, step: int, tokens: list[int]) -> None:
+        self._step, self._tokens = step, tokens
+
+    def see(
+        self, key: Key, part: ModuleDescription, module: nn.Module, args: Args, output: Any
+    ) -> None:
+        now = part.feature(output, self._tokens[key[0]]).float()
+        before, size = self._before.setdefault(key, []), now.abs().sum()
+        for gap, old in enumerate(before, 1):
+            error = ((now - old).abs().sum() / size).item()
+            self._found[key[1]][gap - 1][self._step - gap].append(error)
+        self._before[key] = [now.clone(), *before][: self._max_gap]
+
+
+@torch.no_grad()
+def _run(model: nn.Module, call: Call) -> None:
+    call.of(model)

@@ -1,0 +1,208 @@
+"""A model whose modules return a mixture of what they compute and what a cache would forecast.
+
+``out = beta * f(x) + (1 - beta) * forecast``, before the gate (Learning-to-Cache, arXiv
+2406.01733, section 3): at beta 1 the model itself, at beta 0 a cached step, differentiable in beta
+in between. Everything here is plain PyTorch; forecasts are ``clusca_ext.reference``'s.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clusca_ext import reference
+from clusca_ext.adapters.description import Args, ModelDescription, ModuleDescription
+from clusca_ext.cache import Cache
+from clusca_ext.forecast import Forecaster, ReuseForecaster
+from clusca_ext.forecast.outputs import weights_of
+from clusca_ext.learning.calls import Call, prediction
+from clusca_ext.schedule import Key
+
+
+class History:
+    """What modules returned at earlier steps, each at its own.
+
+    Attributes:
+        factors: Of every module seen. [O+1, B, N, D]
+        steps: At which it was computed, the last one first.
+    """
+
+    def __init__(self) -> None:
+        self.factors: dict[Key, Tensor] = {}
+        self.steps: dict[Key, list[int]] = {}
+
+    def keep(self, key: Key, feature: Tensor, step: int, order: int) -> None:
+        """A module returned ``feature`` [B, N, D] at a step."""
+        steps = self.steps.setdefault(key, [])
+        factors = self.factors.get(key)
+        if factors is None:
+            factors = feature.new_zeros((order + 1, *feature.shape))
+        spacing = step - steps[0] if steps else 1
+        self.factors[key] = reference.taylor_update_(factors, feature, spacing, len(steps))
+        steps.insert(0, step)
+
+    def forecast(self, key: Key, step: int, forecaster: Forecaster) -> Tensor:
+        """What the module would return at a step. [B, N, D]"""
+        steps, factors = self.steps[key], self.factors[key]
+        spacings = [b - a for b, a in zip(steps, steps[1 : len(factors)], strict=False)]
+        weights = list(weights_of(forecaster, step - steps[0], spacings))
+        weights += [0.0] * (len(factors) - len(weights))  # of orders that have no past
+        return reference.taylor_forecast(factors, torch.tensor(weights, device=factors.device))
+
+
+class Mixer:
+    """Runs a described model fully, keeping what its modules return, or mixed with forecasts.
+
+    Args:
+        description: The model's.
+        forecaster: How modules are forecast.
+
+    Attributes:
+        keys: All modules, in order.
+        learnt: Those of them that a step may compute while others are forecast. Others, such as
+            joint attention, are only ever forecast on such a step.
+
+    Raises:
+        ValueError: The model is in training mode, where its outputs are random, or has a cache.
+    """
+
+    def __init__(self, description: ModelDescription, forecaster: Forecaster | None = None) -> None:
+        self.description = description
+        self.model: nn.Module = description.model
+        self.forecaster = ReuseForecaster() if forecaster is None else forecaster
+        if self.model.training:
+            raise ValueError("the model must be in eval mode, got one in training mode")
+        require_no_cache(self.model)
+        self._parts = {
+            (index, part.name): part
+            for index, block in enumerate(description.blocks)
+            for part in block.modules
+        }
+        self.keys = tuple(self._parts)
+        self.learnt = tuple(key for key, part in self._parts.items() if part.call is not None)
+        self._history: History | None = None
+        self._betas: Mapping[Key, Tensor] | None = None
+        self._refresh: float | None = None
+        self._step, self._tokens = 0, [0] * len(description.blocks)
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Put the hooks into the model, whose parameters take no gradients meanwhile."""
+        handles = [
+            part.module.register_forward_hook(partial(self._hook, key, part))
+            for key, part in self._parts.items()
+        ]
+        wanted = [p for p in self.model.parameters() if p.requires_grad]
+        for parameter in wanted:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+            for parameter in wanted:
+                parameter.requires_grad_(True)
+
+    def full(self, call: Call, step: int, history: History) -> Any:
+        """The model's own output; the history keeps what its modules return."""
+        with torch.no_grad(), self._during(call, step, history):
+            return call.of(self.model)
+
+    def target(self, call: Call) -> Tensor:
+        """The model's own prediction."""
+        with torch.no_grad():
+            return prediction(call.of(self.model))
+
+    def mixed(
+        self,
+        call: Call,
+        step: int,
+        history: History,
+        betas: Mapping[Key, Tensor],
+        refresh: float | None = None,
+    ) -> Any:
+        """The output of the model whose modules are mixed with their forecasts.
+
+        Args:
+            call: The inputs.
+            step: Its index in the run.
+            history: What the modules returned before.
+            betas: How much of each module is computed, 0-dim; missing: nothing.
+            refresh: Modules of a larger beta are kept as computed at this step, as a cache does;
+                None: none is, as in Learning-to-Cache.
+        """
+        with self._during(call, step, history, betas, refresh):
+            return call.of(self.model)
+
+    @contextmanager
+    def _during(
+        self,
+        call: Call,
+        step: int,
+        history: History,
+        betas: Mapping[Key, Tensor] | None = None,
+        refresh: float | None = None,
+    ) -> Iterator[None]:
+        shapes = self.description.shapes(call.args, call.kwargs)
+        if shapes is not None:
+            self._tokens = [shape[1] for shape in shapes]
+        self._step, self._history, self._betas, self._refresh = step, history, betas, refresh
+        try:
+            yield
+        finally:
+            self._history = self._betas = None
+
+    def _hook(
+        self, key: Key, part: ModuleDescription, module: nn.Module, args: Args, output: Any
+    ) -> Any:
+        history, betas, N = self._history, self._betas, self._tokens[key[0]]
+        if history is None:
+            return None
+        feature = part.feature(output, N)
+        if betas is None:
+            history.keep(key, feature.detach(), self._step, self.forecaster.order)
+            return None
+        if key not in history.factors:
+            raise ValueError(f"a full step must come before step {self._step}, got none")
+        forecast = history.forecast(key, self._step, self.forecaster)
+        beta = betas.get(key)
+        if beta is None:
+            return _replaced(key, part, output, forecast, N)
+        if self._refresh is not None and beta.item() > self._refresh:
+            history.keep(key, feature.detach(), self._step, self.forecaster.order)
+        mixture = beta * feature + (1 - beta) * forecast
+        return _replaced(key, part, output, mixture.to(feature.dtype), N)
+
+
+def require_no_cache(model: nn.Module) -> None:
+    """What a cached model's modules return is not all its own.
+
+    Raises:
+        ValueError: It has a cache.
+    """
+    if Cache.of(model) is not None:
+        raise ValueError("the model must have no cache, got one with: call disable_cache first")
+
+
+def _replaced(key: Key, part: ModuleDescription, output: Any, feature: Tensor, N: int) -> Any:
+    """The module's output with the stream's part of it exchanged."""
+    if part.feature(output, N) is output:
+        return feature
+    whole: Any = (
+        output.clone()
+        if isinstance(output, Tensor)
+        else tuple(each.clone() if isinstance(each, Tensor) else each for each in output)
+    )
+    place = part.feature(whole, N)
+    tensors = (whole,) if isinstance(whole, Tensor) else whole
+    memory = {t.untyped_storage().data_ptr() for t in tensors if isinstance(t, Tensor)}
+    if place.untyped_storage().data_ptr() not in memory:
+        raise ValueError(
+            f"module {key[1]!r} of block {key[0]} must return what is cached of it as a part, "
+            "which can be exchanged; it computes that from what it returns"
+        )
+    place.copy_(feature)
+    return whole

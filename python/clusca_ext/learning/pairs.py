@@ -1,0 +1,147 @@
+"""Training pairs: a cached step's inputs, and those of the full steps before it."""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from clusca_ext.checks import integer
+from clusca_ext.learning.calls import Call, branches_of, prediction, record
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What one iteration learns from.
+
+    Attributes:
+        step: Index of the cached step.
+        call: Its inputs.
+        before: Full steps before it, the oldest first: index and inputs.
+    """
+
+    step: int
+    call: Call
+    before: tuple[tuple[int, Call], ...]
+
+
+class Pairs(Protocol):
+    """Where pairs come from. The same iteration always gives the same pair."""
+
+    num_steps: int
+
+    def pair(
+        self, iteration: int, step: int, before: Sequence[int], generator: torch.Generator
+    ) -> Pair:
+        """A pair of a cached step and the full steps ``before`` it.
+
+        Args:
+            iteration: Index of the iteration.
+            step: Index of the cached step.
+            before: Indices of the full steps, the oldest first.
+            generator: Of this iteration; everything random is drawn from it.
+        """
+
+
+class DataPairs:
+    """From data: noise is added, and the sampler goes from there to the cached step.
+
+    Learning-to-Cache's way (arXiv 2406.01733): ``q_sample`` to the oldest full step, then the
+    scheduler's own steps with the model's predictions.
+
+    Args:
+        model: The model.
+        scheduler: One of diffusers.
+        num_steps: Steps of a run.
+        draw: Given a generator, clean data [B, ...] and what the model is conditioned on.
+        call: The model's inputs of noisy data, a timestep (0-dim) and that condition.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        scheduler: Any,
+        num_steps: int,
+        draw: Callable[[torch.Generator], tuple[Tensor, Any]],
+        call: Callable[[Tensor, Tensor, Any], Call],
+    ) -> None:
+        integer("num_steps", num_steps, 2)
+        self.num_steps = num_steps
+        self._model, self._draw, self._call = model, draw, call
+        self._scheduler = copy.deepcopy(scheduler)  # a pipeline may be using its own
+
+    @torch.no_grad()
+    def pair(
+        self, iteration: int, step: int, before: Sequence[int], generator: torch.Generator
+    ) -> Pair:
+        clean, condition = self._draw(generator)
+        noise = torch.randn(clean.shape, generator=generator).to(clean)
+        scheduler = self._scheduler
+        scheduler.set_timesteps(self.num_steps, device=clean.device)
+        timesteps = scheduler.timesteps
+        if len(timesteps) != self.num_steps:
+            raise ValueError(
+                f"scheduler must call the model {self.num_steps} times, got {len(timesteps)} "
+                "timesteps: DataPairs needs one of first order"
+            )
+        first = before[0]
+        if hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(first)
+        several = timesteps[first].expand(len(clean))
+        if hasattr(scheduler, "scale_noise"):  # flow matching
+            noisy = scheduler.scale_noise(clean, several, noise)
+        else:
+            noisy = scheduler.add_noise(clean, noise, several)
+        full = []
+        for index in range(first, step):
+            call = self._call(noisy, timesteps[index], condition)
+            if index in before:
+                full.append((index, call))
+            output = prediction(call.of(self._model))
+            noisy = scheduler.step(output, timesteps[index], noisy).prev_sample
+        return Pair(step, self._call(noisy, timesteps[step], condition), tuple(full))
+
+
+class TrajectoryPairs:
+    """Without data: from runs of the full sampler, whose calls of the model are recorded.
+
+    Args:
+        model: The model.
+        sample: Runs the sampler with a seed.
+        num_steps: Steps of a run.
+        uses: Pairs taken of a run before the next one is recorded.
+        seed: Of the first run; the others follow.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        sample: Callable[[int], Any],
+        num_steps: int,
+        uses: int = 32,
+        seed: int = 0,
+    ) -> None:
+        integer("num_steps", num_steps, 2)
+        integer("uses", uses, 1)
+        self.num_steps = num_steps
+        self._model, self._sample, self._uses, self._seed = model, sample, uses, seed
+        self._run = -1
+        self._calls: list[Call] = []
+
+    def pair(
+        self, iteration: int, step: int, before: Sequence[int], generator: torch.Generator
+    ) -> Pair:
+        run = iteration // self._uses
+        if run != self._run:
+            self._calls.clear()  # two runs' calls need not fit
+            self._calls = record(self._model, lambda: self._sample(self._seed + run))
+            self._run = run
+        branches = branches_of(len(self._calls), self.num_steps)
+        branch = int(torch.randint(branches, (), generator=generator))
+
+        def at(index: int) -> Call:
+            return self._calls[index * branches + branch]
+
+        return Pair(step, at(step), tuple((index, at(index)) for index in before))

@@ -1,0 +1,183 @@
+"""Training of routers: AdamW on their logits, checkpoints, and going on after an interruption."""
+
+import json
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from clusca_ext.checks import integer, number
+from clusca_ext.learning.mixing import Mixer
+from clusca_ext.learning.objective import Measured, Objective
+from clusca_ext.learning.routers import Routers
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """How long and how fast.
+
+    Attributes:
+        iterations: Updates of the logits.
+        learning_rate: Of AdamW, without weight decay.
+        seed: Together with an iteration's index it seeds all that is random in it.
+        every: Iterations from one checkpoint to the next.
+    """
+
+    iterations: int = 400
+    learning_rate: float = 0.1
+    seed: int = 0
+    every: int = 50
+
+    def __post_init__(self) -> None:
+        integer("iterations", self.iterations, 1)
+        integer("seed", self.seed, 0)
+        integer("every", self.every, 1)
+        number("learning_rate", self.learning_rate)
+        if self.learning_rate <= 0:
+            raise ValueError(f"learning_rate must be above 0, got {self.learning_rate!r}")
+
+    def generator(self, iteration: int) -> torch.Generator:
+        """What an iteration draws from; -1: the logits' first values."""
+        return torch.Generator().manual_seed(self.seed * 1_000_003 + iteration + 1)
+
+
+class Training:
+    """A training run, and its checkpoint in a folder.
+
+    A run that was stopped goes on where it was, and ends with the very bits it would have had.
+
+    Args:
+        mixer: Runs the model.
+        routers: What is learnt.
+        objective: Makes gradients.
+        settings: How long and how fast.
+        folder: Where the checkpoint lies. One that is there is gone on with.
+        about: What else the run depends on, by name: a checkpoint of a run with other values is
+            refused.
+
+    Attributes:
+        iteration: Updates so far.
+        errors: Of all iterations, as ``Measured.error``.
+
+    Raises:
+        ValueError: The folder's checkpoint is of another run, or damaged.
+    """
+
+    def __init__(
+        self,
+        mixer: Mixer,
+        routers: Routers,
+        objective: Objective,
+        settings: TrainingSettings,
+        folder: str | pathlib.Path,
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._mixer, self._objective, self.settings = mixer, objective, settings
+        self.routers, self.path = routers, pathlib.Path(folder) / CHECKPOINT
+        self.optimizer = torch.optim.AdamW(
+            routers.parameters(), lr=settings.learning_rate, weight_decay=0.0
+        )
+        self.about = {
+            "num_steps": routers.num_steps,
+            "cached_steps": list(routers.cached_steps),
+            "modules": [list(key) for key in routers.learnt],
+            "learning_rate": settings.learning_rate,
+            "seed": settings.seed,
+            **(about or {}),
+        }
+        self.iteration = 0
+        self.errors: list[float] = []
+        if self.path.exists():
+            self._load()
+        self._snapshot = self._state()
+
+    def run(self, on_iteration: Callable[[Measured], None] = lambda measured: None) -> None:
+        """Train to the end; an interruption leaves the checkpoint of the last whole iteration."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with self._mixer.installed():
+                while self.iteration < self.settings.iterations:
+                    on_iteration(self._iterate())
+                    if self.iteration % self.settings.every == 0:
+                        self.save()
+        finally:
+            self.save()
+
+    def _iterate(self) -> Measured:
+        self.optimizer.zero_grad(set_to_none=True)  # what has no gradient is left alone
+        generator = self.settings.generator(self.iteration)
+        measured = self._objective.backward(self.iteration, generator)
+        self.optimizer.step()
+        self.iteration += 1
+        self.errors.append(measured.error)
+        self._snapshot = self._state()
+        return measured
+
+    def save(self) -> None:
+        """Write the checkpoint; whatever happens meanwhile, a whole one is there."""
+        text = json.dumps(self.about, sort_keys=True)
+        write_whole(self.path, save(self._snapshot, {"about": text}))
+
+    def _state(self) -> dict[str, Tensor]:
+        """A copy of all that the rest of the run depends on."""
+        state = {
+            "iteration": torch.tensor(self.iteration),
+            "errors": torch.tensor(self.errors, dtype=torch.float64),
+        }
+        for name, tensor in self._objective.state().items():
+            state[f"objective.{name}"] = tensor.clone()
+        for step, logits in zip(self.routers.cached_steps, self.routers.logits, strict=True):
+            state[f"logits.{step}"] = logits.detach().clone()
+            for name, tensor in self.optimizer.state.get(logits, {}).items():
+                state[f"{name}.{step}"] = tensor.clone()
+        return state
+
+    def _load(self) -> None:
+        try:
+            with safe_open(self.path, "pt") as file:
+                about = json.loads((file.metadata() or {})["about"])
+                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise ValueError(f"{self.path} must be a checkpoint of routers: {error}") from None
+        asked = json.loads(json.dumps(self.about))
+        for name in sorted({*asked, *about}):
+            if asked.get(name) != about.get(name):
+                raise ValueError(
+                    f"{name} must be {about.get(name)!r} as in the run of {self.path}, got "
+                    f"{asked.get(name)!r}: take another folder, or remove that file to begin anew"
+                )
+        self.iteration, self.errors = int(state["iteration"]), state["errors"].tolist()
+        prefix = "objective."
+        of_objective = {
+            name.removeprefix(prefix): tensor
+            for name, tensor in state.items()
+            if name.startswith(prefix)
+        }
+        if self.iteration:
+            self._objective.load(of_objective)
+        for step, logits in zip(self.routers.cached_steps, self.routers.logits, strict=True):
+            with torch.no_grad():
+                logits.copy_(state[f"logits.{step}"])
+            names = [
+                name for name in ("step", "exp_avg", "exp_avg_sq") if f"{name}.{step}" in state
+            ]
+            if names:
+                self.optimizer.state[logits] = {name: state[f"{name}.{step}"] for name in names}
+
+
+def write_whole(path: pathlib.Path, content: bytes) -> None:
+    """Write a file so that at any time it is the old one or the new one, whole."""
+    partial = path.with_name(path.name + ".partial")
+    with open(partial, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

@@ -1,0 +1,119 @@
+"""TeaCache's polynomial, fitted: what a change of the first block's input tells of the output."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from clusca_ext.checks import integer
+from clusca_ext.schedule.decision import Decision, Signal, Step
+
+
+@dataclass(frozen=True)
+class Polynomial:
+    """A fit over the steps of full runs.
+
+    Attributes:
+        coefficients: The highest power first, as ``TeaCacheSchedule`` takes them.
+        explained: Share of the output changes' variance that it explains, R^2.
+        points: (change of the modulated input, change of the output), of every step.
+    """
+
+    coefficients: tuple[float, ...]
+    explained: float
+    points: tuple[tuple[float, float], ...]
+
+
+class Recording:
+    """A schedule whose steps are all full; what they show is paired with what comes out.
+
+    Attributes:
+        points: (change of the modulated input, change of the output), of every step but a run's
+            first.
+    """
+
+    signal = Signal("modulated input")
+
+    def __init__(self) -> None:
+        self.points: list[tuple[float, float]] = []
+        self._shown: tuple[_Run, float | None] | None = None
+
+    def start(self, num_steps: int | None) -> "_Run":
+        return _Run(self)
+
+    def show(self, run: "_Run", change: float | None) -> None:
+        self._shown = run, change
+
+    def see_output(self, model: nn.Module, args: Any, output: Any) -> None:
+        """Forward hook of the model. The call of a batch that is split shows nothing itself."""
+        if self._shown is None:
+            return
+        (run, change), self._shown = self._shown, None
+        now = output if isinstance(output, Tensor) else output[0]
+        now = torch.stack(list(now)) if isinstance(now, list) else now
+        before, run.before = run.before, now
+        if change is not None and before is not None:
+            after = (now - before).abs().sum() / before.abs().sum()
+            self.points.append((change, after.item()))
+
+
+class _Run:
+    """One branch of guidance of one sample."""
+
+    verifies, max_interval = False, 0
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+        self.before: Tensor | None = None
+
+    def __call__(self, step: Step) -> Decision | None:
+        return None
+
+    def see(self, step: Step, change: float | None) -> Decision:
+        self._recording.show(self, change)
+        return True
+
+
+def fit_polynomial(
+    model: nn.Module,
+    run: Callable[[], object],
+    degree: int = 4,
+    enable: Mapping[str, Any] | None = None,
+) -> Polynomial:
+    """Fit TeaCache's polynomial (arXiv 2411.19108) over runs of the full sampler.
+
+    Args:
+        model: The transformer.
+        run: Samples with it, once or more often, prompts and seeds like those it will be used for.
+        degree: Of the polynomial.
+        enable: Other arguments of ``enable_cache`` that the model needs, as ``timesteps``.
+
+    Raises:
+        ValueError: The run shows fewer steps than there are coefficients.
+    """
+    from clusca_ext.config import ClusCaConfig
+    from clusca_ext.correction import NoCorrection
+    from clusca_ext.enable import cache
+
+    integer("degree", degree, 1)
+    recording = Recording()
+    handle = model.register_forward_hook(recording.see_output)
+    config = ClusCaConfig(schedule=recording, corrector=NoCorrection())
+    try:
+        with cache(model, config, **(enable or {})):
+            run()
+    finally:
+        handle.remove()
+    points = recording.points
+    if len(points) <= degree:
+        raise ValueError(
+            f"run must show more than {degree} changes for {degree=}, got {len(points)}"
+        )
+    x, y = np.array(points).T
+    coefficients = np.polyfit(x, y, degree)
+    left, spread = y - np.polyval(coefficients, x), float(((y - y.mean()) ** 2).sum())
+    explained = 1 - float((left**2).sum()) / spread if spread else 1.0
+    return Polynomial(tuple(map(float, coefficients)), explained, tuple(points))

@@ -1,0 +1,55 @@
+"""TeaCache's polynomial: fitted to what the full sampler shows."""
+
+import numpy as np
+import pytest
+import torch
+
+from clusca_ext import ClusCaConfig, NoCorrection, ReuseForecaster, TeaCacheSchedule, cache, summary
+from clusca_ext.enable import cache_of
+from clusca_ext.schedule.calibration import fit_polynomial
+from plain_adapting import relative_l1
+from small_dit import options, sample
+
+
+def test_it_is_the_least_squares_fit_of_the_recorded_changes(model):
+    inputs, outputs = [], []
+    block = model.transformer_blocks[0]
+    handles = [
+        block.attn1.register_forward_pre_hook(lambda module, args: inputs.append(args[0])),
+        model.register_forward_hook(lambda module, args, out: outputs.append(out.sample)),
+    ]
+    untouched = sample(model, samples=1)
+    for handle in handles:
+        handle.remove()
+    found = fit_polynomial(model, lambda: sample(model, samples=1), 2, options())
+    changes = [
+        [relative_l1(b, a) for a, b in zip(x, x[1:], strict=False)] for x in (inputs, outputs)
+    ]
+    assert np.array(found.points) == pytest.approx(np.array(changes).T, rel=1e-4)
+    x, y = np.array(changes, dtype=np.float64)
+    design = np.stack([x**2, x, np.ones_like(x)], 1)
+    expected, residual, *_ = np.linalg.lstsq(design, y, rcond=None)
+    assert np.polyval(found.coefficients, x) == pytest.approx(design @ expected, rel=1e-3)
+    assert found.explained == pytest.approx(1 - residual[0] / ((y - y.mean()) ** 2).sum(), abs=1e-2)
+    assert torch.equal(sample(model, samples=1), untouched)
+
+
+def test_every_sample_of_a_batch_is_a_run_of_its_own(model):
+    found = fit_polynomial(model, lambda: sample(model, samples=3), 1, options())
+    assert len(found.points) == 3 * 11
+
+
+def test_a_run_that_is_too_short_is_refused(model):
+    with pytest.raises(ValueError, match="more than 4 changes for degree=4, got 2"):
+        fit_polynomial(model, lambda: sample(model, steps=3, samples=1), 4, options(3))
+    with pytest.raises(ValueError, match="no cache"):
+        cache_of(model)
+
+
+def test_what_is_fitted_is_what_a_schedule_takes(model):
+    found = fit_polynomial(model, lambda: sample(model), 2, options())
+    schedule = TeaCacheSchedule(threshold=0.1, polynomial=found.coefficients)
+    config = ClusCaConfig(schedule=schedule, forecaster=ReuseForecaster(), corrector=NoCorrection())
+    with cache(model, config, **options()):
+        sample(model)
+        assert all(2 <= full <= 12 for full in summary(model).full_by_sample)

@@ -1,0 +1,140 @@
+"""``clusca learn``: on a tiny model in the digits' format, stopped and gone on with."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from diffusers import DiTTransformer2DModel
+from typer.testing import CliRunner
+
+from clusca_ext import MaskSchedule
+from clusca_ext.cli import app
+from clusca_ext.demo.pipeline import FOLDER, load_digits
+from clusca_ext.learning.comparison import even_steps
+from clusca_ext.learning.digits import DigitsTask, digits_training
+from clusca_ext.learning.objective import Price
+from clusca_ext.learning.training import CHECKPOINT, Training, TrainingSettings
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two blocks and sixteen tokens, with random weights."""
+    folder = tmp_path_factory.mktemp("tiny")
+    torch.manual_seed(0)
+    model = DiTTransformer2DModel(
+        num_attention_heads=2,
+        attention_head_dim=8,
+        in_channels=1,
+        out_channels=1,
+        num_layers=2,
+        sample_size=32,
+        patch_size=8,
+        num_embeds_ada_norm=10,
+        norm_type="ada_norm_zero",
+    )
+    model.save_pretrained(folder / "transformer")
+    shutil.copytree(FOLDER / "scheduler", folder / "scheduler")
+    return folder
+
+
+def learn(folder, output, *options):
+    given = ["learn", "--model", str(folder), "--output", str(output), "--steps", "4"]
+    given += ["--iterations", "6", "--batch", "2", "--samples", "3", *options]
+    return CliRunner().invoke(app, given, env={"COLUMNS": "200"})
+
+
+@pytest.mark.parametrize("objective", ["pairs", "data", "run"])
+def test_it_learns_measures_and_reports(objective, folder, tmp_path):
+    done = learn(folder, tmp_path, "--objective", objective)
+    assert done.exit_code == 0, done.output
+    assert "Left out:" in done.output and "Taylor, order 1, clusters" in done.output
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["iterations"], report["objective"], report["num_steps"]) == (6, objective, 4)
+    assert report["modules"] == [[0, "attn"], [0, "mlp"], [1, "attn"], [1, "mlp"]]
+    assert len(report["psnr_and_standard_error"]) == 4 and report["psnr_samples"] == 3
+    schedule = MaskSchedule.load(tmp_path / "mask.json")
+    assert schedule.num_steps == 4 and report["removed"] == round(schedule.removed, 4)
+    assert (tmp_path / "mask.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_stopped_by_a_key_it_says_how_to_go_on(folder, tmp_path, monkeypatch):
+    whole = learn(folder, tmp_path / "whole")
+    iterate = Training._iterate
+
+    def stopping(self):
+        if self.iteration == 3:
+            raise KeyboardInterrupt
+        return iterate(self)
+
+    monkeypatch.setattr(Training, "_iterate", stopping)
+    stopped = learn(folder, tmp_path / "parts")
+    assert stopped.exit_code == 130
+    assert "Stopped after iteration 3 of 6, kept in" in stopped.output
+    assert "The same command goes on from there" in stopped.output
+    assert [path.name for path in (tmp_path / "parts").iterdir()] == [CHECKPOINT]
+    monkeypatch.undo()
+    assert learn(folder, tmp_path / "parts").exit_code == whole.exit_code == 0
+    for name in (CHECKPOINT, "mask.json", "report.json", "mask.png"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_what_does_not_fit_is_refused(folder, tmp_path):
+    for options, message in (
+        (("--objective", "all"), "objective must be one of"),
+        (("--learning-rate", "-1"), "learning_rate must be above 0"),
+        (("--model", str(tmp_path)), "must hold transformer/ and scheduler/"),
+    ):
+        refused = learn(folder, tmp_path / "out", *options)
+        assert refused.exit_code == 2 and message in " ".join(refused.output.split())
+    assert learn(folder, tmp_path / "out").exit_code == 0
+    refused = learn(folder, tmp_path / "out", "--lambda", "0.5")
+    assert refused.exit_code == 2 and "penalty must be 0.0001" in " ".join(refused.output.split())
+
+
+def test_real_digits_need_an_extra(folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    refused = learn(folder, tmp_path, "--objective", "data")
+    assert refused.exit_code == 2 and "clusca_ext[train]" in refused.output
+
+
+def test_training_is_on_other_digits_than_measuring(folder):
+    task, seen = DigitsTask(steps=4, batch=3), []
+    pipeline = load_digits(folder)
+
+    class Spy:
+        def __call__(self, labels, seeds, num_inference_steps):
+            seen.append((labels, seeds))
+
+    for seed in (0, 1):
+        task.sample(Spy(), seed)
+    assert [each for _, seeds in seen for each in seeds] == list(range(100_000, 100_006))
+    assert task.cached_steps == (1, 3)
+    settings = TrainingSettings(iterations=1)
+    training = digits_training(pipeline, task, Price(), settings, folder / "nowhere")
+    assert len(training.routers.learnt) == 4
+
+
+@pytest.mark.parametrize(
+    "computed, expected",
+    [
+        pytest.param([1, 0] * 5, (0, 2, 4, 7, 9), id="half"),
+        pytest.param([1] * 10, tuple(range(10)), id="all"),
+        pytest.param([1] + [0] * 9, (0, 9), id="two-at-least"),
+    ],
+)
+def test_even_steps_spend_as_much(computed, expected):
+    assert even_steps(MaskSchedule(modules={"mlp-0": computed})) == expected
+
+
+def test_help_does_not_import_diffusers():
+    code = (
+        "import sys; from typer.testing import CliRunner; from clusca_ext.cli import app; "
+        "found = CliRunner().invoke(app, ['learn', '--help']); "
+        "assert 'Example: clusca learn' in found.output, found.output; "
+        "assert 'clusca_ext.learning' not in sys.modules; "
+        "assert 'clusca_ext.demo.pipeline' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,77 @@
+"""Published methods by name, and what they and parts within parts are saved as."""
+
+import json
+
+import pytest
+
+from clusca_ext import (
+    ClusCaConfig,
+    DampedForecaster,
+    FrequencyForecaster,
+    IntervalSchedule,
+    LeanStorage,
+    NewtonForecaster,
+    NoCorrection,
+    SpacedHermiteForecaster,
+    cache,
+    method,
+    summary,
+)
+from clusca_ext.methods import METHODS
+from small_dit import make_dit, options, sample
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_runs_and_survives_a_file(name, tmp_path):
+    config = method(name)
+    config.save(tmp_path / "config.json")
+    assert ClusCaConfig.load(tmp_path / "config.json") == config
+    model = make_dit()
+    with cache(model, config, **options()):
+        assert sample(model).isfinite().all()
+        done = summary(model)
+    # What a schedule that looks at the changes of a tiny random model makes of it is its own.
+    adapts = hasattr(config.schedule, "signal") and name != "speca"
+    assert done.steps == 12 and (adapts or done.cached + done.partial > 0)
+
+
+@pytest.mark.parametrize(
+    "name, interval, warmup, order",
+    [("fora", 3, 1, 0), ("taylorseer", 5, 3, 2), ("freqca", 6, 3, 2)],
+)
+def test_their_settings(name, interval, warmup, order):
+    config = method(name)
+    assert config.schedule == IntervalSchedule(interval=interval, warmup=warmup)
+    assert config.forecaster.order == order and config.corrector == NoCorrection()
+
+
+@pytest.mark.parametrize(
+    "forecaster",
+    [
+        SpacedHermiteForecaster(unit="spacing", bounded=False),
+        FrequencyForecaster(
+            forecaster=DampedForecaster(forecaster=NewtonForecaster(order=3), eta=0.8),
+            low_band=0.2,
+        ),
+    ],
+    ids=str,
+)
+def test_parts_within_parts_survive_a_file(forecaster, tmp_path):
+    storage = LeanStorage(basis="gated")
+    config = ClusCaConfig(forecaster=forecaster, corrector=NoCorrection(), storage=storage)
+    config.save(tmp_path / "config.json")
+    assert ClusCaConfig.load(tmp_path / "config.json") == config
+    values = json.loads((tmp_path / "config.json").read_text())
+    assert values["forecaster"]["type"] == type(forecaster).__name__
+
+
+def test_rejects_a_wrong_part_within_a_part():
+    values = {"forecaster": {"type": "DampedForecaster", "forecaster": {"type": "Newton"}}}
+    with pytest.raises(ValueError, match="type of forecaster must be one of .* got 'Newton'"):
+        ClusCaConfig.from_dict(values)
+
+
+@pytest.mark.parametrize("name", ["ours", [], None])
+def test_rejects_an_unknown_name(name):
+    with pytest.raises(ValueError, match=r"name must be one of \['adacache', .* got"):
+        method(name)
