@@ -5,7 +5,7 @@ settings, one thing changed at a time: other digits, forecasters, correction, st
 the run, numbers of full steps. PSNR to the full sampler on seeds that the search has not seen, and
 differences paired by sample, with standard errors, go to bench/results/<machine>-search.json as
 they are measured. Started again it goes on where it was: the search from its journal in build/, and
-what the results hold of this commit is not drawn again.
+what the results hold of this commit and placement is not drawn again.
 """
 
 import argparse
@@ -40,7 +40,7 @@ SEARCH = SearchSettings(
     held_out=tuple(range(1000, 1064)),
     objective="embedded digits model, digits 0 to 4, guidance 1.25, DDIM",
 )
-TRIES = 100
+TRIES = 60
 WORK = BENCH.parent / "build" / "placement-search"
 
 
@@ -148,8 +148,6 @@ def main() -> None:
     pipeline.set_progress_bar_config(disable=True)
     recorder = Recorder(FOLDER / f"{machine()}-search.json")
     here = recorder.origin["commit"], recorder.origin["device"]
-    rows = read(recorder.path)
-    known = {tuple(r[name] for name in KEY) for r in rows if (r["commit"], r["device"]) == here}
     with Progress() as progress:
         draw = KeptDraw(pipeline, SEARCH.num_steps, SEEN)
         journal = WORK / "journal.jsonl"
@@ -158,6 +156,8 @@ def main() -> None:
         )
     print(found.steps, f"{found.gain:+} dB, held out {found.held_out_gain:+} dB", flush=True)
     end = time.monotonic() + options.limit
+    rows = [r for r in read(recorder.path) if r["found"] == list(found.steps)]
+    known = {tuple(r[name] for name in KEY) for r in rows if (r["commit"], r["device"]) == here}
     for setting in map(BY_NAME.__getitem__, options.settings):
         key = setting.key(len(SEARCH.held_out))
         if (*key.values(), here[1]) in known and not here[0].endswith("-dirty"):

@@ -77,6 +77,9 @@ even" is paired by sample, against as many full steps evenly from the first step
 **bold** it lies beyond two standard errors. Where length or number differ, full steps lie at the
 found fractions of the run. One small model and one sampler have been searched: on others placement
 may matter more or less, and lie elsewhere.
+
+The search is kept: `load_placement("digits-50-10")` of `clusca_ext.presets.placements`, with its
+`config()` for as many steps and its `schedule` for others.
 """
 
 
