@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from clusca_ext.commands.checks import require_device, require_folder
 from clusca_ext.commands.learn import learn
 from clusca_ext.commands.search import search
+from clusca_ext.commands.lab import lab
 from clusca_ext.info import build_info
 
 app = typer.Typer(
@@ -62,6 +63,8 @@ def demo(
     comparison.picture.save(output)
     console.print(f"Picture: {output}", highlight=False)
 
+
+app.command()(lab)
 
 if __name__ == "__main__":
     app()
