@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from clusca_ext.commands.checks import require_device, require_folder
 from clusca_ext.commands.learn import learn
 from clusca_ext.commands.search import search
+from clusca_ext.commands.calibrate import calibrate
 from clusca_ext.commands.lab import lab
 from clusca_ext.info import build_info
 
@@ -65,6 +66,7 @@ def demo(
 
 
 app.command()(lab)
+app.command()(calibrate)
 
 if __name__ == "__main__":
     app()

@@ -1,0 +1,57 @@
+"""Small changes of a configuration: what a local search tries next."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from clusca_ext.lab.trials import Candidate
+
+Alternatives = Callable[[Any], tuple[Any, ...]]
+
+
+def _by_one(value: int) -> tuple[int, ...]:
+    return value - 1, value + 1
+
+
+def _twofold(value: float) -> tuple[float, ...]:
+    return type(value)(value / 2), value * 2
+
+
+CHANGES: dict[str, Alternatives] = {  # by the field's name, whatever part has it
+    "interval": _by_one,
+    "warmup": _by_one,
+    "tail": _by_one,
+    "order": _by_one,
+    "bounded": lambda value: (not value,),
+    "sigma": lambda value: (round(value - 0.1, 3), round(value + 0.1, 3)),
+    "num_clusters": _twofold,
+    "gamma": _twofold,
+    "threshold": lambda value: (value / 1.25, value * 1.25),
+}
+PARTS = ("schedule", "forecaster", "corrector")
+
+
+def neighbours(candidate: Candidate) -> list[Candidate]:
+    """Every change of one number of one part that makes a configuration."""
+    found = []
+    for part in PARTS:
+        for words, changed in _changed(getattr(candidate.config, part)):
+            try:
+                config = dataclasses.replace(candidate.config, **{part: changed})
+            except ValueError:  # parts that do not go together
+                continue
+            found.append(Candidate(f"{candidate.name}, {words}", config))
+    return found
+
+
+def _changed(part: Any) -> Iterator[tuple[str, Any]]:
+    for field in dataclasses.fields(part):
+        alternatives = CHANGES.get(field.name)
+        value = getattr(part, field.name)
+        if alternatives is None or value is None:
+            continue
+        for other in alternatives(value):
+            try:
+                yield f"{field.name} {other}", dataclasses.replace(part, **{field.name: other})
+            except ValueError:  # out of its range
+                continue
