@@ -16,7 +16,7 @@ from clusca_ext.lab.full import FullSampler
 from clusca_ext.lab.grid import settings
 from clusca_ext.lab.journal import Journal, read
 from clusca_ext.lab.methods import METHODS
-from lab_cases import ORIGIN, MeanFeatures, SyntheticModel, Watch
+from lab_cases import ORIGIN, MeanFeatures, SyntheticModel, Watch, small_folder
 
 
 @pytest.fixture(scope="module")
@@ -155,13 +155,15 @@ ARGUMENTS = ["--steps", "5", "--samples", "2", "--intervals", "2", "--orders", "
 
 
 def test_the_command_measures_resumes_and_writes(tmp_path):
-    arguments = ["lab", "--methods", "taylor-even,reuse", *ARGUMENTS, "--output", str(tmp_path)]
+    model = small_folder(tmp_path / "small")
+    arguments = ["lab", "--model", model, "--methods", "taylor-even,reuse", *ARGUMENTS]
+    arguments += ["--output", str(tmp_path)]
     result = clusca(*arguments, "--limit", "0")
     assert result.exit_code == 0 and "2 are left" in " ".join(result.output.split())
     result = clusca(*arguments, "--write-docs", str(tmp_path / "docs"))
     assert result.exit_code == 0, result.output
     assert "2 of them measured now" in " ".join(result.output.split())
-    (path,) = tmp_path.glob("*-lab-digits.jsonl")
+    (path,) = tmp_path.glob("*-lab-small.jsonl")
     assert [row["method"] for row in read(path)] == ["taylor-even", "reuse"]
     assert "`taylor-even`" in (tmp_path / "docs/quality.md").read_text()
     result = clusca(*arguments)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 
+import numpy as np
+
 from clusca_ext.checks import integers
 from clusca_ext.lab.grid import settings
 from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, METHODS
@@ -29,8 +31,6 @@ class Effort:
 
     Attributes:
         rungs: Seeds of every round of halving, ascending.
-        slack: How far below the target, as a share of it, the first round still takes a trial for
-            one that meets it: few seeds and short runs say it with an error. It falls to 0.
         kept: Share of trials that go on to the next round.
         least: Trials that go on at least.
         rounds: Rounds of small changes at most.
@@ -38,20 +38,15 @@ class Effort:
     """
 
     rungs: tuple[int, ...] = (4, 12, 36)
-    slack: float = 0.1
     kept: float = 1 / 3
     least: int = 3
-    rounds: int = 8
+    rounds: int = 16
     held_out: int = 32
 
     def __post_init__(self) -> None:
         integers("rungs", self.rungs, 1, HELD_OUT)
         if not self.rungs or list(self.rungs) != sorted(set(self.rungs)):
             raise ValueError(f"rungs must ascend, one at least, got {list(self.rungs)}")
-
-    def slack_of(self, index: int) -> float:
-        """That of a round."""
-        return self.slack * (1 - (index + 1) / len(self.rungs))
 
 
 @dataclass(frozen=True)
@@ -88,21 +83,21 @@ def search(
     tell("bounded Taylor at every interval")
     swept = trials.tried(_grid([BASELINE], INTERVALS, [BASELINE_ORDER]), first)
     near = _near(swept, target)
-    alive = [trial.candidate for trial in swept]
+    alive = [trial.candidate for trial in swept if _interval(trial) in near]
     alive += _grid([name for name in methods if name != BASELINE], near, ORDERS)
     alive += _grid([BASELINE], near, [order for order in ORDERS if order != BASELINE_ORDER])
     ranked: list[Trial] = []
-    for index, rung in enumerate(effort.rungs):
+    for rung in effort.rungs:
         tell(f"{len(alive)} candidates on {rung} seeds")
-        ranked = _sorted(trials.tried(alive, range(rung)), target, effort.slack_of(index))
+        ranked = trials.tried(alive, range(rung))
         if not ranked:
             raise ValueError(f"not one candidate could be measured: {_first(trials)}")
-        if index < len(effort.rungs) - 1:
-            keep = max(effort.least, ceil(len(ranked) * effort.kept))
-            alive = [trial.candidate for trial in ranked[:keep]]
+        ranked.sort(key=lambda trial: _above(trial, swept, target), reverse=True)
+        keep = max(effort.least, ceil(len(ranked) * effort.kept))
+        alive = [trial.candidate for trial in ranked[:keep]]
     tell("small changes of the best")
-    refined = _climb(trials, target, effort, ranked[0].candidate)
-    best = _sorted([ranked[0], *trials.tried([refined], last)], target)[0]
+    refined = _climb(trials, target, effort, alive[0])
+    best = _sorted([*ranked, *trials.tried([refined], last)], target)[0]
     baseline = _baseline(trials, target, [trial.candidate for trial in swept], near, last)
     tell("seeds that the search has not seen")
     unseen = range(HELD_OUT, HELD_OUT + effort.held_out)
@@ -139,20 +134,41 @@ def _near(swept: Sequence[Trial], target: Target) -> list[int]:
     return intervals[max(best - 1, 0) : best + 2]
 
 
-def _sorted(trials: Sequence[Trial], target: Target, slack: float = 0.0) -> list[Trial]:
-    return sorted(trials, key=lambda trial: target.rank(trial, slack), reverse=True)
+def _sorted(trials: Sequence[Trial], target: Target) -> list[Trial]:
+    return sorted(trials, key=target.rank, reverse=True)
+
+
+def _above(trial: Trial, swept: Sequence[Trial], target: Target) -> float:
+    """PSNR above that of bounded Taylor at the same speed, interpolated between its intervals.
+
+    Few seeds and short runs say with an error on which side of the target a trial lies, and a small
+    change of its interval moves it to the other: near the target this says more.
+    """
+    if not swept:
+        return trial.psnr
+    speeds, values = zip(*sorted((t.speed(target.cost), t.psnr) for t in swept), strict=True)
+    return trial.psnr - float(np.interp(trial.speed(target.cost), speeds, values))
 
 
 def _climb(trials: Trials, target: Target, effort: Effort, start: Candidate) -> Candidate:
-    """From a candidate to its best neighbour, as long as that is better."""
+    """From a candidate to its best neighbour, as long as there is one that is better.
+
+    Where a quality is asked for, a neighbour that is as fast and has more of it is a step on the
+    way to one that spends it.
+    """
     seeds = range(effort.rungs[min(1, len(effort.rungs) - 1)])
-    best = trials.tried([start], seeds)[0]
+    path = trials.tried([start], seeds)
     for _ in range(effort.rounds):
-        around = _sorted([best, *trials.tried(neighbours(best.candidate), seeds)], target)
-        if around[0] is best:
+        best = path[-1]
+        gone = [trial.candidate.config for trial in path]
+        around = [each for each in neighbours(best.candidate) if each.config not in gone]
+        ranked = _sorted(trials.tried(around, seeds), target)
+        better = [each for each in ranked if target.rank(each) > target.rank(best)]
+        better += [each for each in ranked if target.lifts(each, best)]
+        if not better:
             break
-        best = around[0]
-    return best.candidate
+        path.append(better[0])
+    return _sorted(path, target)[0].candidate
 
 
 def _baseline(

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from clusca_ext.config import ClusCaConfig
 from clusca_ext.lab.trials import Candidate
 
 Alternatives = Callable[[Any], tuple[Any, ...]]
@@ -28,23 +29,39 @@ CHANGES: dict[str, Alternatives] = {  # by the field's name, whatever part has i
     "gamma": _twofold,
     "threshold": lambda value: (value / 1.25, value * 1.25),
 }
+# From one short interval to the next are many full steps; so many more of warm-up lie between.
+LONGER = (2, 4)
 PARTS = ("schedule", "forecaster", "corrector")
 
 
 def neighbours(candidate: Candidate) -> list[Candidate]:
-    """Every change of one number of one part that makes a configuration."""
+    """Every change of a number of one part that makes a configuration."""
     found = []
     for part in PARTS:
-        for words, changed in _changed(getattr(candidate.config, part)):
+        for changed in _changed(getattr(candidate.config, part)):
             try:
                 config = dataclasses.replace(candidate.config, **{part: changed})
             except ValueError:  # parts that do not go together
                 continue
-            found.append(Candidate(f"{candidate.name}, {words}", config))
+            found.append(Candidate(words_of(config), config))
     return found
 
 
-def _changed(part: Any) -> Iterator[tuple[str, Any]]:
+def words_of(config: ClusCaConfig) -> str:
+    """The parts of a configuration, with what differs from their defaults."""
+    parts = []
+    for name in PARTS:
+        part = getattr(config, name)
+        fields = [
+            f"{field.name}={getattr(part, field.name)!r}"
+            for field in dataclasses.fields(part)
+            if getattr(part, field.name) != field.default
+        ]
+        parts.append(f"{type(part).__name__}({', '.join(fields)})")
+    return ", ".join(parts)
+
+
+def _changed(part: Any) -> Iterator[Any]:
     for field in dataclasses.fields(part):
         alternatives = CHANGES.get(field.name)
         value = getattr(part, field.name)
@@ -52,6 +69,9 @@ def _changed(part: Any) -> Iterator[tuple[str, Any]]:
             continue
         for other in alternatives(value):
             try:
-                yield f"{field.name} {other}", dataclasses.replace(part, **{field.name: other})
+                yield dataclasses.replace(part, **{field.name: other})
             except ValueError:  # out of its range
                 continue
+    if hasattr(part, "interval") and hasattr(part, "warmup"):
+        for more in LONGER:
+            yield dataclasses.replace(part, interval=part.interval + 1, warmup=part.warmup + more)

@@ -6,6 +6,7 @@ from typing import Protocol
 from clusca_ext.checks import number
 
 COSTS = ("time", "operations")
+NOISE = 0.02  # of times: what lies nearer is as fast
 
 
 class Scored(Protocol):
@@ -53,16 +54,20 @@ class Target:
             return f"at least {self.speedup:g}x the full sampler's speed, by {self.cost}"
         return f"a PSNR of at least {self.psnr:g} dB to the full sampler"
 
-    def meets(self, trial: Scored, slack: float = 0.0) -> bool:
-        """Whether a trial reaches the target, or comes as near as ``slack`` times it."""
+    def meets(self, trial: Scored) -> bool:
+        """Whether a trial reaches the target."""
         if self.speedup is not None:
-            return trial.speed(self.cost) >= self.speedup * (1 - slack)
+            return trial.speed(self.cost) >= self.speedup
         assert self.psnr is not None
-        return trial.psnr >= self.psnr * (1 - slack)
+        return trial.psnr >= self.psnr
 
-    def rank(self, trial: Scored, slack: float = 0.0) -> tuple[bool, float]:
+    def rank(self, trial: Scored) -> tuple[bool, float]:
         """The higher the better: those that meet it by what is left to gain, then the nearest."""
-        speed, meets = trial.speed(self.cost), self.meets(trial, slack)
-        if self.speedup is not None:
-            return (True, trial.psnr) if meets else (False, speed)
-        return (True, speed) if meets else (False, trial.psnr)
+        gain, met = (trial.psnr, trial.speed(self.cost))[:: 1 if self.psnr is None else -1]
+        return (True, gain) if self.meets(trial) else (False, met)
+
+    def lifts(self, trial: Scored, best: Scored) -> bool:
+        """Whether a trial has more quality to spend on speed, and is as fast but for noise."""
+        if self.psnr is None or trial.psnr <= best.psnr:
+            return False
+        return trial.speed(self.cost) >= (1 - NOISE) * best.speed(self.cost)
