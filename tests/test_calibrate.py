@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from clusca_ext import ClusCaConfig, EvenSchedule, HermiteForecaster, NoCorrection
 from clusca_ext.cli import app
-from clusca_ext.lab import verdict
+from clusca_ext.lab import calibrate, verdict
 from clusca_ext.lab.calibrate import HELD_OUT, Effort, search
 from clusca_ext.lab.full import FullSampler
 from clusca_ext.lab.journal import Journal, read
@@ -180,7 +180,7 @@ def test_neighbours_change_one_part():
 # ---- the command
 
 
-def clusca(*arguments):
+def command(*arguments):
     result = CliRunner().invoke(app, ["calibrate", *arguments])
     return result, " ".join(result.output.replace("│", " ").split())
 
@@ -201,24 +201,25 @@ def test_a_function_of_the_users(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(textwrap.dedent(FUNCTION))
     monkeypatch.chdir(tmp_path)
     arguments = ["mine:make", "--psnr", "90", "--seeds", "1,2", "--held-out", "2"]
-    result, said = clusca(*arguments, "--methods", "taylor-even,reuse", "--output", "fast.json")
+    result, said = command(*arguments, "--methods", "taylor-even,reuse", "--output", "fast.json")
     assert result.exit_code == 0, result.output
     assert ClusCaConfig.load("fast.json").forecaster.order == 3
     report = json.loads((tmp_path / "fast.report.json").read_text())
     assert report["words"][0] in said and "the function's own steps" in said
     assert open_model("mine:make").draw(None, [1]).images.shape == (1, 1, 4, 4)
-    result, said = clusca("mine:wrong", "--psnr", "9", "--output", "wrong.json")
+    result, said = command("mine:wrong", "--psnr", "9", "--output", "wrong.json")
     assert result.exit_code == 1 and "must return a tensor of" in said
 
 
-def test_a_folder_of_a_model(tmp_path):
+def test_a_folder_of_a_model(tmp_path, monkeypatch):
+    monkeypatch.setattr(calibrate, "INTERVALS", (2, 3))
     output = tmp_path / "fast.json"
     arguments = [small_folder(tmp_path / "model"), "--speedup", "1.5", "--cost", "operations"]
-    arguments += ["--steps", "5"]
+    arguments += ["--steps", "5", "--rounds", "1"]
     arguments += ["--seeds", "1,2", "--held-out", "2", "--methods", "reuse-even"]
-    result, said = clusca(*arguments, "--output", str(output), "--limit", "0")
+    result, said = command(*arguments, "--output", str(output), "--limit", "0")
     assert result.exit_code == 1 and "The limit was reached" in said and not output.exists()
-    result, said = clusca(*arguments, "--output", str(output))
+    result, said = command(*arguments, "--output", str(output))
     assert result.exit_code == 0, result.output
     assert "x in operations" in said and "± " in said
     assert ClusCaConfig.load(output).schedule
@@ -239,11 +240,11 @@ def test_a_folder_of_a_model(tmp_path):
 )
 def test_the_command_refuses_bad_arguments_at_once(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    result, said = clusca(*arguments)
+    result, said = command(*arguments)
     assert result.exit_code == 2
     assert message in said and not list(tmp_path.iterdir())
 
 
 def test_help_has_an_example():
-    result, said = clusca("--help")
+    result, said = command("--help")
     assert result.exit_code == 0 and "Example: clusca calibrate digits" in said

@@ -39,6 +39,9 @@ def calibrate(
         str, typer.Option(help="Seeds of the rounds of the search, with commas between.")
     ] = "4,12,36",
     held_out: Annotated[int, typer.Option(min=2, help="Seeds of the validation.")] = 32,
+    rounds: Annotated[
+        int, typer.Option(min=0, help="Rounds of small changes of the best, at most.")
+    ] = 16,
     batch: Annotated[int, typer.Option(min=1, help="Samples in a run.")] = 12,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps of an embedded model's sampler.")
@@ -78,7 +81,7 @@ def calibrate(
         target = Target(speedup=speedup, psnr=psnr, cost=cost)
         chosen = list(METHODS) if methods == "all" else words("methods", methods)
         settings(chosen, (4,), (1,))
-        effort = Effort(rungs=tuple(numbers("seeds", seeds)), held_out=held_out)
+        effort = Effort(rungs=tuple(numbers("seeds", seeds)), held_out=held_out, rounds=rounds)
         opened = open_model(model, device, steps)
         journal = Journal(output.with_suffix(".trials.jsonl"), origin(opened.device))
     except ValueError as error:

@@ -22,17 +22,18 @@ class Operations:
 
     def __init__(self, model: Model, seeds: Sequence[int]) -> None:
         self._model, self._seeds = model, seeds
-        self._full: float | None = None
+        self._counts: dict[str, float] = {}  # a run is drawn once for it
 
     def ratio(self, config: ClusCaConfig) -> float | None:
         """Operations of the full sampler over those of a cached run; None where none is seen."""
-        if self._full is None:
-            self._full = self._count(None)
         cached = self._count(dataclasses.replace(config, cuda_graph=False))  # a replay shows none
-        return self._full / cached if cached else None
+        return self._count(None) / cached if cached else None
 
     def _count(self, config: ClusCaConfig | None) -> float:
-        with counter() as counted:
-            said = self._model.draw(config, self._seeds).summary
-        kmeans = kmeans_operations(said, len(self._seeds), self._model.channels) if said else 0
-        return float(counted.get_total_flops() + kmeans)
+        name = "" if config is None else repr(config)
+        if name not in self._counts:
+            with counter() as counted:
+                said = self._model.draw(config, self._seeds).summary
+            kmeans = kmeans_operations(said, len(self._seeds), self._model.channels) if said else 0
+            self._counts[name] = float(counted.get_total_flops() + kmeans)
+        return self._counts[name]
