@@ -93,6 +93,7 @@ class SyntheticModel:
             full=full,
             cached=STEPS - full,
             partial=0,
+            full_by_sample=(),
             seconds={},
             speedup=None,
             storage="per block",

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from clusca_ext.lab.full import FullSampler
 from clusca_ext.lab.grid import settings
 from clusca_ext.lab.journal import Journal, read
 from clusca_ext.lab.methods import BASELINE, METHODS
-from clusca_ext.lab.models import open_model
+from clusca_ext.lab.models import Drawn, open_model
 from clusca_ext.lab.origin import device_name, machine, origin, sources
 from lab_cases import ORIGIN, MeanFeatures, SyntheticModel, Watch
 
@@ -119,6 +120,18 @@ def test_a_configuration_that_cannot_be_made_fails_alone(tmp_path, monkeypatch):
     monkeypatch.setitem(METHODS, "refuse", refuse)
     outcome, _ = measure(tmp_path, grid=settings(["refuse", "reuse"], [4], [1]))
     assert [row["error"] for row in outcome.rows] == ["ValueError: order must be even", None]
+
+
+def test_samples_that_decide_for_themselves_are_counted_by_themselves():
+    def drawn(samples, **counts):
+        said = replace(SyntheticModel()._summary(10), **counts)
+        return Drawn(torch.zeros(samples, 1, 8, 8), 1.0, said)
+
+    runs = [drawn(2, full_by_sample=(10, 14)), drawn(1, full_by_sample=(9,), partial=3)]
+    found = runner._steps(runs)
+    assert (found["full"], found["partial"]) == (11, 1)
+    assert found["full"] + found["partial"] + found["cached"] == 40
+    assert runner._steps([*runs, Drawn(torch.zeros(1, 1, 8, 8), 1.0, None)])["full"] is None
 
 
 def test_pictures_that_are_not_numbers_fail(tmp_path):

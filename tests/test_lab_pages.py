@@ -171,6 +171,18 @@ def test_the_command_measures_resumes_and_writes(tmp_path):
     assert len(read(path)) == 2
 
 
+def test_every_method_runs(tmp_path):
+    """Together with its schedule, storage and the counting of its operations."""
+    arguments = ["--model", small_folder(tmp_path / "small"), "--steps", "5", "--samples", "1"]
+    arguments += ["--intervals", "3", "--orders", "2", "--output", str(tmp_path)]
+    result = clusca("lab", *arguments)
+    assert result.exit_code == 0, result.output
+    rows = read(next(tmp_path.glob("*-lab-small.jsonl")))
+    assert {row["method"]: row["error"] for row in rows} == dict.fromkeys(METHODS)
+    for row in rows:
+        assert row["operations"] > 0.9 and row["full"] + row["cached"] + row["partial"] == 5
+
+
 def test_the_command_shows_failures(tmp_path, monkeypatch):
     def refuse(interval, order):
         raise ValueError("it cannot be [so]")

@@ -12,7 +12,17 @@ from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import ClusterCorrector, Corrector, NoCorrection
 from clusca_ext.demo.rows import WARMUP
 from clusca_ext.forecast import Forecaster, HermiteForecaster, ReuseForecaster, TaylorForecaster
-from clusca_ext.schedule import EvenSchedule, IntervalSchedule, Schedule
+from clusca_ext.schedule import (
+    AdaCacheSchedule,
+    EvenSchedule,
+    FirstBlockSchedule,
+    IntervalSchedule,
+    PyramidSchedule,
+    Schedule,
+    SpeCaSchedule,
+    TeaCacheSchedule,
+)
+from clusca_ext.schedule.adacache import CODEBOOK_30
 from clusca_ext.storage.lean.description import LeanStorage
 
 Method = Callable[[int, int], ClusCaConfig | None]  # of an interval and an order
@@ -20,6 +30,7 @@ Method = Callable[[int, int], ClusCaConfig | None]  # of an interval and an orde
 NONE = NoCorrection()
 BASELINE = "taylor-even"  # what every other method is paired with, at order 1
 BASELINE_ORDER = 1
+RESIDUAL = LeanStorage(basis="gated")  # what all blocks add to their stream, as one
 
 
 def by_interval(interval: int) -> Schedule:
@@ -67,6 +78,41 @@ def composed(
     )
 
 
+def unordered(
+    schedule: Callable[[int], Schedule], storage: str | LeanStorage = "per_block"
+) -> Method:
+    """A method that reuses what was computed last."""
+    return composed(schedule, reuse, storage=storage)
+
+
+# Thresholds with which the digits model takes about as many full steps as at that interval.
+
+
+def teacache(interval: int) -> Schedule:
+    return TeaCacheSchedule(threshold=0.025 * interval)
+
+
+def first_block(interval: int) -> Schedule:
+    return FirstBlockSchedule(threshold=0.025 * interval)
+
+
+def speca(interval: int) -> Schedule:
+    """With a floor, for the published threshold falls so low that every verified step fails."""
+    threshold = 0.08 * interval
+    return SpeCaSchedule(threshold=threshold, floor=threshold / 3, max_skips=interval + 4)
+
+
+def adacache(interval: int) -> Schedule:
+    """The published codebook for 30 steps, its intervals scaled."""
+    codebook = tuple((change, max(1, round(n * interval / 4))) for change, n in CODEBOOK_30)
+    return AdaCacheSchedule(codebook=codebook)
+
+
+def pyramid(interval: int) -> Schedule:
+    """PAB: attention alone waits, so that it saves less at one interval than the others."""
+    return PyramidSchedule(ranges=(("attn", interval),))
+
+
 def paper(interval: int, order: int) -> ClusCaConfig:
     """ClusCa as released for DiT: its own order, whatever is asked for."""
     return replace(ClusCaConfig.paper("dit"), schedule=by_interval(interval))
@@ -87,6 +133,13 @@ METHODS: dict[str, Method] = {
     "clusca": composed(by_interval, taylor, ClusterCorrector()),
     "clusca-even": composed(evenly, taylor, ClusterCorrector()),
     "clusca-hermite-even": composed(evenly, hermite, ClusterCorrector()),
+    "teacache": unordered(teacache, RESIDUAL),
+    "teacache-taylor": composed(teacache, taylor_unbounded),
+    "first-block": unordered(first_block, RESIDUAL),
+    "first-block-taylor": composed(first_block, taylor_unbounded),
+    "speca": composed(speca, taylor_unbounded),
+    "adacache": unordered(adacache),
+    "pab": unordered(pyramid),
     "lean-window": composed(evenly, taylor, storage=LeanStorage(basis="window")),
-    "lean-gated": composed(evenly, taylor, storage=LeanStorage(basis="gated")),  # TaylorSeer-Lite
+    "lean-gated": composed(evenly, taylor, storage=RESIDUAL),  # TaylorSeer-Lite
 }

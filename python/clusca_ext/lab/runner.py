@@ -172,14 +172,24 @@ def _quality(model: Model, images: Tensor, full: Tensor) -> dict[str, Any]:
 
 
 def _steps(runs: Sequence[Drawn]) -> dict[str, Any]:
-    """Steps of each kind, the mean of batches; None where the model does not say."""
-    said = [drawn.summary for drawn in runs]
-    kinds = ("full", "cached", "partial")
-    if any(each is None for each in said):
-        return dict.fromkeys((*kinds, "cache_mib"))
-    counts = {kind: _short(mean(getattr(each, kind) for each in said)) for kind in kinds}
-    largest = max(each.cache_bytes for each in said if each is not None)
-    return counts | {"cache_mib": _short(largest / 2**20)}
+    """Steps of each kind, the mean of samples; None where the model does not say."""
+    said = [drawn.summary for drawn in runs if drawn.summary is not None]
+    if len(said) < len(runs):
+        return dict.fromkeys(("full", "cached", "partial", "cache_mib"))
+    full = [mean(each.full_by_sample or (each.full,)) for each in said]
+    samples = [len(drawn.images) for drawn in runs]
+
+    def of_samples(values: Sequence[float]) -> float:
+        return sum(v * n for v, n in zip(values, samples, strict=True)) / sum(samples)
+
+    steps, of_full = of_samples([each.steps for each in said]), of_samples(full)
+    of_partial = of_samples([each.partial for each in said])
+    return {
+        "full": _short(of_full),
+        "cached": _short(steps - of_full - of_partial),
+        "partial": _short(of_partial),
+        "cache_mib": _short(max(each.cache_bytes for each in said) / 2**20),
+    }
 
 
 def _short(value: float) -> float | None:
