@@ -171,6 +171,21 @@ def test_the_command_measures_resumes_and_writes(tmp_path):
     assert len(read(path)) == 2
 
 
+@pytest.mark.parametrize("command", ["lab", "calibrate"])
+def test_an_interrupted_command_says_how_to_go_on(tmp_path, monkeypatch, command):
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SyntheticModel, "draw", stop)
+    monkeypatch.setattr("clusca_ext.lab.models.open_model", lambda *arguments: SyntheticModel())
+    arguments = ["--output", str(tmp_path)]
+    if command == "calibrate":
+        arguments = ["synthetic", "--psnr", "30", "--output", str(tmp_path / "x.json")]
+    result = clusca(command, *arguments)
+    assert result.exit_code == 130
+    assert "Stopped; " in result.output and "run it again" in " ".join(result.output.split())
+
+
 def test_every_method_runs(tmp_path):
     """Together with its schedule, storage and the counting of its operations."""
     arguments = ["--model", small_folder(tmp_path / "small"), "--steps", "5", "--samples", "1"]

@@ -2,11 +2,16 @@
 
 import json
 import pathlib
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clusca_ext.commands.arguments import device_of, numbers, words
+
+if TYPE_CHECKING:
+    from clusca_ext.lab.calibrate import Effort
+    from clusca_ext.lab.target import Target
+    from clusca_ext.lab.trials import Trials
 
 STOPPED = 130  # what a shell says of a process that was interrupted
 NOT_MET = 1
@@ -60,11 +65,7 @@ def calibrate(
     Example: clusca calibrate digits --speedup 4 --output fast.json
     """
     # diffusers is slow to import, and the other commands do not need it
-    from rich.console import Console
-
-    from clusca_ext.demo.allocator import keep_freed_memory
-    from clusca_ext.lab import verdict
-    from clusca_ext.lab.calibrate import Effort, search
+    from clusca_ext.lab.calibrate import Effort
     from clusca_ext.lab.full import FullSampler
     from clusca_ext.lab.grid import settings
     from clusca_ext.lab.journal import Journal
@@ -72,7 +73,7 @@ def calibrate(
     from clusca_ext.lab.models import open_model
     from clusca_ext.lab.origin import origin
     from clusca_ext.lab.target import Target
-    from clusca_ext.lab.trials import OutOfTime, Trials
+    from clusca_ext.lab.trials import Trials
 
     device_of(device)
     if not output.parent.is_dir():
@@ -86,21 +87,28 @@ def calibrate(
         journal = Journal(output.with_suffix(".trials.jsonl"), origin(opened.device))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+    full = FullSampler(opened, output.with_suffix(".full.safetensors"), journal.origin)
+    seconds = float("inf") if limit is None else limit
+    _search(Trials(opened, journal, full, batch, seconds), target, effort, chosen, output)
+
+
+def _search(
+    trials: "Trials", target: "Target", effort: "Effort", methods: list[str], output: pathlib.Path
+) -> None:
+    from rich.console import Console
+
+    from clusca_ext.demo.allocator import keep_freed_memory
+    from clusca_ext.lab import verdict
+    from clusca_ext.lab.calibrate import search
+    from clusca_ext.lab.trials import OutOfTime
+
     keep_freed_memory()
     console = Console()
-    full = FullSampler(opened, output.with_suffix(".full.safetensors"), journal.origin)
+    again = f"what was tried is in {trials.journal.path}: run it again for the rest."
     with console.status("the full sampler") as status:
-        trials = Trials(
-            opened,
-            journal,
-            full,
-            batch,
-            float("inf") if limit is None else limit,
-            lambda trial: status.update(f"trial {trials.count}: {trial.candidate.name}"),
-        )
-        again = f"what was tried is in {journal.path}: run it again for the rest."
+        trials.tell = lambda trial: status.update(f"trial {trials.count}: {trial.candidate.name}")
         try:
-            found = search(trials, target, effort, chosen, console.print)
+            found = search(trials, target, effort, methods, console.print)
         except KeyboardInterrupt:
             console.print(f"Stopped; {again}")
             raise typer.Exit(STOPPED) from None

@@ -1,7 +1,7 @@
 """Small changes of a configuration: what a local search tries next."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from clusca_ext.config import ClusCaConfig
@@ -61,13 +61,15 @@ def words_of(config: ClusCaConfig) -> str:
     return ", ".join(parts)
 
 
+def _others(name: str, value: Any) -> Iterable[Any]:
+    if dataclasses.is_dataclass(value):  # a part of a part
+        return _changed(value)
+    return CHANGES[name](value) if name in CHANGES and value is not None else ()
+
+
 def _changed(part: Any) -> Iterator[Any]:
     for field in dataclasses.fields(part):
-        alternatives = CHANGES.get(field.name)
-        value = getattr(part, field.name)
-        if alternatives is None or value is None:
-            continue
-        for other in alternatives(value):
+        for other in _others(field.name, getattr(part, field.name)):
             try:
                 yield dataclasses.replace(part, **{field.name: other})
             except ValueError:  # out of its range

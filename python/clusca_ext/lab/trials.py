@@ -71,7 +71,6 @@ class Trials:
         full: The full sampler of the model.
         batch: Samples in a run.
         seconds: Nothing is tried later than that.
-        tell: Called with every trial.
         clock: Seconds that pass.
     """
 
@@ -82,11 +81,11 @@ class Trials:
         full: FullSampler,
         batch: int,
         seconds: float = float("inf"),
-        tell: Callable[[Trial], None] = lambda trial: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.model, self.journal, self._full, self._batch = model, journal, full, batch
-        self._tell, self._clock, self._end = tell, clock, clock() + seconds
+        self._clock, self._end = clock, clock() + seconds
+        self.tell: Callable[[Trial], None] = lambda trial: None  # called with every trial
         self._operations = Operations(model, (0,))
         self.failed: dict[str, str] = {}
         self.count = 0  # of different ones that were asked for
@@ -119,7 +118,7 @@ class Trials:
         if str(key) not in self._asked:
             self._asked.add(str(key))
             self.count += 1
-            self._tell(trial)
+            self.tell(trial)
         if trial.failed:
             self.failed[candidate.name] = row["error"]
         return trial
