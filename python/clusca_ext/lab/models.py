@@ -64,13 +64,13 @@ class Entry:
         load: Its pipeline, embedded or from a folder.
         steps: Steps of its sampler.
         classes: Its labels: a seed draws the label ``seed % classes``.
-        features: What judges its pictures.
+        features: What judges the embedded one's pictures; None where nothing does.
     """
 
     load: Callable[..., Any]
     steps: int
     classes: int
-    features: Callable[[], Features | None]
+    features: Callable[[], Features] | None = None
 
 
 def _digits(*folder: pathlib.Path) -> Any:
@@ -79,7 +79,7 @@ def _digits(*folder: pathlib.Path) -> Any:
     return load_digits(*folder)
 
 
-MODELS = {"digits": Entry(_digits, steps=50, classes=10, features=lambda: None)}
+MODELS = {"digits": Entry(_digits, steps=50, classes=10)}
 
 
 class PipelineModel:
@@ -93,6 +93,9 @@ class PipelineModel:
         self.steps: int | None = entry.steps if steps is None else steps
         self.device = torch.device(pipeline.device)
         self.channels = int(getattr(pipeline.transformer, "inner_dim", 0))
+        # A folder may hold a model of another size, which the embedded one's judge has not seen.
+        judge = entry.features if name in MODELS else None
+        self._features = None if judge is None else judge()
         self._enabled: ClusCaConfig | None = None
         pipeline.set_progress_bar_config(disable=True)
 
@@ -110,7 +113,7 @@ class PipelineModel:
         return Drawn(images.float().cpu(), seconds, said)
 
     def features(self) -> Features | None:
-        return self._entry.features()
+        return self._features
 
     def _enable(self, config: ClusCaConfig | None) -> None:
         if config == self._enabled:

@@ -164,11 +164,11 @@ def _quality(model: Model, images: Tensor, full: Tensor) -> dict[str, Any]:
     numbers: dict[str, Any] = {"psnr_db": _list(metrics.decibels(images, full))}
     if features is None:
         return numbers | {"distance": None, "frechet": None}
-    spread = metrics.frechet(features, images, full)
-    return numbers | {
-        "distance": _list(features.distance(images, full)),
-        "frechet": [_short(spread.mean), _short(spread.error)],
-    }
+    numbers |= {"distance": _list(features.distance(images, full)), "frechet": None}
+    if len(images) > 1:  # a set of one has no spread
+        spread = metrics.frechet(features, images, full)
+        numbers["frechet"] = [_short(spread.mean), _short(spread.error)]
+    return numbers
 
 
 def _steps(runs: Sequence[Drawn]) -> dict[str, Any]:

@@ -59,6 +59,8 @@ def perceived(row: Row) -> str:
     """Feature distance and Frechet distance."""
     if row["distance"] is None:
         return MISSING
+    if row["frechet"] is None:
+        return f"{plus_minus(metrics.mean_of(row['distance']), '.3g')}; {MISSING}"
     mean, error = row["frechet"]
     frechet = Estimate(mean, float("nan") if error is None else error)
     return f"{plus_minus(metrics.mean_of(row['distance']), '.3g')}; {plus_minus(frechet, '.3g')}"
