@@ -40,7 +40,9 @@ def test_the_grid_has_every_combination_once():
     places = [(each.method, each.interval, each.order) for each in GRID]
     assert len(set(places)) == len(places) == 2 * (2 + 1 + 2)
     assert ("reuse", 4, 0) in places and GRID[0].method == BASELINE
-    assert settings(METHODS, [4], [1, 2, 3])
+    more = settings(["reuse"], [4], [1], baseline=[2, 4])
+    places = [(each.method, each.interval, each.order) for each in more]
+    assert places == [(BASELINE, 2, 1), (BASELINE, 4, 1), ("reuse", 4, 0)]
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,7 @@ def test_a_section_says_who_measured_and_what_failed(rows):
     text = tables.section(group)
     assert "- `reuse`, order 0, interval 6 failed: RuntimeError: it does not work" in text
     assert "`hermite-even`, order 2" in text and "n = 6" in text
+    assert "furthest above the baseline at as many full steps is `hermite-even`" in text
     for block, before in zip(text.split("\n\n")[1:], text.split("\n\n"), strict=False):
         assert not block.startswith("| ") or "commit abc, torch 2." in before
     assert text.count("| method |") == 3 and "not measured." not in text
@@ -74,6 +75,15 @@ def test_a_section_says_who_measured_and_what_failed(rows):
     text = tables.section(groups(without)[0])
     assert text.count("| method |") == 2
     assert "Feature distance and Frechet distance: not measured." in text
+
+
+def test_a_column_is_an_interval_of_more_than_the_baseline(rows):
+    more = [row | {"interval": 2} for row in rows if row["method"] == "taylor-even"]
+    (group,) = groups([*rows, *more])
+    header = tables.table(group, tables.cost)[0]
+    assert header == "| method | order | interval 4 | interval 6 |"
+    (alone,) = groups(more)
+    assert tables.table(alone, tables.cost)[0] == "| method | order | interval 2 |"
 
 
 def test_a_section_replaces_only_itself(rows):
@@ -152,6 +162,7 @@ def test_help_has_an_example_and_methods_are_listed():
 
 
 ARGUMENTS = ["--steps", "5", "--samples", "2", "--intervals", "2", "--orders", "1"]
+ARGUMENTS += ["--baseline", ""]
 
 
 def test_the_command_measures_resumes_and_writes(tmp_path):
@@ -190,7 +201,7 @@ def test_every_method_runs(tmp_path):
     """Together with its schedule, storage and the counting of its operations."""
     arguments = ["--model", small_folder(tmp_path / "small"), "--steps", "5", "--samples", "1"]
     arguments += ["--intervals", "3", "--orders", "2", "--output", str(tmp_path)]
-    result = clusca("lab", *arguments)
+    result = clusca("lab", *arguments, "--baseline", "2")
     assert result.exit_code == 0, result.output
     rows = read(next(tmp_path.glob("*-lab-small.jsonl")))
     assert {row["method"]: row["error"] for row in rows} == dict.fromkeys(METHODS)

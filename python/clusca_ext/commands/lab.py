@@ -24,6 +24,13 @@ def lab(
     ] = "all",
     intervals: Annotated[str, typer.Option(help="Intervals, with commas between.")] = "4,5,6,7,8",
     orders: Annotated[str, typer.Option(help="Orders of the forecast.")] = "1,2,3",
+    baseline: Annotated[
+        str,
+        typer.Option(
+            help="Further intervals of bounded Taylor, for methods that choose their own number of "
+            "full steps to be compared with."
+        ),
+    ] = "2,3,12",
     samples: Annotated[int, typer.Option(min=1, help="Samples of every setting.")] = 128,
     batch: Annotated[int, typer.Option(min=1, help="Samples in a run; each is timed.")] = 32,
     steps: Annotated[
@@ -57,7 +64,12 @@ def lab(
         return
     chosen = list(METHODS) if methods == "all" else words("methods", methods)
     try:
-        grid = settings(chosen, numbers("intervals", intervals), numbers("orders", orders))
+        grid = settings(
+            chosen,
+            numbers("intervals", intervals),
+            numbers("orders", orders),
+            numbers("baseline", baseline) if baseline else (),
+        )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     _run(model, grid, samples, batch, steps, device_of(device), output, limit, write_docs)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from clusca_ext.checks import integers
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.forecast import MAX_ORDER
-from clusca_ext.lab.methods import BASELINE, METHODS
+from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, METHODS
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,21 @@ class Setting:
 
 
 def settings(
-    methods: Iterable[str], intervals: Iterable[int], orders: Iterable[int]
+    methods: Iterable[str],
+    intervals: Iterable[int],
+    orders: Iterable[int],
+    baseline: Iterable[int] = (),
 ) -> list[Setting]:
     """All settings that exist, the baseline first; a method that has no order appears once.
 
     A configuration that cannot be made stays in the list with its error: running it fails alone.
+
+    Args:
+        methods: Entries of ``METHODS``.
+        intervals: Intervals of all of them.
+        orders: Orders of their forecasters.
+        baseline: Further intervals of the baseline: some methods choose their own number of full
+            steps, and are compared with it there.
 
     Raises:
         ValueError: A method is not known, or a number is out of range.
@@ -47,6 +57,10 @@ def settings(
     intervals = integers("intervals", intervals, 1)
     orders = integers("orders", orders, 0, MAX_ORDER)
     found: dict[tuple[str, int, int], Setting] = {}
+    for interval in integers("intervals of the baseline", baseline, 1):
+        setting = _setting(BASELINE, interval, BASELINE_ORDER)
+        if setting is not None:
+            found[BASELINE, interval, BASELINE_ORDER] = setting
     for name in chosen:
         for order in orders:
             for interval in intervals:
