@@ -11,7 +11,17 @@ from dataclasses import replace
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import ClusterCorrector, Corrector, NoCorrection
 from clusca_ext.demo.rows import WARMUP
-from clusca_ext.forecast import Forecaster, HermiteForecaster, ReuseForecaster, TaylorForecaster
+from clusca_ext.forecast import (
+    DampedForecaster,
+    Forecaster,
+    FrequencyForecaster,
+    HermiteForecaster,
+    NewtonForecaster,
+    ReuseForecaster,
+    SpacedHermiteForecaster,
+    TaylorForecaster,
+)
+from clusca_ext.methods import method
 from clusca_ext.schedule import (
     AdaCacheSchedule,
     EvenSchedule,
@@ -57,6 +67,19 @@ def hermite(order: int) -> Forecaster:
 
 def hermite_unbounded(order: int) -> Forecaster:
     return HermiteForecaster(order=order, bounded=False)
+
+
+def spaced_hermite(order: int) -> Forecaster:
+    return SpacedHermiteForecaster(order=order, unit="spacing")
+
+
+def damped(order: int) -> Forecaster:
+    return DampedForecaster(forecaster=taylor(order))
+
+
+def high_band(order: int) -> Forecaster:
+    """FreqCa's split of frequencies, its forecaster bounded."""
+    return FrequencyForecaster(forecaster=hermite(order))
 
 
 def reuse(order: int) -> Forecaster:
@@ -118,6 +141,17 @@ def paper(interval: int, order: int) -> ClusCaConfig:
     return replace(ClusCaConfig.paper("dit"), schedule=by_interval(interval))
 
 
+def freqca(interval: int, order: int) -> ClusCaConfig:
+    """FreqCa as published: its own order, whatever is asked for."""
+    return replace(method("freqca"), schedule=by_interval(interval))
+
+
+def newton_even(interval: int, order: int) -> ClusCaConfig | None:
+    """Order 1 is Taylor's."""
+    forecaster = NewtonForecaster(order=order)
+    return composed(evenly, lambda _: forecaster)(interval, order) if order > 1 else None
+
+
 METHODS: dict[str, Method] = {
     "taylor-even": composed(evenly, taylor),
     "reuse": composed(by_interval, reuse),  # FORA
@@ -129,6 +163,12 @@ METHODS: dict[str, Method] = {
     "hermite-unbounded": composed(by_interval, hermite_unbounded),  # HiCache
     "hermite-even": composed(evenly, hermite),
     "hermite-unbounded-even": composed(evenly, hermite_unbounded),
+    "newton-even": newton_even,
+    "spaced-hermite-even": composed(evenly, spaced_hermite),
+    "damped-even": composed(evenly, damped),
+    "freqca": freqca,
+    "freqca-even": composed(evenly, high_band, storage=RESIDUAL),
+    "frequency-even": composed(evenly, high_band),
     "clusca-paper": paper,
     "clusca": composed(by_interval, taylor, ClusterCorrector()),
     "clusca-even": composed(evenly, taylor, ClusterCorrector()),

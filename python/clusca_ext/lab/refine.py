@@ -25,6 +25,8 @@ CHANGES: dict[str, Alternatives] = {  # by the field's name, whatever part has i
     "order": _by_one,
     "bounded": lambda value: (not value,),
     "sigma": lambda value: (round(value - 0.1, 3), round(value + 0.1, 3)),
+    "eta": lambda value: (round(value - 0.1, 3), round(value + 0.1, 3)),
+    "low_band": _twofold,
     "num_clusters": _twofold,
     "gamma": _twofold,
     "threshold": lambda value: (value / 1.25, value * 1.25),
