@@ -48,8 +48,8 @@ def _beside(found: Found, target: Target) -> list[str]:
     return [
         f"Bounded Taylor, evenly placed ({theirs.candidate.name}), {meets} the target there: "
         f"{_numbers(theirs)}.",
-        f"The chosen one's PSNR is {plus_minus(over, '+.2f')} dB above it, paired by sample, "
-        f"{beyond} two standard errors; its speed by {target.cost} is {ratio:.2f}x.",
+        f"Paired by sample, the chosen one's PSNR differs by {plus_minus(over, '+.2f')} dB, "
+        f"{beyond} two standard errors; its speed by {target.cost} is {ratio:.2f}x that one's.",
     ]
 
 
