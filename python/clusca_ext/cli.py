@@ -7,11 +7,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from clusca_ext.commands.calibrate import calibrate
 from clusca_ext.commands.checks import require_device, require_folder
+from clusca_ext.commands.lab import lab
 from clusca_ext.commands.learn import learn
 from clusca_ext.commands.search import search
-from clusca_ext.commands.calibrate import calibrate
-from clusca_ext.commands.lab import lab
 from clusca_ext.info import build_info
 
 app = typer.Typer(
@@ -23,6 +23,8 @@ app = typer.Typer(
 
 INTERVALS = (4, 6)
 
+app.command()(lab)
+app.command()(calibrate)
 app.command()(learn)
 app.command()(search)
 
@@ -64,9 +66,6 @@ def demo(
     comparison.picture.save(output)
     console.print(f"Picture: {output}", highlight=False)
 
-
-app.command()(lab)
-app.command()(calibrate)
 
 if __name__ == "__main__":
     app()

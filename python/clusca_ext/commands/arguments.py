@@ -1,6 +1,5 @@
-"""What several commands take: lists with commas between, and a device."""
+"""Lists with commas between, as commands take them."""
 
-import torch
 import typer
 
 
@@ -20,13 +19,3 @@ def numbers(name: str, value: str) -> list[int]:
         raise typer.BadParameter(
             f"{name} must be integers with commas between, got {value!r}"
         ) from None
-
-
-def device_of(name: str) -> str:
-    """The device, where torch can use it."""
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise typer.BadParameter(f"{name!r} cannot be used: {reason}") from None
-    return name

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clusca_ext.commands.arguments import device_of, numbers, words
+from clusca_ext.commands.arguments import numbers, words
+from clusca_ext.commands.checks import require_device, require_folder
 
 if TYPE_CHECKING:
     from clusca_ext.lab.calibrate import Effort
@@ -75,9 +76,8 @@ def calibrate(
     from clusca_ext.lab.target import Target
     from clusca_ext.lab.trials import Trials
 
-    device_of(device)
-    if not output.parent.is_dir():
-        raise typer.BadParameter(f"there is no folder {output.parent}")
+    require_device(device)
+    require_folder(output)
     try:
         target = Target(speedup=speedup, psnr=psnr, cost=cost)
         chosen = list(METHODS) if methods == "all" else words("methods", methods)

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clusca_ext.commands.arguments import device_of, numbers, words
+from clusca_ext.commands.arguments import numbers, words
+from clusca_ext.commands.checks import require_device
 
 if TYPE_CHECKING:
     from clusca_ext.lab.grid import Setting
@@ -72,7 +73,8 @@ def lab(
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    _run(model, grid, samples, batch, steps, device_of(device), output, limit, write_docs)
+    require_device(device)
+    _run(model, grid, samples, batch, steps, device, output, limit, write_docs)
 
 
 def _run(
