@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from clusca_ext.config import ClusCaConfig
-from clusca_ext.correction import ClusterCorrector, Corrector, NoCorrection
+from clusca_ext.correction import ClusterCorrector, Corrector, NoCorrection, TokenCorrector
+from clusca_ext.correction.scores import CATScores, ToCaScores
 from clusca_ext.demo.rows import WARMUP
 from clusca_ext.forecast import (
     DampedForecaster,
@@ -141,9 +142,19 @@ def paper(interval: int, order: int) -> ClusCaConfig:
     return replace(ClusCaConfig.paper("dit"), schedule=by_interval(interval))
 
 
-def freqca(interval: int, order: int) -> ClusCaConfig:
-    """FreqCa as published: its own order, whatever is asked for."""
-    return replace(method("freqca"), schedule=by_interval(interval))
+def published(name: str) -> Method:
+    """A method as ``methods.method`` has it, its own order included, at an interval."""
+
+    def at(interval: int, order: int) -> ClusCaConfig:
+        config = method(name)
+        corrector = config.corrector
+        if isinstance(corrector, TokenCorrector):
+            scores = corrector.scores
+            if isinstance(scores, (ToCaScores, CATScores)):
+                corrector = replace(corrector, scores=replace(scores, interval=interval))
+        return replace(config, schedule=by_interval(interval), corrector=corrector)
+
+    return at
 
 
 def newton_even(interval: int, order: int) -> ClusCaConfig | None:
@@ -166,9 +177,12 @@ METHODS: dict[str, Method] = {
     "newton-even": newton_even,
     "spaced-hermite-even": composed(evenly, spaced_hermite),
     "damped-even": composed(evenly, damped),
-    "freqca": freqca,
+    "freqca": published("freqca"),
     "freqca-even": composed(evenly, high_band, storage=RESIDUAL),
     "frequency-even": composed(evenly, high_band),
+    "toca": published("toca"),
+    "duca": published("duca"),
+    "cat": published("cat"),
     "clusca-paper": paper,
     "clusca": composed(by_interval, taylor, ClusterCorrector()),
     "clusca-even": composed(evenly, taylor, ClusterCorrector()),
