@@ -56,6 +56,10 @@ def calibrate(
     limit: Annotated[
         float | None, typer.Option(min=0, help="Seconds after which nothing more is tried.")
     ] = None,
+    polynomial: Annotated[
+        bool,
+        typer.Option(help="Only fit TeaCache's polynomial, to the first round's seeds."),
+    ] = False,
 ) -> None:
     """Find the schedule, forecaster and correction that are best for a model and a target.
 
@@ -65,6 +69,9 @@ def calibrate(
 
     Example: clusca calibrate digits --speedup 4 --output fast.json
     """
+    if polynomial:
+        _fit(model, device, steps, seeds, output)
+        return
     # diffusers is slow to import, and the other commands do not need it
     from clusca_ext.lab.calibrate import Effort
     from clusca_ext.lab.full import FullSampler
@@ -90,6 +97,20 @@ def calibrate(
     full = FullSampler(opened, output.with_suffix(".full.safetensors"), journal.origin)
     seconds = float("inf") if limit is None else limit
     _search(Trials(opened, journal, full, batch, seconds), target, effort, chosen, output)
+
+
+def _fit(model: str, device: str, steps: int | None, seeds: str, output: pathlib.Path) -> None:
+    """``--polynomial``."""
+    from clusca_ext.lab.models import open_model
+    from clusca_ext.lab.polynomial import write_polynomial
+
+    require_device(device)
+    require_folder(output)
+    try:
+        first = range(numbers("seeds", seeds)[0])
+        write_polynomial(open_model(model, device, steps), first, output, typer.echo)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _search(

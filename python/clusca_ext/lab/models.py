@@ -99,6 +99,10 @@ class PipelineModel:
         self._enabled: ClusCaConfig | None = None
         pipeline.set_progress_bar_config(disable=True)
 
+    @property
+    def transformer(self) -> Any:
+        return self._pipeline.transformer
+
     def draw(self, config: ClusCaConfig | None, seeds: Sequence[int]) -> Drawn:
         self._enable(config)
         labels = [seed % self._entry.classes for seed in seeds]
