@@ -10,7 +10,7 @@ what the results hold of this commit is not drawn again.
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -24,6 +24,7 @@ from clusca_ext.demo.allocator import keep_freed_memory
 from clusca_ext.demo.judge import Estimate, estimate
 from clusca_ext.demo.pipeline import load_digits
 from clusca_ext.search import DigitsDraw, Placement, SearchSettings, find_placement
+from clusca_ext.search.journal import Journal, Scored
 from clusca_ext.search.moves import Steps, even_placement
 from clusca_ext.search.score import Scorer
 from results import BENCH, FOLDER, KEY, Recorder, machine, read
@@ -89,6 +90,7 @@ SETTINGS = (  # the most telling first
     Setting("100 steps", num_steps=100),
     Setting("100 steps, as dense", num_steps=100, full_steps=20),
 )
+BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
 class KeptDraw(DigitsDraw):
@@ -108,7 +110,9 @@ def pair(value: Estimate) -> list[float]:
     return [round(value.mean, 4), round(value.error, 4)]
 
 
-def measured(setting: Setting, found: Placement, score: Scorer) -> dict[str, object]:
+def measured(
+    setting: Setting, found: Placement, score: Callable[[Steps], Scored]
+) -> dict[str, object]:
     """A row's numbers: what the found placement draws beside the even one."""
     steps = setting.steps(found)
     even = even_placement(setting.num_steps, setting.full_steps)
@@ -136,6 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--tries", type=int, default=TRIES)
     parser.add_argument("--limit", type=float, default=float("inf"), help="seconds of the study")
+    parser.add_argument("--settings", nargs="*", choices=list(BY_NAME), default=list(BY_NAME))
     options = parser.parse_args()
     keep_freed_memory()
     WORK.mkdir(parents=True, exist_ok=True)
@@ -153,7 +158,7 @@ def main() -> None:
         )
     print(found.steps, f"{found.gain:+} dB, held out {found.held_out_gain:+} dB", flush=True)
     end = time.monotonic() + options.limit
-    for setting in SETTINGS:
+    for setting in map(BY_NAME.__getitem__, options.settings):
         key = setting.key(len(SEARCH.held_out))
         if (*key.values(), here[1]) in known and not here[0].endswith("-dirty"):
             continue
@@ -162,6 +167,8 @@ def main() -> None:
             break
         draw = KeptDraw(pipeline, setting.num_steps, setting.digits)
         score = Scorer(draw, setting.config, SEARCH.held_out)
+        if setting == SETTINGS[0]:  # the search has drawn it
+            score = Journal(journal, SEARCH.to_dict()).held_out.__getitem__
         numbers = measured(setting, found, score)
         recorder.record(**key, setting=setting.name, **numbers, **of_search(found))
         print(f"{key['shape']}:", *numbers.items(), flush=True)
