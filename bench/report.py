@@ -9,6 +9,7 @@ import argparse
 import pathlib
 import sys
 
+import report_lab
 import report_operators
 import report_quality
 import report_reasons
@@ -93,8 +94,10 @@ def write() -> list[str]:
     rows = results()
     PAGE.write_text(document(rows))
     OPERATORS_PAGE.write_text(operators(rows))
-    QUALITY_PAGE.write_text(report_quality.document(rows))
     PLACEMENT_PAGE.write_text(report_search.document(rows))
+    of_lab = report_lab.results()
+    QUALITY_PAGE.write_text(report_lab.page(report_quality.document(rows), of_lab))
+    report_lab.draw(of_lab, QUALITY_PAGE.parent)
     report_roofline.write(typical(rows))
     return report_reasons.mismatches(typical(rows))
 

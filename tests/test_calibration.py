@@ -1,10 +1,14 @@
 """TeaCache's polynomial: fitted to what the full sampler shows."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from clusca_ext import ClusCaConfig, NoCorrection, ReuseForecaster, TeaCacheSchedule, cache, summary
+from clusca_ext.cli import app
 from clusca_ext.enable import cache_of
 from clusca_ext.schedule.calibration import fit_polynomial
 from plain_adapting import relative_l1
@@ -53,3 +57,27 @@ def test_what_is_fitted_is_what_a_schedule_takes(model):
     with cache(model, config, **options()):
         sample(model)
         assert all(2 <= full <= 12 for full in summary(model).full_by_sample)
+
+
+def test_the_command_writes_a_configuration(tmp_path):
+    """Of the embedded model, in few steps."""
+    output = tmp_path / "teacache.json"
+    arguments = ["calibrate", "digits", "--polynomial", "--steps", "6", "--seeds", "2"]
+    done = CliRunner().invoke(app, [*arguments, "--output", str(output)])
+    assert done.exit_code == 0, done.output
+    schedule = ClusCaConfig.load(output).schedule
+    said = json.loads(output.with_suffix(".polynomial.json").read_text())
+    assert list(schedule.polynomial) == said["coefficients"] and len(said["coefficients"]) == 5
+    assert len(said["points"]) == 2 * 2 * 5  # two seeds, two rows each under guidance
+
+
+def test_the_command_refuses_a_function(tmp_path, monkeypatch):
+    (tmp_path / "only_pictures.py").write_text(
+        "def make():\n    return lambda config, seeds: None\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    output = str(tmp_path / "a.json")
+    arguments = ["calibrate", "only_pictures:make", "--polynomial", "--output", output]
+    done = CliRunner().invoke(app, arguments)
+    words = " ".join(done.output.replace("│", " ").split())  # out of the box it is printed in
+    assert done.exit_code == 2 and "must be an embedded one or a folder of its kind" in words

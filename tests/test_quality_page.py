@@ -8,6 +8,7 @@ import torch
 
 import quality
 import report
+import report_lab
 import report_quality
 from clusca_ext import ClusCaConfig, LeanStorage
 from quality import CLUSTERS, EXACT, PARTS, PER_BLOCK, PLAIN, WINDOW, Setting
@@ -36,9 +37,15 @@ def findings(*rows):
 
 
 def test_the_page_is_made_of_the_results():
-    text = report_quality.document(report.results())
+    above = report_quality.document(report.results())
+    text = report_lab.page(above, report_lab.results())
     assert report.QUALITY_PAGE.read_text() == text, "run: python bench/report.py --write"
-    assert text.count("\n") <= 250
+    assert above.count("\n") <= 250
+
+
+def test_the_pictures_it_shows_exist():
+    shown = re.findall(r"!\[.*?\]\((.*?)\)", report.QUALITY_PAGE.read_text())
+    assert not [name for name in shown if not (report.QUALITY_PAGE.parent / name).exists()]
 
 
 def test_every_table_names_its_command_and_commit():
@@ -46,7 +53,7 @@ def test_every_table_names_its_command_and_commit():
     tables = [i for i, block in enumerate(blocks) if block.startswith("| ")]
     assert tables
     for i in tables:
-        assert "`python bench/quality.py`" in blocks[i - 1]
+        assert re.search("`python bench/quality.py`|`clusca lab`", blocks[i - 1])
         assert re.search(rf"commit |{MISSING}", blocks[i - 1])
 
 

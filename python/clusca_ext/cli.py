@@ -7,7 +7,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from clusca_ext.commands.calibrate import calibrate
 from clusca_ext.commands.checks import require_device, require_folder
+from clusca_ext.commands.lab import lab
 from clusca_ext.commands.learn import learn
 from clusca_ext.commands.search import search
 from clusca_ext.info import build_info
@@ -21,6 +23,8 @@ app = typer.Typer(
 
 INTERVALS = (4, 6)
 
+app.command()(lab)
+app.command()(calibrate)
 app.command()(learn)
 app.command()(search)
 

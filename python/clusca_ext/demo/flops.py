@@ -9,6 +9,7 @@ from clusca_ext.demo.pipeline import DigitsPipeline
 from clusca_ext.demo.run import Sampled
 from clusca_ext.enable import cache
 from clusca_ext.schedule import ExplicitSchedule
+from clusca_ext.summary import Summary
 
 Shape = tuple[int, ...]
 
@@ -19,6 +20,17 @@ def _attention(query: Shape, key: Shape, value: Shape, *args: object, **kwargs: 
 
 # The counter knows attention by its CUDA names only.
 _CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention}
+
+
+def counter() -> FlopCounterMode:
+    """Counts matrix products and attention, on a CPU too, within a ``with`` block."""
+    return FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION)
+
+
+def kmeans_operations(done: Summary, samples: int, channels: int) -> float:
+    """Of the passes k-means made over the tokens of so many samples, each of ``channels``."""
+    passes = done.clusterings * ((done.kmeans_iterations or 0) + 1) * samples
+    return passes * 2 * done.tokens * done.representatives * channels
 
 
 def flops_ratio(pipeline: DigitsPipeline, sampled: Sampled) -> float:
@@ -36,16 +48,13 @@ def flops_ratio(pipeline: DigitsPipeline, sampled: Sampled) -> float:
     done, config = sampled.summary, sampled.row.config
     assert done is not None and config is not None
     totals: list[int] = []
-    counter = FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION)
     two_full = dataclasses.replace(config, schedule=ExplicitSchedule(steps=(0, 1)))
-    with cache(pipeline, two_full), counter:
+    with cache(pipeline, two_full), counter() as counted:
         pipeline(
             sampled.labels,
             num_inference_steps=3,
-            on_step=lambda step, images: totals.append(int(counter.get_total_flops())),
+            on_step=lambda step, images: totals.append(int(counted.get_total_flops())),
         )
     full, cached = totals[1] - totals[0], totals[2] - totals[1]
-    passes = done.clusterings * ((done.kmeans_iterations or 0) + 1) * len(sampled.labels)
-    channels = pipeline.transformer.inner_dim
-    kmeans = passes * 2 * done.tokens * done.representatives * channels
+    kmeans = kmeans_operations(done, len(sampled.labels), pipeline.transformer.inner_dim)
     return float(done.steps * full / (done.full * full + done.cached * cached + kmeans))

@@ -1,0 +1,150 @@
+"""``clusca calibrate``: finds the configuration that is best for a model and a target."""
+
+import json
+import pathlib
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clusca_ext.commands.arguments import numbers, words
+from clusca_ext.commands.checks import require_device, require_folder
+
+if TYPE_CHECKING:
+    from clusca_ext.lab.calibrate import Effort
+    from clusca_ext.lab.target import Target
+    from clusca_ext.lab.trials import Trials
+
+STOPPED = 130  # what a shell says of a process that was interrupted
+NOT_MET = 1
+
+
+def calibrate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="An embedded model, a folder of its kind, or module:function of a function that "
+            "returns draw(config | None, seeds) -> images in [-1, 1]."
+        ),
+    ],
+    speedup: Annotated[
+        float | None, typer.Option(help="At least so many times the full sampler's speed.")
+    ] = None,
+    psnr: Annotated[
+        float | None, typer.Option(help="At least so many dB to the full sampler.")
+    ] = None,
+    cost: Annotated[
+        str, typer.Option(help="What speed is: time, measured, or operations, counted.")
+    ] = "time",
+    output: Annotated[
+        pathlib.Path, typer.Option(help="The configuration; its report lies beside it.")
+    ] = pathlib.Path("clusca.json"),
+    methods: Annotated[
+        str, typer.Option(help="Names with commas between, or all; clusca lab lists them.")
+    ] = "all",
+    seeds: Annotated[
+        str, typer.Option(help="Seeds of the rounds of the search, with commas between.")
+    ] = "4,12,36",
+    held_out: Annotated[int, typer.Option(min=2, help="Seeds of the validation.")] = 32,
+    rounds: Annotated[
+        int, typer.Option(min=0, help="Rounds of small changes of the best, at most.")
+    ] = 16,
+    batch: Annotated[int, typer.Option(min=1, help="Samples in a run.")] = 12,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps of an embedded model's sampler.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N; of an embedded model.")] = "cpu",
+    limit: Annotated[
+        float | None, typer.Option(min=0, help="Seconds after which nothing more is tried.")
+    ] = None,
+    polynomial: Annotated[
+        bool,
+        typer.Option(help="Only fit TeaCache's polynomial, to the first round's seeds."),
+    ] = False,
+) -> None:
+    """Find the schedule, forecaster and correction that are best for a model and a target.
+
+    Writes the configuration, which ClusCaConfig.load reads, a report beside it (.report.json), and
+    what was tried (.trials.jsonl): a search that was interrupted goes on from there. The exit code
+    is 1 where the target is not met.
+
+    Example: clusca calibrate digits --speedup 4 --output fast.json
+    """
+    if polynomial:
+        _fit(model, device, steps, seeds, output)
+        return
+    # diffusers is slow to import, and the other commands do not need it
+    from clusca_ext.lab.calibrate import Effort
+    from clusca_ext.lab.full import FullSampler
+    from clusca_ext.lab.grid import settings
+    from clusca_ext.lab.journal import Journal
+    from clusca_ext.lab.methods import METHODS
+    from clusca_ext.lab.models import open_model
+    from clusca_ext.lab.origin import origin
+    from clusca_ext.lab.target import Target
+    from clusca_ext.lab.trials import Trials
+
+    require_device(device)
+    require_folder(output)
+    try:
+        target = Target(speedup=speedup, psnr=psnr, cost=cost)
+        chosen = list(METHODS) if methods == "all" else words("methods", methods)
+        settings(chosen, (4,), (1,))
+        effort = Effort(rungs=tuple(numbers("seeds", seeds)), held_out=held_out, rounds=rounds)
+        opened = open_model(model, device, steps)
+        journal = Journal(output.with_suffix(".trials.jsonl"), origin(opened.device))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    full = FullSampler(opened, output.with_suffix(".full.safetensors"), journal.origin)
+    seconds = float("inf") if limit is None else limit
+    _search(Trials(opened, journal, full, batch, seconds), target, effort, chosen, output)
+
+
+def _fit(model: str, device: str, steps: int | None, seeds: str, output: pathlib.Path) -> None:
+    """``--polynomial``."""
+    from clusca_ext.lab.models import open_model
+    from clusca_ext.lab.polynomial import write_polynomial
+
+    require_device(device)
+    require_folder(output)
+    try:
+        first = range(numbers("seeds", seeds)[0])
+        write_polynomial(open_model(model, device, steps), first, output, typer.echo)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _search(
+    trials: "Trials", target: "Target", effort: "Effort", methods: list[str], output: pathlib.Path
+) -> None:
+    from rich.console import Console
+
+    from clusca_ext.demo.allocator import keep_freed_memory
+    from clusca_ext.lab import verdict
+    from clusca_ext.lab.calibrate import search
+    from clusca_ext.lab.trials import OutOfTime
+
+    keep_freed_memory()
+    console = Console()
+    again = f"what was tried is in {trials.journal.path}: run it again for the rest."
+    with console.status("the full sampler") as status:
+        trials.tell = lambda trial: status.update(f"trial {trials.count}: {trial.candidate.name}")
+        try:
+            found = search(trials, target, effort, methods, console.print)
+        except KeyboardInterrupt:
+            console.print(f"Stopped; {again}")
+            raise typer.Exit(STOPPED) from None
+        except OutOfTime:
+            console.print(f"The limit was reached; {again}")
+            raise typer.Exit(NOT_MET) from None
+        except ValueError as error:
+            console.print(f"Error: {error}", highlight=False, markup=False)
+            raise typer.Exit(NOT_MET) from None
+    said = verdict.report(found, target, trials, effort)
+    for line in said["words"]:
+        console.print(line, highlight=False, markup=False)
+    found.best.candidate.config.save(output)
+    beside = output.with_suffix(".report.json")
+    beside.write_text(json.dumps(said, indent=2) + "\n")
+    console.print(f"Configuration: {output}; report: {beside}", highlight=False)
+    if not said["met_on_held_out_seeds"]:
+        raise typer.Exit(NOT_MET)

@@ -1,0 +1,162 @@
+"""``clusca lab``: measures a grid of methods, intervals and orders."""
+
+import pathlib
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from clusca_ext.commands.arguments import numbers, words
+from clusca_ext.commands.checks import require_device
+
+if TYPE_CHECKING:
+    from clusca_ext.lab.grid import Setting
+    from clusca_ext.lab.journal import Row
+
+STOPPED = 130  # what a shell says of a process that was interrupted
+FAILED = 1
+
+
+def lab(
+    model: Annotated[
+        str, typer.Option(help="An embedded model, or a folder that holds one of its kind.")
+    ] = "digits",
+    methods: Annotated[
+        str, typer.Option(help="Names with commas between, or all. --list-methods shows them.")
+    ] = "all",
+    intervals: Annotated[str, typer.Option(help="Intervals, with commas between.")] = "4,5,6,7,8",
+    orders: Annotated[str, typer.Option(help="Orders of the forecast.")] = "1,2,3",
+    baseline: Annotated[
+        str,
+        typer.Option(
+            help="Further intervals of bounded Taylor, for methods that choose their own number of "
+            "full steps to be compared with."
+        ),
+    ] = "2,3,12",
+    samples: Annotated[int, typer.Option(min=1, help="Samples of every setting.")] = 128,
+    batch: Annotated[int, typer.Option(min=1, help="Samples in a run; each is timed.")] = 32,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps of the sampler; default: the model's.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    output: Annotated[
+        pathlib.Path, typer.Option(help="Folder of the rows, <machine>-lab-<model>.jsonl.")
+    ] = pathlib.Path("."),
+    limit: Annotated[
+        float | None, typer.Option(min=0, help="Seconds after which no setting is begun.")
+    ] = None,
+    write_docs: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="Folder whose quality.md gets the tables, beside the plots."),
+    ] = None,
+    list_methods: Annotated[bool, typer.Option("--list-methods", help="Only name them.")] = False,
+) -> None:
+    """Measure methods x intervals x orders: quality beside the full sampler, and time.
+
+    Every setting draws the same seeds. Rows are appended as they come; a run that was interrupted
+    goes on where it stopped, and a setting that fails is recorded and does not stop the others.
+
+    Example: clusca lab --methods taylor-even,clusca-even --intervals 4,6 --orders 1 --limit 600
+    """
+    from clusca_ext.lab.grid import settings
+    from clusca_ext.lab.methods import METHODS
+
+    if list_methods:
+        typer.echo("\n".join(METHODS))
+        return
+    chosen = list(METHODS) if methods == "all" else words("methods", methods)
+    try:
+        grid = settings(
+            chosen,
+            numbers("intervals", intervals),
+            numbers("orders", orders),
+            numbers("baseline", baseline) if baseline else (),
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    require_device(device)
+    _run(model, grid, samples, batch, steps, device, output, limit, write_docs)
+
+
+def _run(
+    name: str,
+    grid: "list[Setting]",
+    samples: int,
+    batch: int,
+    steps: int | None,
+    device: str,
+    output: pathlib.Path,
+    limit: float | None,
+    write_docs: pathlib.Path | None,
+) -> None:
+    # diffusers is slow to import, and the other commands do not need it
+    from rich.console import Console
+
+    from clusca_ext.demo.allocator import keep_freed_memory
+    from clusca_ext.lab import pages, runner
+    from clusca_ext.lab.full import FullSampler
+    from clusca_ext.lab.journal import Journal
+    from clusca_ext.lab.models import open_model
+    from clusca_ext.lab.origin import origin
+
+    keep_freed_memory()
+    plan = runner.Plan(samples, batch)
+    console = Console()
+    try:
+        model = open_model(name, device, steps)
+        who = origin(model.device)
+        path = output / f"{who['machine']}-lab-{pathlib.Path(name).name}.jsonl"
+        journal = Journal(path, who)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    full = FullSampler(model, path.with_suffix(".safetensors"), who)
+    seconds = float("inf") if limit is None else limit
+    try:
+        with _Shown(console, grid, plan) as watch:
+            outcome = runner.run(model, grid, plan, journal, full, watch, seconds)
+    except KeyboardInterrupt:
+        console.print(f"Stopped; the rows are in {path}: run it again for the rest.")
+        raise typer.Exit(STOPPED) from None
+    console.print(pages.console_table(outcome.rows))
+    failed = [row for row in outcome.rows if row["error"] is not None]
+    for row in failed:
+        where = f"{row['method']}, interval {row['interval']}, order {row['order']}"
+        console.print(f"Failed: {where}: {row['error']}", highlight=False, markup=False)
+    told = f"{len(outcome.rows)} settings, {outcome.measured} of them measured now, in {path}"
+    console.print(told, highlight=False)
+    if outcome.left:
+        console.print(f"The limit was reached: {outcome.left} are left; run it again for them.")
+    if write_docs is not None:
+        for note in pages.write(journal.rows, write_docs):
+            console.print(note, highlight=False)
+    if failed and len(failed) == len(outcome.rows):
+        raise typer.Exit(FAILED)
+
+
+class _Shown:
+    """A progress bar over the settings and their batches."""
+
+    def __init__(self, console: Any, grid: "list[Setting]", plan: Any) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+        self._progress = Progress(*columns, console=console, transient=True)
+        self._batches = len(list(plan.batches()))
+        self._task = self._progress.add_task("the full sampler", total=len(grid) * self._batches)
+        self._done = 0
+
+    def __enter__(self) -> "_Shown":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def begin(self, setting: "Setting") -> None:
+        self._progress.update(self._task, description=str(setting))
+
+    def batch(self) -> None:
+        self._progress.advance(self._task)
+
+    def end(self, row: "Row") -> None:
+        self._done += self._batches  # all of a row that was there already, or failed midway
+        self._progress.update(self._task, completed=self._done)

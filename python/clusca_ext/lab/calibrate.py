@@ -1,0 +1,184 @@
+"""Searches the configuration that is best for one model and one target.
+
+A coarse grid of all methods on a few seeds, around the interval at which bounded Taylor meets the
+target; the better third of them on more seeds, twice (successive halving, Jamieson and Talwalkar
+2016); small changes of the best as long as they gain. What is found is measured on seeds that the
+search has not seen, beside bounded Taylor, evenly placed, at the same target. From the same
+measurements the search takes the same decisions.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+
+from clusca_ext.checks import integers
+from clusca_ext.lab.grid import settings
+from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, METHODS
+from clusca_ext.lab.refine import neighbours
+from clusca_ext.lab.target import Target
+from clusca_ext.lab.trials import Candidate, Trial, Trials
+
+INTERVALS = (2, 3, 4, 5, 6, 7, 8, 10, 12)
+ORDERS = (1, 2, 3)
+HELD_OUT = 10_000  # the first seed of those that the search does not see
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is tried.
+
+    Attributes:
+        rungs: Seeds of every round of halving, ascending.
+        kept: Share of trials that go on to the next round.
+        least: Trials that go on at least.
+        rounds: Rounds of small changes at most.
+        held_out: Seeds of the validation.
+    """
+
+    rungs: tuple[int, ...] = (4, 12, 36)
+    kept: float = 1 / 3
+    least: int = 3
+    rounds: int = 16
+    held_out: int = 32
+
+    def __post_init__(self) -> None:
+        integers("rungs", self.rungs, 1, HELD_OUT)
+        if not self.rungs or list(self.rungs) != sorted(set(self.rungs)):
+            raise ValueError(f"rungs must ascend, one at least, got {list(self.rungs)}")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search ends with.
+
+    Attributes:
+        best: The trial chosen, on the search's seeds.
+        baseline: Bounded Taylor, evenly placed, where it is nearest to the target.
+        best_held_out: The same configurations on seeds that the search has not seen.
+        baseline_held_out: None where bounded Taylor failed.
+    """
+
+    best: Trial
+    baseline: Trial | None
+    best_held_out: Trial
+    baseline_held_out: Trial | None
+
+
+def search(
+    trials: Trials,
+    target: Target,
+    effort: Effort = Effort(),  # noqa: B008 (frozen)
+    methods: Sequence[str] = tuple(METHODS),
+    tell: Callable[[str], None] = lambda words: None,
+) -> Found:
+    """The best configuration.
+
+    Raises:
+        ValueError: Not one candidate could be measured.
+        OutOfTime: The limit was reached; a second call goes on from there.
+    """
+    first, last = range(effort.rungs[0]), range(effort.rungs[-1])
+    tell("bounded Taylor at every interval")
+    swept = trials.tried(_grid([BASELINE], INTERVALS, [BASELINE_ORDER]), first)
+    near = _near(swept, target)
+    alive = [trial.candidate for trial in swept if _interval(trial) in near]
+    alive += _grid([name for name in methods if name != BASELINE], near, ORDERS)
+    alive += _grid([BASELINE], near, [order for order in ORDERS if order != BASELINE_ORDER])
+    ranked: list[Trial] = []
+    for rung in effort.rungs:
+        tell(f"{len(alive)} candidates on {rung} seeds")
+        ranked = trials.tried(alive, range(rung))
+        if not ranked:
+            raise ValueError(f"not one candidate could be measured: {_first(trials)}")
+        ranked.sort(key=lambda trial: _above(trial, swept, target), reverse=True)
+        keep = max(effort.least, ceil(len(ranked) * effort.kept))
+        alive = [trial.candidate for trial in ranked[:keep]]
+    tell("small changes of the best")
+    refined = _climb(trials, target, effort, alive[0])
+    best = _sorted([*ranked, *trials.tried([refined], last)], target)[0]
+    baseline = _baseline(trials, target, [trial.candidate for trial in swept], near, last)
+    tell("seeds that the search has not seen")
+    unseen = range(HELD_OUT, HELD_OUT + effort.held_out)
+    held_out = trials.tried([best.candidate], unseen)
+    if not held_out:
+        raise ValueError(f"the chosen one fails on held-out seeds: {_first(trials)}")
+    theirs = trials.tried([baseline.candidate], unseen) if baseline else []
+    return Found(best, baseline, held_out[0], theirs[0] if theirs else None)
+
+
+def _grid(
+    methods: Sequence[str], intervals: Sequence[int], orders: Sequence[int]
+) -> list[Candidate]:
+    if not methods:
+        return []
+    found = settings(methods, intervals, orders)
+    return [Candidate(str(each), each.config) for each in found if not isinstance(each.config, str)]
+
+
+def _first(trials: Trials) -> str:
+    return next((f"{name}: {error}" for name, error in trials.failed.items()), "none was tried")
+
+
+def _interval(trial: Trial) -> int:
+    return int(trial.row["config"]["schedule"]["interval"])
+
+
+def _near(swept: Sequence[Trial], target: Target) -> list[int]:
+    """The interval at which bounded Taylor does best for the target, and those beside it."""
+    intervals = [_interval(trial) for trial in swept]
+    if not intervals:
+        return list(INTERVALS)
+    best = intervals.index(_interval(_sorted(swept, target)[0]))
+    return intervals[max(best - 1, 0) : best + 2]
+
+
+def _sorted(trials: Sequence[Trial], target: Target) -> list[Trial]:
+    return sorted(trials, key=target.rank, reverse=True)
+
+
+def _above(trial: Trial, swept: Sequence[Trial], target: Target) -> float:
+    """PSNR above that of bounded Taylor at the same speed, interpolated between its intervals.
+
+    Few seeds and short runs say with an error on which side of the target a trial lies, and a small
+    change of its interval moves it to the other: near the target this says more.
+    """
+    if not swept:
+        return trial.psnr
+    speeds, values = zip(*sorted((t.speed(target.cost), t.psnr) for t in swept), strict=True)
+    return trial.psnr - float(np.interp(trial.speed(target.cost), speeds, values))
+
+
+def _climb(trials: Trials, target: Target, effort: Effort, start: Candidate) -> Candidate:
+    """From a candidate to its best neighbour, as long as there is one that is better.
+
+    Where a quality is asked for, a neighbour that is as fast and has more of it is a step on the
+    way to one that spends it.
+    """
+    seeds = range(effort.rungs[min(1, len(effort.rungs) - 1)])
+    path = trials.tried([start], seeds)
+    for _ in range(effort.rounds):
+        best = path[-1]
+        gone = [trial.candidate.config for trial in path]
+        around = [each for each in neighbours(best.candidate) if each.config not in gone]
+        ranked = _sorted(trials.tried(around, seeds), target)
+        better = [each for each in ranked if target.rank(each) > target.rank(best)]
+        better += [each for each in ranked if target.lifts(each, best)]
+        if not better:
+            break
+        path.append(better[0])
+    return _sorted(path, target)[0].candidate
+
+
+def _baseline(
+    trials: Trials,
+    target: Target,
+    candidates: Sequence[Candidate],
+    near: Sequence[int],
+    seeds: range,
+) -> Trial | None:
+    """Bounded Taylor at the interval that is best for the target on as many seeds."""
+    beside = [c for c in candidates if getattr(c.config.schedule, "interval", 0) in near]
+    ranked = _sorted(trials.tried(beside, seeds), target)
+    return ranked[0] if ranked else None

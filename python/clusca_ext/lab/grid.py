@@ -1,0 +1,80 @@
+"""The settings of a grid: methods x intervals x orders."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from clusca_ext.checks import integers
+from clusca_ext.config import ClusCaConfig
+from clusca_ext.forecast import MAX_ORDER
+from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, METHODS
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A method at an interval and an order.
+
+    Attributes:
+        method: Its entry in ``METHODS``.
+        interval: Interval of the schedule.
+        order: Order of the forecaster.
+        config: The configuration, or why there is none.
+    """
+
+    method: str
+    interval: int
+    order: int
+    config: ClusCaConfig | str
+
+    def __str__(self) -> str:
+        return f"{self.method}, interval {self.interval}, order {self.order}"
+
+
+def settings(
+    methods: Iterable[str],
+    intervals: Iterable[int],
+    orders: Iterable[int],
+    baseline: Iterable[int] = (),
+) -> list[Setting]:
+    """All settings that exist, the baseline first; a method that has no order appears once.
+
+    A configuration that cannot be made stays in the list with its error: running it fails alone.
+
+    Args:
+        methods: Entries of ``METHODS``.
+        intervals: Intervals of all of them.
+        orders: Orders of their forecasters.
+        baseline: Further intervals of the baseline: some methods choose their own number of full
+            steps, and are compared with it there.
+
+    Raises:
+        ValueError: A method is not known, or a number is out of range.
+    """
+    chosen = list(dict.fromkeys(methods))
+    unknown = [name for name in chosen if name not in METHODS]
+    if unknown or not chosen:
+        raise ValueError(f"methods must be some of {list(METHODS)}, got {unknown or chosen}")
+    chosen.sort(key=lambda name: name != BASELINE)
+    intervals = integers("intervals", intervals, 1)
+    orders = integers("orders", orders, 0, MAX_ORDER)
+    found: dict[tuple[str, int, int], Setting] = {}
+    for interval in integers("intervals of the baseline", baseline, 1):
+        setting = _setting(BASELINE, interval, BASELINE_ORDER)
+        if setting is not None:
+            found[BASELINE, interval, BASELINE_ORDER] = setting
+    for name in chosen:
+        for order in orders:
+            for interval in intervals:
+                setting = _setting(name, interval, order)
+                if setting is not None:
+                    found.setdefault((name, interval, setting.order), setting)
+    return list(found.values())
+
+
+def _setting(name: str, interval: int, order: int) -> Setting | None:
+    try:
+        config = METHODS[name](interval, order)
+    except ValueError as error:
+        return Setting(name, interval, order, f"ValueError: {error}")
+    if config is None:
+        return None
+    return Setting(name, interval, config.forecaster.order, config)

@@ -1,0 +1,89 @@
+"""Rows of numbers in a JSON-lines file, one appended as it comes: safe to interrupt, to resume."""
+
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+Row = dict[str, Any]
+SAME = ("version", "sources", "machine", "torch")  # a row of other ones is measured again
+
+
+class Journal:
+    """A file of rows, and what it holds already.
+
+    A row is a key (what was measured), its numbers, and its origin (who measured it).
+
+    Args:
+        path: The file; it is created with the first row.
+        origin: What every new row says of who measured it (``origin.origin``).
+
+    Raises:
+        ValueError: The file holds something else than rows.
+    """
+
+    def __init__(self, path: pathlib.Path, origin: Mapping[str, str]) -> None:
+        self.path, self.origin = path, dict(origin)
+        self.rows = read(path)
+        self._known = {_digest(row, self._names(row)): row for row in self.rows if self._ours(row)}
+
+    def find(self, key: Mapping[str, Any]) -> Row | None:
+        """The newest row of this key, where the same machine measured the same sources."""
+        return self._known.get(_digest(key, list(key)))
+
+    def add(self, key: Mapping[str, Any], numbers: Mapping[str, Any]) -> Row:
+        """Append a row; it is on the disk when this returns."""
+        row = {"key": list(key), **key, **numbers, **self.origin}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        _cut_torn_line(self.path)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self.rows.append(row)
+        self._known[_digest(key, list(key))] = row
+        return row
+
+    def _ours(self, row: Row) -> bool:
+        return all(row.get(name) == self.origin.get(name) for name in SAME)
+
+    @staticmethod
+    def _names(row: Row) -> list[str]:
+        names: list[str] = row["key"]
+        return names
+
+
+def read(path: pathlib.Path) -> list[Row]:
+    """The rows of a file, none where it does not exist; a last line that was torn is left out.
+
+    Raises:
+        ValueError: A line is not a row.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline was cut off
+    return [_parse(line, path, number) for number, line in enumerate(lines, 1)]
+
+
+def _parse(line: bytes, path: pathlib.Path, number: int) -> Row:
+    try:
+        row = json.loads(line)
+    except ValueError:  # neither JSON nor UTF-8
+        row = None
+    if not isinstance(row, dict) or not isinstance(row.get("key"), list):
+        raise ValueError(f"line {number} of {path} must be a row of numbers, got {line[:60]!r}")
+    return row
+
+
+def _cut_torn_line(path: pathlib.Path) -> None:
+    """A process that was killed while it wrote leaves a line without an end."""
+    if path.exists():
+        written = path.read_bytes()
+        whole = written.rfind(b"\n") + 1
+        if whole < len(written):
+            os.truncate(path, whole)
+
+
+def _digest(row: Mapping[str, Any], names: list[str]) -> str:
+    return json.dumps({name: row[name] for name in names}, sort_keys=True)

@@ -1,0 +1,214 @@
+"""What is measured: a model is one entry of ``MODELS``, a folder of its kind, or a function."""
+
+import importlib
+import pathlib
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from clusca_ext.config import ClusCaConfig
+from clusca_ext.enable import disable_cache, enable_cache, summary
+from clusca_ext.lab.metrics import Features
+from clusca_ext.summary import Summary
+
+DrawFunction = Callable[[ClusCaConfig | None, Sequence[int]], Tensor]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a run drew.
+
+    Attributes:
+        images: Values in [-1, 1], float32, on the CPU. [B, C, H, W]
+        seconds: Duration of the run, on the wall clock.
+        summary: What its cache did; None of the full sampler, or where it is not known.
+    """
+
+    images: Tensor
+    seconds: float
+    summary: Summary | None
+
+
+class Model(Protocol):
+    """What draws pictures of seeds, with a cache or without.
+
+    Attributes:
+        name: What rows call it.
+        device: Where it runs.
+        steps: Steps of its sampler; None where that is not known.
+        channels: Channels D of a token; 0 where that is not known.
+    """
+
+    name: str
+    device: torch.device
+    steps: int | None
+    channels: int
+
+    def draw(self, config: ClusCaConfig | None, seeds: Sequence[int]) -> Drawn:
+        """One sample a seed; it does not depend on the others. None: the full sampler."""
+
+    def features(self) -> Features | None:
+        """What judges its pictures beside PSNR; None where nothing does."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A kind of embedded model.
+
+    Attributes:
+        load: Its pipeline, embedded or from a folder.
+        steps: Steps of its sampler.
+        classes: Its labels: a seed draws the label ``seed % classes``.
+        features: What judges the embedded one's pictures; None where nothing does.
+    """
+
+    load: Callable[..., Any]
+    steps: int
+    classes: int
+    features: Callable[[], Features] | None = None
+
+
+def _digits(*folder: pathlib.Path) -> Any:
+    from clusca_ext.demo.pipeline import load_digits
+
+    return load_digits(*folder)
+
+
+MODELS = {"digits": Entry(_digits, steps=50, classes=10)}
+
+
+class PipelineModel:
+    """A pipeline that is called with labels, seeds and a number of steps.
+
+    Its cache stays on from run to run of a configuration, as users leave it.
+    """
+
+    def __init__(self, name: str, pipeline: Any, entry: Entry, steps: int | None = None) -> None:
+        self.name, self._pipeline, self._entry = name, pipeline, entry
+        self.steps: int | None = entry.steps if steps is None else steps
+        self.device = torch.device(pipeline.device)
+        self.channels = int(getattr(pipeline.transformer, "inner_dim", 0))
+        # A folder may hold a model of another size, which the embedded one's judge has not seen.
+        judge = entry.features if name in MODELS else None
+        self._features = None if judge is None else judge()
+        self._enabled: ClusCaConfig | None = None
+        pipeline.set_progress_bar_config(disable=True)
+
+    @property
+    def transformer(self) -> Any:
+        return self._pipeline.transformer
+
+    def draw(self, config: ClusCaConfig | None, seeds: Sequence[int]) -> Drawn:
+        self._enable(config)
+        labels = [seed % self._entry.classes for seed in seeds]
+        try:
+            start = _now(self.device)
+            images = self._pipeline(labels, seeds=list(seeds), num_inference_steps=self.steps)
+            seconds = _now(self.device) - start
+            said = None if config is None else summary(self._pipeline)
+        except BaseException:  # the next run must not go on with what this one left
+            self._enable(None)
+            raise
+        return Drawn(images.float().cpu(), seconds, said)
+
+    def features(self) -> Features | None:
+        return self._features
+
+    def _enable(self, config: ClusCaConfig | None) -> None:
+        if config == self._enabled:
+            return
+        if self._enabled is not None:
+            disable_cache(self._pipeline)
+            self._enabled = None
+        if config is not None:
+            enable_cache(self._pipeline, config)
+            self._enabled = config
+
+
+class FunctionModel:
+    """A function of the user's: of a configuration and seeds it returns pictures in [-1, 1]."""
+
+    steps: int | None = None
+    channels = 0
+
+    def __init__(self, name: str, function: DrawFunction) -> None:
+        self.name, self._function = name, function
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    def draw(self, config: ClusCaConfig | None, seeds: Sequence[int]) -> Drawn:
+        start = _now(self.device)
+        images = self._function(config, list(seeds))
+        seconds = _now(self.device) - start
+        if not isinstance(images, Tensor) or images.ndim < 2 or len(images) != len(seeds):
+            got = list(images.shape) if isinstance(images, Tensor) else type(images).__name__
+            raise ValueError(
+                f"{self.name} must return a tensor of {len(seeds)} images, one a seed, got {got}"
+            )
+        return Drawn(images.detach().float().cpu(), seconds, None)
+
+    def features(self) -> Features | None:
+        return None
+
+
+def open_model(name: str, device: str = "cpu", steps: int | None = None) -> Model:
+    """The model of a name.
+
+    Args:
+        name: One of ``MODELS``; a folder that holds such a model; or ``module:function``, of a
+            function without arguments that returns ``draw(config | None, seeds) -> images``.
+        device: Where an embedded model runs.
+        steps: Steps of an embedded model's sampler; default: its entry's.
+
+    Raises:
+        ValueError: There is no such model, or it cannot be loaded.
+    """
+    if name in MODELS:
+        entry = MODELS[name]
+        return PipelineModel(name, entry.load().to(device), entry, steps)
+    folder = pathlib.Path(name)
+    if folder.is_dir():
+        return _of_folder(folder, device, steps)
+    module, colon, function = name.partition(":")
+    if not colon:
+        raise ValueError(
+            f"model must be one of {list(MODELS)}, a folder, or module:function, got {name!r}"
+        )
+    if steps is not None:
+        raise ValueError(f"steps are a matter of {name} itself, got steps={steps}")
+    return FunctionModel(name, _function(module, function, name))
+
+
+def _of_folder(folder: pathlib.Path, device: str, steps: int | None) -> Model:
+    reasons = []
+    for kind, entry in MODELS.items():
+        try:
+            return PipelineModel(str(folder), entry.load(folder).to(device), entry, steps)
+        except ValueError as error:
+            reasons.append(f"{kind}: {error}")
+    raise ValueError(f"{folder} must hold a model of a kind that is known: {'; '.join(reasons)}")
+
+
+def _function(module: str, function: str, name: str) -> DrawFunction:
+    if "" not in sys.path:  # a module that lies in the folder the command is called in
+        sys.path.insert(0, "")
+    try:
+        draw = getattr(importlib.import_module(module), function)()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"model must be module:function of a function without arguments, got {name!r}: {error}"
+        ) from error
+    if not callable(draw):
+        raise ValueError(f"{name} must return a function draw(config, seeds), got {draw!r}")
+    made: DrawFunction = draw
+    return made
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

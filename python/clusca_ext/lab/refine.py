@@ -1,0 +1,81 @@
+"""Small changes of a configuration: what a local search tries next."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from clusca_ext.config import ClusCaConfig
+from clusca_ext.lab.trials import Candidate
+
+Alternatives = Callable[[Any], tuple[Any, ...]]
+
+
+def _by_one(value: int) -> tuple[int, ...]:
+    return value - 1, value + 1
+
+
+def _twofold(value: float) -> tuple[float, ...]:
+    return type(value)(value / 2), value * 2
+
+
+CHANGES: dict[str, Alternatives] = {  # by the field's name, whatever part has it
+    "interval": _by_one,
+    "warmup": _by_one,
+    "tail": _by_one,
+    "order": _by_one,
+    "bounded": lambda value: (not value,),
+    "sigma": lambda value: (round(value - 0.1, 3), round(value + 0.1, 3)),
+    "eta": lambda value: (round(value - 0.1, 3), round(value + 0.1, 3)),
+    "low_band": _twofold,
+    "num_clusters": _twofold,
+    "gamma": _twofold,
+    "threshold": lambda value: (value / 1.25, value * 1.25),
+}
+# From one short interval to the next are many full steps; so many more of warm-up lie between.
+LONGER = (2, 4)
+PARTS = ("schedule", "forecaster", "corrector")
+
+
+def neighbours(candidate: Candidate) -> list[Candidate]:
+    """Every change of a number of one part that makes a configuration."""
+    found = []
+    for part in PARTS:
+        for changed in _changed(getattr(candidate.config, part)):
+            try:
+                config = dataclasses.replace(candidate.config, **{part: changed})
+            except ValueError:  # parts that do not go together
+                continue
+            found.append(Candidate(words_of(config), config))
+    return found
+
+
+def words_of(config: ClusCaConfig) -> str:
+    """The parts of a configuration, with what differs from their defaults."""
+    parts = []
+    for name in PARTS:
+        part = getattr(config, name)
+        fields = [
+            f"{field.name}={getattr(part, field.name)!r}"
+            for field in dataclasses.fields(part)
+            if getattr(part, field.name) != field.default
+        ]
+        parts.append(f"{type(part).__name__}({', '.join(fields)})")
+    return ", ".join(parts)
+
+
+def _others(name: str, value: Any) -> Iterable[Any]:
+    if dataclasses.is_dataclass(value):  # a part of a part
+        return _changed(value)
+    return CHANGES[name](value) if name in CHANGES and value is not None else ()
+
+
+def _changed(part: Any) -> Iterator[Any]:
+    for field in dataclasses.fields(part):
+        for other in _others(field.name, getattr(part, field.name)):
+            try:
+                yield dataclasses.replace(part, **{field.name: other})
+            except ValueError:  # out of its range
+                continue
+    if hasattr(part, "interval") and hasattr(part, "warmup"):
+        for more in LONGER:
+            yield dataclasses.replace(part, interval=part.interval + 1, warmup=part.warmup + more)

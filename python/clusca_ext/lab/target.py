@@ -1,0 +1,73 @@
+"""What is asked of a calibration: so much faster, or so near to the full sampler."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from clusca_ext.checks import number
+
+COSTS = ("time", "operations")
+NOISE = 0.02  # of times: what lies nearer is as fast
+
+
+class Scored(Protocol):
+    """A configuration that was tried."""
+
+    @property
+    def psnr(self) -> float:
+        """Mean PSNR to the full sampler, dB."""
+
+    def speed(self, cost: str) -> float:
+        """How much faster than the full sampler; 0 where that is not known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """The best quality at a speed, or the highest speed at a quality.
+
+    Attributes:
+        speedup: Times the full sampler's speed, at least; None where ``psnr`` is given.
+        psnr: PSNR to the full sampler, dB, at least.
+        cost: ``"time"``, measured, or ``"operations"``, counted: the same on every machine.
+    """
+
+    speedup: float | None = None
+    psnr: float | None = None
+    cost: str = "time"
+
+    def __post_init__(self) -> None:
+        if (self.speedup is None) == (self.psnr is None):
+            raise ValueError(
+                "target must be one of speedup and psnr, got "
+                f"speedup={self.speedup!r}, psnr={self.psnr!r}"
+            )
+        if self.cost not in COSTS:
+            raise ValueError(f"cost must be one of {list(COSTS)}, got {self.cost!r}")
+        name = "speedup" if self.psnr is None else "psnr"
+        value = getattr(self, name)
+        number(name, value)
+        least = 1 if self.psnr is None else 0
+        if not least < value < float("inf"):
+            raise ValueError(f"{name} must be finite and above {least}, got {value!r}")
+
+    def __str__(self) -> str:
+        if self.psnr is None:
+            return f"at least {self.speedup:g}x the full sampler's speed, by {self.cost}"
+        return f"a PSNR of at least {self.psnr:g} dB to the full sampler"
+
+    def meets(self, trial: Scored) -> bool:
+        """Whether a trial reaches the target."""
+        if self.speedup is not None:
+            return trial.speed(self.cost) >= self.speedup
+        assert self.psnr is not None
+        return trial.psnr >= self.psnr
+
+    def rank(self, trial: Scored) -> tuple[bool, float]:
+        """The higher the better: those that meet it by what is left to gain, then the nearest."""
+        gain, met = (trial.psnr, trial.speed(self.cost))[:: 1 if self.psnr is None else -1]
+        return (True, gain) if self.meets(trial) else (False, met)
+
+    def lifts(self, trial: Scored, best: Scored) -> bool:
+        """Whether a trial has more quality to spend on speed, and is as fast but for noise."""
+        if self.psnr is None or trial.psnr <= best.psnr:
+            return False
+        return trial.speed(self.cost) >= (1 - NOISE) * best.speed(self.cost)

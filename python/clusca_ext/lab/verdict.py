@@ -1,0 +1,115 @@
+"""What a calibration says: numbers with standard errors, and what was not measured."""
+
+from typing import Any
+
+from clusca_ext.demo.judge import Estimate
+from clusca_ext.lab import metrics
+from clusca_ext.lab.calibrate import Effort, Found
+from clusca_ext.lab.tables import plus_minus
+from clusca_ext.lab.target import Target
+from clusca_ext.lab.trials import Trial, Trials
+
+
+def over_baseline(found: Found) -> Estimate | None:
+    """PSNR above bounded Taylor's on the held-out seeds, paired by sample, dB."""
+    if found.baseline_held_out is None:
+        return None
+    ours, theirs = found.best_held_out.row, found.baseline_held_out.row
+    return metrics.paired(ours["psnr_db"], theirs["psnr_db"])
+
+
+def words(found: Found, target: Target, trials: Trials, effort: Effort) -> list[str]:
+    """Sentences, one idea each."""
+    best, seen = found.best_held_out, found.best
+    lines = [
+        f"Target: {target}.",
+        f"Chosen of {trials.count} trials: {best.candidate.name}.",
+        f"On {effort.held_out} seeds that the search has not seen: {_numbers(best)}.",
+    ]
+    if not target.meets(seen):
+        lines.append("No configuration that was tried meets the target; this one is the nearest.")
+    elif not target.meets(best):
+        lines.append(
+            f"It meets the target on the search's seeds ({_numbers(seen)}) but not on these."
+        )
+    return [*lines, *_beside(found, target), *_limits(best, trials)]
+
+
+def _beside(found: Found, target: Target) -> list[str]:
+    """Bounded Taylor at the same target."""
+    theirs, over = found.baseline_held_out, over_baseline(found)
+    if theirs is None or over is None:
+        return ["Bounded Taylor, evenly placed, could not be measured beside it."]
+    if theirs.candidate.config == found.best_held_out.candidate.config:
+        return ["That is bounded Taylor itself, evenly placed: nothing that was tried beats it."]
+    meets = "meets" if target.meets(theirs) else "does not meet"
+    ratio = found.best_held_out.speed(target.cost) / (theirs.speed(target.cost) or float("nan"))
+    beyond = "beyond" if abs(over.mean) > 2 * over.error else "within"
+    return [
+        f"Bounded Taylor, evenly placed ({theirs.candidate.name}), {meets} the target there: "
+        f"{_numbers(theirs)}.",
+        f"Paired by sample, the chosen one's PSNR differs by {plus_minus(over, '+.2f')} dB, "
+        f"{beyond} two standard errors; its speed by {target.cost} is {ratio:.2f}x that one's.",
+    ]
+
+
+def _limits(best: Trial, trials: Trials) -> list[str]:
+    """What it could not say."""
+    steps = "the function's own steps" if trials.model.steps is None else trials.model.steps
+    lines = []
+    if best.row["operations"] is None:
+        lines.append("Operations could not be counted.")
+    if best.row["distance"] is None:
+        lines.append("Feature distance: not measured, nothing here judges this model's pictures.")
+    lines.append(
+        f"Measured with {steps} steps on {best.row['device']}; other numbers of steps, sizes, "
+        "conditions and machines: not measured."
+    )
+    lines += [f"Failed: {name}: {error}" for name, error in trials.failed.items()]
+    return lines
+
+
+def _numbers(trial: Trial) -> str:
+    parts = [f"PSNR {plus_minus(trial.quality)} dB", f"{plus_minus(trial.time)}x in time"]
+    if trial.row["operations"] is not None:
+        parts.append(f"{trial.row['operations']:.2f}x in operations")
+    if trial.row["distance"] is not None:
+        parts.append(
+            f"feature distance {plus_minus(metrics.mean_of(trial.row['distance']), '.3g')}"
+        )
+    return ", ".join(parts)
+
+
+def report(found: Found, target: Target, trials: Trials, effort: Effort) -> dict[str, Any]:
+    """The same as data, for a JSON file."""
+    over = over_baseline(found)
+    return {
+        "target": {"speedup": target.speedup, "psnr": target.psnr, "cost": target.cost},
+        "met_on_held_out_seeds": target.meets(found.best_held_out),
+        "met_in_search": target.meets(found.best),
+        "words": words(found, target, trials, effort),
+        "chosen": _data(found.best_held_out),
+        "baseline": found.baseline_held_out and _data(found.baseline_held_out),
+        "over_baseline_db": over and _pair(over),
+        "held_out_seeds": found.best_held_out.row["seeds"],
+        "trials": trials.count,
+        "failed": trials.failed,
+        "origin": trials.journal.origin,
+    }
+
+
+def _data(trial: Trial) -> dict[str, Any]:
+    distance = trial.row["distance"]
+    return {
+        "name": trial.candidate.name,
+        "config": trial.candidate.config.to_dict(),
+        "psnr_db": _pair(trial.quality),
+        "time": _pair(trial.time),
+        "operations": trial.row["operations"],
+        "distance": distance and _pair(metrics.mean_of(distance)),
+    }
+
+
+def _pair(value: Estimate) -> list[float | None]:
+    """Mean and standard error; NaN, which JSON does not know, is None."""
+    return [None if each != each else round(each, 4) for each in (value.mean, value.error)]

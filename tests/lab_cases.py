@@ -1,0 +1,140 @@
+"""A model whose quality and time are known functions of its configuration, and what watches it."""
+
+import dataclasses
+import math
+
+import torch
+
+from clusca_ext import HermiteForecaster, ReuseForecaster
+from clusca_ext.schedule import Step
+from clusca_ext.summary import Summary
+from small_dit import make_dit, scheduler_of
+
+STEPS, FULL_STEP, CACHED_STEP = 40, 1.0, 0.02
+ORIGIN = {
+    "version": "1",
+    "commit": "abc",
+    "sources": "def",
+    "machine": "a-cpu",
+    "device": "A CPU",
+    "torch": "2",
+}
+
+
+def full_steps(config):
+    decide = config.schedule.start(STEPS)
+    return sum(bool(decide(Step(index))) for index in range(STEPS))
+
+
+def expected_psnr(config):
+    """Highest for Hermite of order 2 and sigma 0.5, bounded; fewer full steps cost quality."""
+    forecaster, quality = config.forecaster, 70 - 1.2 * (STEPS - full_steps(config))
+    if isinstance(forecaster, ReuseForecaster):
+        return quality - 12
+    quality -= 2 * abs(forecaster.order - 2) + (0 if forecaster.bounded else 4)
+    if isinstance(forecaster, HermiteForecaster):
+        quality += 6 - 10 * abs(forecaster.sigma - 0.5)
+    return quality - (1 if config.corrector.computes else 0)
+
+
+def expected_speedup(config):
+    full = full_steps(config)
+    return STEPS * FULL_STEP / (full * FULL_STEP + (STEPS - full) * CACHED_STEP)
+
+
+def small_folder(folder):
+    """A random model of the digits' kind, which draws in milliseconds."""
+    make_dit(layers=2).save_pretrained(folder / "transformer")
+    scheduler_of(4).save_pretrained(folder / "scheduler")
+    return str(folder)
+
+
+class SyntheticModel:
+    """Pictures with an error of known size; every seed's differs, the same for all configurations.
+
+    ``drawn`` are the runs so far; ``broken`` configurations raise.
+    """
+
+    name, steps, channels, device = "synthetic", STEPS, 0, torch.device("cpu")
+
+    def __init__(self, broken=lambda config: False, judge=None):
+        self.drawn, self.broken, self.judge = [], broken, judge
+
+    def features(self):
+        return self.judge
+
+    def draw(self, config, seeds):
+        from clusca_ext.lab.models import Drawn
+
+        self.drawn.append((config, list(seeds)))
+        if config is not None and self.broken(config):
+            raise RuntimeError("it does not work")
+        images = torch.stack([self._image(config, seed) for seed in seeds])
+        if config is None:
+            return Drawn(images, STEPS * FULL_STEP * len(seeds), None)
+        full = full_steps(config)
+        seconds = (full * FULL_STEP + (STEPS - full) * CACHED_STEP) * len(seeds)
+        return Drawn(images, seconds, self._summary(full))
+
+    def _image(self, config, seed):
+        generator = torch.Generator().manual_seed(seed)
+        image = torch.rand(1, 8, 8, generator=generator) - 0.5
+        if config is None:
+            return image
+        own = 3 * torch.randn((), generator=generator)  # dB
+        size = 2 * 10 ** (-(expected_psnr(config) + own) / 20)
+        return image + size * torch.where(torch.rand(1, 8, 8, generator=generator) > 0.5, 1, -1)
+
+    def _summary(self, full):
+        """Of what nobody here reads, zeros."""
+        zeros = dict.fromkeys((field.name for field in dataclasses.fields(Summary)), 0)
+        numbers = dict(
+            steps=STEPS,
+            branches=1,
+            full=full,
+            cached=STEPS - full,
+            partial=0,
+            full_by_sample=(),
+            seconds={},
+            speedup=None,
+            storage="per block",
+            cache_bytes=2**20,
+            kmeans_iterations=None,
+            run_known_by="",
+            num_steps=STEPS,
+            cached_step="eager",
+        )
+        return Summary(**(zeros | numbers))
+
+
+class MeanFeatures:
+    """Stands in for a network: it sees the mean of a picture and how much it varies."""
+
+    def _of(self, images):
+        flat = images.flatten(1)
+        return torch.stack([flat.mean(1), flat.std(1)], 1)
+
+    def distance(self, images, reference):
+        return (self._of(images) - self._of(reference)).norm(dim=1)
+
+    def frechet(self, images, reference):
+        gap = self._of(images).mean(0) - self._of(reference).mean(0)
+        return math.sqrt(gap.square().sum().item())
+
+
+class Watch:
+    """Keeps what it is told; ``stop_after`` interrupts at that many settings."""
+
+    def __init__(self, stop_after=None):
+        self.begun, self.rows, self.batches, self.stop_after = [], [], 0, stop_after
+
+    def begin(self, setting):
+        if len(self.begun) == self.stop_after:
+            raise KeyboardInterrupt
+        self.begun.append(setting)
+
+    def batch(self):
+        self.batches += 1
+
+    def end(self, row):
+        self.rows.append(row)

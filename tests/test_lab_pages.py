@@ -1,0 +1,244 @@
+"""What the laboratory shows: tables that say what rows say, plots, and the command."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from clusca_ext.cli import app
+from clusca_ext.demo.judge import Estimate
+from clusca_ext.lab import pages, plots, runner, tables
+from clusca_ext.lab.comparison import Over, groups
+from clusca_ext.lab.full import FullSampler
+from clusca_ext.lab.grid import settings
+from clusca_ext.lab.journal import Journal, read
+from clusca_ext.lab.methods import METHODS
+from lab_cases import ORIGIN, MeanFeatures, SyntheticModel, Watch, small_folder
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lab")
+    broken = METHODS["reuse"](6, 1)
+    model = SyntheticModel(lambda config: config == broken, MeanFeatures())
+    grid = settings(["taylor-even", "reuse", "hermite-even"], [4, 6], [1, 2])
+    journal = Journal(folder / "rows.jsonl", ORIGIN)
+    full = FullSampler(model, folder / "full.safetensors", ORIGIN)
+    runner.run(model, grid, runner.Plan(samples=6, batch=3), journal, full, Watch())
+    return journal.rows
+
+
+def cells(text):
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    return {(line[0].strip("`"), line[1]): line[2:] for line in lines}
+
+
+def test_tables_say_what_rows_say(rows):
+    (group,) = groups(rows)
+    found = cells("\n".join(tables.table(group, tables.quality_of(tables.Baseline(group)))))
+    by_place = {(row["method"], str(row["order"]), row["interval"]): row for row in rows}
+    assert len(found) == 5
+    for (method, order), columns in found.items():
+        for interval, cell in zip((4, 6), columns, strict=True):
+            row = by_place[method, order, interval]
+            if row["error"]:
+                assert cell == "failed"
+                continue
+            values = np.array(row["psnr_db"])
+            error = values.std(ddof=1) / np.sqrt(6)
+            assert cell.split(", ")[0] == f"{values.mean():.2f} ± {error:.2f}"
+            if (method, order) != ("taylor-even", "1"):
+                base = np.array(by_place["taylor-even", "1", interval]["psnr_db"])
+                assert f"{(values - base).mean():+.2f} ± " in cell
+    costs = cells("\n".join(tables.table(group, tables.cost)))
+    row = by_place["taylor-even", "1", 4]
+    ratio = row["full_seconds"] / np.median(row["seconds"])
+    assert costs["taylor-even", "1"][0].startswith(
+        f"{row['full']:g} + {row['cached']:g}; {ratio:.2f}"
+    )
+    assert costs["taylor-even", "1"][0].endswith("; not measured")  # it has no operations
+
+
+def test_a_section_says_who_measured_and_what_failed(rows):
+    (group,) = groups(rows)
+    text = tables.section(group)
+    assert "- `reuse`, order 0, interval 6 failed: RuntimeError: it does not work" in text
+    assert "`hermite-even`, order 2" in text and "n = 6" in text
+    assert "furthest above the baseline at as many full steps is `hermite-even`" in text
+    for block, before in zip(text.split("\n\n")[1:], text.split("\n\n"), strict=False):
+        assert not block.startswith("| ") or "commit abc, torch 2." in before
+    assert text.count("| method |") == 3 and "not measured." not in text
+    without = [row | {"distance": None, "frechet": None} for row in rows]
+    text = tables.section(groups(without)[0])
+    assert text.count("| method |") == 2
+    assert "Feature distance and Frechet distance: not measured." in text
+
+
+def test_a_column_is_an_interval_of_more_than_the_baseline(rows):
+    more = [row | {"interval": 2} for row in rows if row["method"] == "taylor-even"]
+    (group,) = groups([*rows, *more])
+    header = tables.table(group, tables.cost)[0]
+    assert header == "| method | order | interval 4 | interval 6 |"
+    (alone,) = groups(more)
+    assert tables.table(alone, tables.cost)[0] == "| method | order | interval 2 |"
+
+
+def test_a_section_replaces_only_itself(rows):
+    page = tables.put("# Quality\n\nAbove.\n", pages.sections(rows))
+    other = tables.put(
+        page,
+        [
+            (
+                "other",
+                tables.BEGIN.format(name="other")
+                + "\nA\n"
+                + tables.END.format(name="other")
+                + "\n",
+            )
+        ],
+    )
+    fewer = [row for row in rows if row["interval"] == 4]
+    again = tables.put(other, pages.sections(fewer))
+    assert again.startswith("# Quality\n\nAbove.\n\n<!-- clusca lab: synthetic-a-cpu -->")
+    assert "interval 6" not in again and again.endswith("<!-- end of clusca lab: other -->\n")
+    assert tables.put(again, pages.sections(rows)) == other
+
+
+@pytest.mark.parametrize(
+    "mean, error, text",
+    [
+        (0.2, 0.05, "**+0.20 ± 0.05**"),
+        (0.1, 0.06, "+0.10 ± 0.06"),
+        (-0.001, 0.0001, "+0.00 ± 0.00"),
+    ],
+)
+def test_a_difference_is_bold_beyond_two_errors(mean, error, text):
+    assert tables.difference(Over(Estimate(mean, error), False)) == text
+    assert tables.difference(None) == "not measured"
+
+
+def test_plots_are_written(rows, tmp_path):
+    (group,) = groups(rows)
+    drawn = plots.figure(group)
+    assert len(drawn.axes) == 3
+    for axes in drawn.axes:
+        assert len(axes.containers) == len(group.good) == 9
+    labels = [text.get_text() for text in drawn.axes[0].texts]
+    assert "hermite-even, 6, order 2" in labels
+    notes = pages.write(rows, tmp_path / "docs")
+    picture = tmp_path / "docs" / pages.picture_of(group)
+    assert np.asarray(Image.open(picture)).std() > 5
+    assert f"({picture.name})" in (tmp_path / "docs/quality.md").read_text()
+    assert notes == [f"Tables: {tmp_path / 'docs/quality.md'}", f"Plot: {picture}"]
+
+
+def test_the_front_is_what_nothing_beats():
+    points = [(1.0, 50.0), (2.0, 40.0), (2.0, 45.0), (3.0, 30.0), (2.5, 20.0)]
+    assert plots.front(points, higher=True) == [3, 2, 0]
+    assert plots.front(points, higher=False) == [3, 4]
+
+
+def test_without_matplotlib_the_extra_is_named(rows, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    notes = pages.write(rows, tmp_path)
+    assert "pip install 'clusca_ext[lab]'" in notes[1] and (tmp_path / "quality.md").exists()
+
+
+# ---- the command
+
+
+def clusca(*arguments):
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_help_has_an_example_and_methods_are_listed():
+    result = clusca("lab", "--help")
+    assert result.exit_code == 0 and "Example: clusca lab" in result.output
+    listed = clusca("lab", "--list-methods")
+    assert listed.exit_code == 0 and listed.output.split() == list(METHODS)
+
+
+ARGUMENTS = ["--steps", "5", "--samples", "2", "--intervals", "2", "--orders", "1"]
+ARGUMENTS += ["--baseline", ""]
+
+
+def test_the_command_measures_resumes_and_writes(tmp_path):
+    model = small_folder(tmp_path / "small")
+    arguments = ["lab", "--model", model, "--methods", "taylor-even,reuse", *ARGUMENTS]
+    arguments += ["--output", str(tmp_path)]
+    result = clusca(*arguments, "--limit", "0")
+    assert result.exit_code == 0 and "2 are left" in " ".join(result.output.split())
+    result = clusca(*arguments, "--write-docs", str(tmp_path / "docs"))
+    assert result.exit_code == 0, result.output
+    assert "2 of them measured now" in " ".join(result.output.split())
+    (path,) = tmp_path.glob("*-lab-small.jsonl")
+    assert [row["method"] for row in read(path)] == ["taylor-even", "reuse"]
+    assert "`taylor-even`" in (tmp_path / "docs/quality.md").read_text()
+    result = clusca(*arguments)
+    assert "0 of them measured now" in " ".join(result.output.split())
+    assert len(read(path)) == 2
+
+
+@pytest.mark.parametrize("command", ["lab", "calibrate"])
+def test_an_interrupted_command_says_how_to_go_on(tmp_path, monkeypatch, command):
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SyntheticModel, "draw", stop)
+    monkeypatch.setattr("clusca_ext.lab.models.open_model", lambda *arguments: SyntheticModel())
+    arguments = ["--output", str(tmp_path)]
+    if command == "calibrate":
+        arguments = ["synthetic", "--psnr", "30", "--output", str(tmp_path / "x.json")]
+    result = clusca(command, *arguments)
+    assert result.exit_code == 130
+    assert "Stopped; " in result.output and "run it again" in " ".join(result.output.split())
+
+
+def test_every_method_runs(tmp_path):
+    """Together with its schedule, storage and the counting of its operations."""
+    arguments = ["--model", small_folder(tmp_path / "small"), "--steps", "5", "--samples", "1"]
+    arguments += ["--intervals", "3", "--orders", "2", "--output", str(tmp_path)]
+    result = clusca("lab", *arguments, "--baseline", "2")
+    assert result.exit_code == 0, result.output
+    rows = read(next(tmp_path.glob("*-lab-small.jsonl")))
+    assert {row["method"]: row["error"] for row in rows} == dict.fromkeys(METHODS)
+    for row in rows:
+        assert row["operations"] > 0.9 and row["full"] + row["cached"] + row["partial"] == 5
+
+
+def test_the_command_shows_failures(tmp_path, monkeypatch):
+    def refuse(interval, order):
+        raise ValueError("it cannot be [so]")
+
+    monkeypatch.setitem(METHODS, "refuse", refuse)
+    arguments = [*ARGUMENTS, "--output", str(tmp_path)]
+    result = clusca("lab", "--methods", "refuse", *arguments)
+    assert result.exit_code == 1
+    assert "Failed: refuse, interval 2, order 1: ValueError: it cannot be [so]" in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--methods", "best"], "methods must be some of"),
+        (["--methods", ","], "methods must be words with commas between, got ','"),
+        (["--intervals", "four"], "intervals must be integers with commas between, got 'four'"),
+        (["--intervals", "0"], "every one of intervals must be an integer of at least 1, got 0"),
+        (["--orders", "9"], "must be an integer in [0, 7], got 9"),
+        (["--samples", "0"], "Invalid value for '--samples'"),
+        (["--device", "cuda:77"], "cannot be used"),
+        (["--model", "nothing"], "a folder, or module:function, got 'nothing'"),
+    ],
+)
+def test_the_command_refuses_bad_arguments_at_once(arguments, message, tmp_path):
+    result = clusca("lab", *arguments, "--output", str(tmp_path))
+    assert result.exit_code == 2
+    words = " ".join(result.output.replace("│", " ").split())
+    assert message in words and not list(tmp_path.iterdir())
+
+
+def test_rows_are_json(rows):
+    assert json.loads(json.dumps(rows, allow_nan=False)) == rows
