@@ -137,3 +137,25 @@ def test_adacache_forgets_an_interval_with_what_it_was_made_of():
     assert not decide(Step(2, 20, 1))
     assert decide(Step(3, 20, None)), "an input has another shape"
     assert decide(Step(4, 20, 3))
+
+
+@pytest.mark.parametrize(
+    ("family", "name"),
+    [(sd3(()), "block_controlnet_hidden_states"), (FLUX, "controlnet_block_samples")],
+    ids=str,
+)
+def test_a_list_of_blocks_is_not_one_of_samples(family, name):
+    """ControlNet's residuals, where there are as many of them as samples."""
+    model = family.make()
+    residuals = [torch.randn(2, 64, model.inner_dim) * 0.1 for _ in range(2)]
+
+    @torch.no_grad()
+    def outputs():
+        noise = torch.randn(family.noise, generator=torch.Generator().manual_seed(0))
+        inputs = [{**family.inputs(noise, time), name: residuals} for time in TIMES]
+        return torch.stack([model(**each, return_dict=False)[0] for each in inputs])
+
+    expected = outputs()
+    with cache(model, ClusCaConfig(schedule=TeaCacheSchedule(threshold=-1)), timesteps=TIMES):
+        torch.testing.assert_close(outputs(), expected, rtol=1e-4, atol=1e-5)
+        assert len(summary(model).full_by_sample) == 2

@@ -1,5 +1,6 @@
 """What a schedule that adapts is shown of a step: how much a feature has changed."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,6 @@ from clusca_ext.adapters.description import (
     Kwargs,
     ModelDescription,
     named_input,
-    with_input,
 )
 from clusca_ext.executor import BlockExecutor
 from clusca_ext.schedule import Adapting, Decision, Signal, Step
@@ -150,7 +150,7 @@ class Probe:
             return None
         seen, name = self._seen, self._block.other
         if seen.other is not None and name is not None:
-            args, kwargs = with_input(block.block, name, seen.other, args, kwargs)
+            args, kwargs = _with_input(block.block, name, seen.other, args, kwargs)
         with torch.no_grad():
             computed = self._block.returned(block.original(*args, **kwargs))
 
@@ -223,3 +223,14 @@ def _first_read(
     raise ValueError(
         f"module {description.modules[0].name!r} of the first block must be called by its forward"
     )
+
+
+def _with_input(
+    model: nn.Module, name: str, value: Any, args: Args, kwargs: Kwargs
+) -> tuple[Args, Kwargs]:
+    """The inputs of a call with another value for one, given by position or name."""
+    names = list(inspect.signature(type(model).forward).parameters)[1:]
+    place = names.index(name) if name in names else len(args)
+    if place < len(args):
+        return (*args[:place], value, *args[place + 1 :]), kwargs
+    return args, {**kwargs, name: value}

@@ -245,14 +245,3 @@ def named_input(model: nn.Module, which: int | str) -> Callable[[Args, Kwargs], 
         return kwargs.get(name)
 
     return find
-
-
-def with_input(
-    model: nn.Module, name: str, value: Any, args: Args, kwargs: Kwargs
-) -> tuple[Args, Kwargs]:
-    """The inputs of the model's call with another value for one, given by position or name."""
-    names = list(inspect.signature(type(model).forward).parameters)[1:]
-    place = names.index(name) if name in names else len(args)
-    if place < len(args):
-        return (*args[:place], value, *args[place + 1 :]), kwargs
-    return args, {**kwargs, name: value}
