@@ -17,7 +17,7 @@ from clusca_ext import (
     summary,
 )
 from clusca_ext.enable import cache_of
-from families_image import IMAGES
+from families_image import IMAGES, PIXART
 from families_video import VIDEOS
 from small_dit import make_dit, options, sample
 from test_families import run
@@ -137,3 +137,15 @@ def test_ranks_of_a_group_decide_alike(tmp_path, together):
         each.join()
     assert (kinds[0] == kinds[1]) == together
     assert "cached" in kinds[0] and "cached" in kinds[1]
+
+
+def test_pab_says_at_once_where_it_cannot_be():
+    """Not in the middle of a run: no mask may compute the attention of PixArt beside forecasts."""
+    model = PIXART.make()
+    with pytest.raises(ValueError, match="must not let 'attn' be computed while others are"):
+        cache(model, ClusCaConfig(schedule=PyramidSchedule())).__enter__()
+    ranges = (("attn", 3), ("cross", 3), ("mlp", 3))
+    config = ClusCaConfig(schedule=PyramidSchedule(ranges=ranges, between=(0, 1)))
+    with cache(model, config, timesteps=TIMES):
+        run(PIXART, model, times=TIMES)
+        assert cache_of(model).leader.kinds == ["full", "cached", "cached", "full", "cached"]

@@ -59,7 +59,7 @@ def speca() -> ClusCaConfig:
 def adacache() -> ClusCaConfig:
     """AdaCache (arXiv 2411.02397): a codebook says how many steps reuse every module's output.
 
-    Its fast codebook for 30 steps; a run of 100 takes ``CODEBOOK_100``. What differs: what the
+    Its fast codebook for 30 steps; a run of 100 takes ``schedule.CODEBOOK_100``. What differs: what the
     middle block adds is looked at, not its temporal attention alone; motion is not regarded.
     """
     return ClusCaConfig(
@@ -70,7 +70,8 @@ def adacache() -> ClusCaConfig:
 def pab() -> ClusCaConfig:
     """PAB (arXiv 2408.12588): attention every second step, attention to text every sixth.
 
-    Of the middle of a run. What differs: fractions of a run stand for its timesteps 800 to 100.
+    Of the middle of a run. What differs: fractions of a run stand for its timesteps 800 to 100; and
+    models whose attention needs more than its block's stream are refused by ``enable_cache``.
     """
     return ClusCaConfig(
         schedule=PyramidSchedule(), forecaster=ReuseForecaster(), corrector=NoCorrection()

@@ -118,7 +118,12 @@ class Branch:
         self.runs.restart()
         self.plan.begin(None)
         self.signature = None
+        self.release()
+
+    def release(self) -> None:
+        """Give back what is cached, and what was kept to measure changes against."""
         self.storage.release()
+        self.seen = Seen()
 
     def begin(self, schedule: Schedule) -> None:
         """A run begins."""

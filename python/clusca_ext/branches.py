@@ -49,7 +49,8 @@ class Branches:
     @property
     def by_sample(self) -> list[Branch]:
         """Each sample's leader, where samples call one by one; else empty."""
-        return [self.leaders_of(f", sample {each}")[0] for each in range(self._count)]
+        found = (self.leaders_of(f", sample {each}") for each in range(self._count))
+        return [leaders[0] for leaders in found if leaders]  # none yet, after a reset
 
     @property
     def every(self) -> list[Branch]:
@@ -74,7 +75,7 @@ class Branches:
         if count != self._count:
             self._count = count
             for branch in self.by_name.values():
-                branch.storage.release()
+                branch.release()
             self.by_name.clear()
         self._sample = "" if sample is None else f", sample {sample}"
         name = self._name + self._sample
@@ -90,7 +91,7 @@ class Branches:
     def exchange(self, parts: Callable[[], tuple[ModulationPlan, Storage]]) -> None:
         """The model's modules are others: nothing is cached of these."""
         for branch in self.every:
-            branch.storage.release()
+            branch.release()
             branch.exchange(*parts())
         self.calling.activate()
 

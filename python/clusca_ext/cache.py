@@ -156,7 +156,7 @@ class Cache:
         self._forward.remove()
         self.graphs.release()
         for branch in self._branches.every:
-            branch.storage.release()
+            branch.release()
 
     def restart(self) -> None:
         """Forget the run: the next call of the model begins a new one."""
@@ -203,7 +203,7 @@ class Cache:
             self.graphs.begin_run()
         if first or changed:  # as where guidance, and its half of the batch, ends before the run
             self._constants = self._beginning.begin(branch, self.description, args, kwargs, first)
-        if first and branch is self.leader:
+        if first and branch is self.leader and not branch.sample:
             self.times = StepTimes(self._constants.device)
 
     def _settle(self, branch: Branch, args: Args, kwargs: Kwargs, decision: Decision) -> None:

@@ -1,5 +1,6 @@
 """What a schedule that adapts is shown of a step: how much a feature has changed."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clusca_ext.adapters.description import Args, BlockDescription, Kwargs, ModelDescription
+from clusca_ext.adapters.description import (
+    Args,
+    BlockDescription,
+    Kwargs,
+    ModelDescription,
+    named_input,
+)
 from clusca_ext.executor import BlockExecutor
 from clusca_ext.schedule import Adapting, Decision, Signal, Step
 
@@ -20,11 +27,13 @@ class Seen:
         before: What the next change is measured against.
         at: Step it is of.
         change: That of the last step, which its schedule has not been told. 0-dim float32
+        other: The text that the verified block was given at the last full step.
     """
 
     before: Tensor | None = None
     at: int = 0
     change: Tensor | None = None
+    other: Tensor | None = None
 
 
 class Probe:
@@ -50,7 +59,6 @@ class Probe:
         self._block: BlockDescription = description.blocks[self.index]
         self._handles: list[Any] = []
         self._stream: Tensor | None = None  # that the block is given
-        self._other: Tensor | None = None  # its text, of the last full step
         self.finish()
 
     @staticmethod
@@ -97,9 +105,11 @@ class Probe:
             seen.change = None
 
     def finish(self) -> None:
-        """The step has ended."""
+        """The step has ended: what it was given is not held."""
         self.runs = self.is_open = self.full = False
         self._stream = None
+        for name in ("_seen", "_decide", "_step", "_settle"):
+            vars(self).pop(name, None)
 
     # ---- while a step runs
 
@@ -114,7 +124,7 @@ class Probe:
         name = self._block.other
         if self._signal.kind == "verified":
             if self.full and name is not None:
-                self._other = kwargs.get(name)
+                self._seen.other = named_input(block, name)(args, kwargs)
         else:
             self._stream = self._block.stream(args, kwargs)
         return None
@@ -138,12 +148,11 @@ class Probe:
         """Computes the block from its input of a cached step; None: this step is not verified."""
         if not (self.runs and self._decide.verifies):
             return None
-        name = self._block.other or ""
-        if self._other is not None and name in kwargs:
-            kwargs = {**kwargs, name: self._other}
+        seen, name = self._seen, self._block.other
+        if seen.other is not None and name is not None:
+            args, kwargs = _with_input(block.block, name, seen.other, args, kwargs)
         with torch.no_grad():
             computed = self._block.returned(block.original(*args, **kwargs))
-        seen = self._seen
 
         def compare(forecast: Tensor) -> None:
             seen.change = self._change(forecast, computed)
@@ -214,3 +223,14 @@ def _first_read(
     raise ValueError(
         f"module {description.modules[0].name!r} of the first block must be called by its forward"
     )
+
+
+def _with_input(
+    model: nn.Module, name: str, value: Any, args: Args, kwargs: Kwargs
+) -> tuple[Args, Kwargs]:
+    """The inputs of a call with another value for one, given by position or name."""
+    names = list(inspect.signature(type(model).forward).parameters)[1:]
+    place = names.index(name) if name in names else len(args)
+    if place < len(args):
+        return (*args[:place], value, *args[place + 1 :]), kwargs
+    return args, {**kwargs, name: value}

@@ -13,6 +13,14 @@ from clusca_ext.runs.inputs import latents_of
 
 Call = tuple[Args, dict[str, Any]]
 
+# Inputs of diffusers' models that are lists of a tensor for each block, of all rows: a list as long
+# as the batch holds one entry for each row elsewhere.
+BY_BLOCK = (
+    "block_controlnet_hidden_states",
+    "controlnet_block_samples",
+    "controlnet_single_block_samples",
+)
+
 
 class BySample:
     """The samples of a batch, one after the other.
@@ -55,8 +63,7 @@ class BySample:
         self._rows = [list(range(s, B, S)) for s in range(S)]
         whole = {name: kwargs[name] for name in description.for_all if name in kwargs}
         self._calls = [
-            (_taken(args, rows, B), {**_taken(dict(kwargs), rows, B), **whole})
-            for rows in self._rows
+            (_taken(args, rows, B), {**_named(kwargs, rows, B), **whole}) for rows in self._rows
         ]
         return True
 
@@ -80,6 +87,13 @@ class BySample:
             return False
         self.count, self._calls = 0, None
         return True
+
+
+def _named(kwargs: Kwargs, rows: list[int], B: int) -> dict[str, Any]:
+    """The rows of keyword inputs."""
+    lists = {name: kwargs[name] for name in BY_BLOCK if isinstance(kwargs.get(name), list)}
+    by_block = {name: [_taken(each, rows, B) for each in value] for name, value in lists.items()}
+    return {**_taken(dict(kwargs), rows, B), **by_block}
 
 
 def _taken(value: Any, rows: list[int], B: int) -> Any:

@@ -7,7 +7,7 @@ computes kinds of modules at paces of their own. The others adapt to what steps 
 came out.
 """
 
-from clusca_ext.schedule.adacache import AdaCacheSchedule
+from clusca_ext.schedule.adacache import CODEBOOK_30, CODEBOOK_100, AdaCacheSchedule
 from clusca_ext.schedule.by_change import (
     TEACACHE_POLYNOMIALS,
     FirstBlockSchedule,
@@ -35,6 +35,8 @@ from clusca_ext.schedule.pyramid import PyramidSchedule
 from clusca_ext.schedule.speca import SpeCaSchedule
 
 __all__ = [
+    "CODEBOOK_30",
+    "CODEBOOK_100",
     "TEACACHE_POLYNOMIALS",
     "AdaCacheSchedule",
     "Adapting",

@@ -61,7 +61,10 @@ class _Booked:
         self._interval = 1
 
     def __call__(self, step: Step) -> Decision | None:
-        if step.last_full is None or step.index < self._of.warmup:
+        if step.last_full is None:  # nothing to compare with, as where inputs have a new shape
+            self._interval = 1
+            return True
+        if step.index < self._of.warmup:
             return True
         return step.index - step.last_full >= self._interval
 

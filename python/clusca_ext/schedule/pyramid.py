@@ -1,10 +1,11 @@
 """PAB: attention is computed every few steps, each kind at a pace of its own; MLPs always."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from clusca_ext.checks import integer, numbers
-from clusca_ext.schedule.decision import Decision, Step
+from clusca_ext.schedule.decision import Decision, Key, Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,27 @@ class PyramidSchedule:
         object.__setattr__(self, "between", numbers("between", self.between))
         if len(self.between) != 2 or not 0 <= self.between[0] <= self.between[1] <= 1:
             raise ValueError(f"between must be two ascending fractions, got {self.between!r}")
+
+    def require(self, modules: Mapping[Key, bool]) -> None:
+        """Check that it fits a model, before the run's middle begins.
+
+        Args:
+            modules: The model's modules, and whether a mask may compute each of them.
+
+        Raises:
+            ValueError: Some step computes a module while another is forecast, where it cannot.
+        """
+        names = {name for _, name in modules}
+        paces = {name: n for name, n in self.ranges if name in names}
+        for step in range(math.lcm(*paces.values())):
+            computed = {name for name in names if step % paces.get(name, 1) == 0}
+            bound = sorted({name for (_, name), free in modules.items() if not free} & computed)
+            if bound and computed != names:
+                raise ValueError(
+                    f"ranges must not let {bound[0]!r} be computed while others are forecast, for "
+                    "it needs more than the stream that such steps keep: name all modules, with "
+                    f"one number, got {self.ranges} for {sorted(names)}"
+                )
 
     def start(self, num_steps: int | None) -> Callable[[Step], Decision]:
         if num_steps is None:
