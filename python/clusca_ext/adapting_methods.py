@@ -59,8 +59,8 @@ def speca() -> ClusCaConfig:
 def adacache() -> ClusCaConfig:
     """AdaCache (arXiv 2411.02397): a codebook says how many steps reuse every module's output.
 
-    Its fast codebook for 30 steps; a run of 100 takes ``schedule.CODEBOOK_100``. What differs: what the
-    middle block adds is looked at, not its temporal attention alone; motion is not regarded.
+    Its fast codebook for 30 steps; a run of 100 takes ``schedule.CODEBOOK_100``. What differs: what
+    the middle block adds is looked at, not its temporal attention alone; motion is not regarded.
     """
     return ClusCaConfig(
         schedule=AdaCacheSchedule(), forecaster=ReuseForecaster(), corrector=NoCorrection()
