@@ -2,7 +2,8 @@
 
     python tools/judge_digits.py --folder python/clusca_ext/demo/digits
 
-Writes report.json, samples.png and the classifier's weights beside the model.
+Writes report.json, samples.png, the classifier's weights and the principal directions of what it
+sees beside the model.
 """
 
 import argparse
@@ -19,6 +20,9 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 from torch import Tensor
+
+from clusca_ext.demo.features import principal_directions
+from clusca_ext.demo.judge import Classifier
 
 NUM_CLASSES = 10
 GUIDANCE = 1.25
@@ -67,12 +71,19 @@ def store(judge: MLPClassifier, folder: Path) -> None:
     save_file(tensors, folder / "classifier.safetensors")
 
 
+def store_directions(images: Tensor, folder: Path) -> None:
+    """Principal directions of the classifier's hidden layer on the real digits."""
+    directions = principal_directions(Classifier(folder).hidden(images))
+    save_file({"directions": directions}, folder / "directions.safetensors")
+
+
 def report(folder: Path, samples: int, training: dict) -> None:
     images, labels = digits()
     model = DiTTransformer2DModel.from_pretrained(folder / "transformer").eval()
     scheduler = DDIMScheduler.from_pretrained(folder / "scheduler")
     judge, accuracy = classifier(images, labels)
     store(judge, folder)
+    store_directions(images, folder)
     asked = torch.arange(samples) % NUM_CLASSES
     made = torch.cat(
         [sample(model, scheduler, part, seed=i) for i, part in enumerate(asked.split(50))]

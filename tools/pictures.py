@@ -14,7 +14,7 @@ from torch import Tensor
 
 SKIMAGE, SKLEARN = Path(skimage.__file__).parent, Path(sklearn.__file__).parent
 SIZE = 64
-SHORT_SIDE = 96
+SHORT_SIDE = 80
 
 # Class, file, and what the package says of its licence.
 PICTURES = {
@@ -26,11 +26,10 @@ PICTURES = {
     "china": (SKLEARN / "datasets/images/china.jpg", "danielbuechele; CC BY 2.0"),
     "flower": (SKLEARN / "datasets/images/flower.jpg", "danielbuechele; CC BY 2.0"),
 }
-NAMES = tuple(PICTURES)
 
 
 def pictures() -> list[Tensor]:
-    """Every picture, its short side brought to 96 pixels, in [-1, 1]. Each [3, H, W]"""
+    """Every picture, its short side brought to 80 pixels, in [-1, 1]. Each [3, H, W]"""
     found = []
     for path, _ in PICTURES.values():
         picture = Image.open(path).convert("RGB")

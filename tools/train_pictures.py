@@ -2,12 +2,14 @@
 
     python tools/train_pictures.py
 
-A run that was stopped goes on where it was (`training.py`). Activations are bfloat16, weights and
-moments float32; the weights are stored as float16. `judge_pictures.py` then measures the model and
-writes report.json.
+A run that was stopped goes on where it was (`training.py`). All is float32, which was 1.6 times as
+fast as bfloat16 on the CPU it ran on; the weights are stored as float16. `judge_pictures.py` then
+measures the model and writes report.json.
 """
 
 import argparse
+import json
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,16 +17,16 @@ import torch.nn.functional as F
 from diffusers import DiTTransformer2DModel, FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
-from pictures import NAMES, SIZE, crops, pictures
-from training import Training, generator_of, start_as_identity
+from clusca_ext.demo.picture_pipeline import FOLDER, NAMES
+from pictures import SIZE, crops, pictures
+from training import Training, generator_of, learning_rate, start_as_identity
 
-FOLDER = Path(__file__).parents[1] / "python/clusca_ext/demo/pictures"
 NUM_CLASSES = len(NAMES)
 
 
 def build() -> tuple[DiTTransformer2DModel, FlowMatchEulerDiscreteScheduler]:
     model = DiTTransformer2DModel(
-        num_attention_heads=3,
+        num_attention_heads=2,
         attention_head_dim=64,
         in_channels=3,
         out_channels=3,
@@ -49,9 +51,8 @@ def loss_of(model, scheduler, batch: int, of: list[Tensor], generator: torch.Gen
     labels = torch.where(dropped, NUM_CLASSES, labels)
     noisy = torch.lerp(clean, noise, sigma.view(-1, 1, 1, 1))
     timestep = sigma * scheduler.config.num_train_timesteps
-    with torch.autocast("cpu", torch.bfloat16):
-        prediction = model(noisy, timestep=timestep, class_labels=labels).sample
-    return F.mse_loss(prediction.float(), noise - clean)
+    prediction = model(noisy, timestep=timestep, class_labels=labels).sample
+    return F.mse_loss(prediction, noise - clean)
 
 
 def train(args: argparse.Namespace) -> dict:
@@ -66,16 +67,22 @@ def train(args: argparse.Namespace) -> dict:
     loss = training.run(
         args.steps,
         lambda step: loss_of(compiled, scheduler, args.batch, of, generator_of(args.seed, step)),
+        rate_at=partial(learning_rate, warmup=100),
+        every=50,
+        until=args.until,
     )
     model.half().save_pretrained(args.folder / "transformer")
     scheduler.save_pretrained(args.folder / "scheduler")
-    return {**settings, "final_loss": loss}
+    done = {**settings, "steps_done": training.step, "final_loss": loss}
+    (args.folder / "training.json").write_text(json.dumps(done, indent=2) + "\n")
+    return done
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--until", type=int, help="stop and store the average at an earlier step")
+    parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument(

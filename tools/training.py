@@ -107,12 +107,31 @@ class Training:
             for name, p in self.parameters.items():
                 self.average[name].lerp_(p, 1 - decay)
 
-    def run(self, steps: int, loss_at: Callable[[int], Tensor], peak: float = 1e-3) -> float:
-        """Go on to the last step; leave the average in the model and return the mean last loss."""
+    def run(
+        self,
+        steps: int,
+        loss_at: Callable[[int], Tensor],
+        rate_at: Callable[[int, int], float] = learning_rate,
+        every: int = 100,
+        until: int | None = None,
+    ) -> float:
+        """Go on to the last step, or to an earlier one, saving now and then.
+
+        Args:
+            steps: Of the whole run.
+            loss_at: The loss of a step.
+            rate_at: The learning rate of a step of so many.
+            every: Steps between two saves.
+            until: The step to stop at for now; the state goes on from there. Default: the last.
+
+        Returns:
+            The mean loss of the last 200 steps. The model is left with the average of its weights.
+        """
         start = time.perf_counter()
-        while self.step < steps:
-            self.update(loss_at(self.step), learning_rate(self.step, steps, peak))
-            if self.step % 100 == 0 or self.step == steps:
+        last = steps if until is None else min(until, steps)
+        while self.step < last:
+            self.update(loss_at(self.step), rate_at(self.step, steps))
+            if self.step % every == 0 or self.step == last:
                 self.save()
                 spent, loss = time.perf_counter() - start, np.mean(self.losses)
                 print(f"{self.step} loss {loss:.5f} {spent:.0f} s", flush=True)

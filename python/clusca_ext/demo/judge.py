@@ -61,11 +61,14 @@ class Classifier:
         """The digit of each image. [B, 1, 32, 32] to [B]"""
         return self._scores(images).argmax(1)
 
+    def hidden(self, images: Tensor) -> Tensor:
+        """What the last layer reads of each image. [B, 1, 32, 32] to [B, 128]"""
+        rows = ((F.avg_pool2d(images, 4).flatten(1) + 1) / 2).clamp(0, 1)
+        for i in range(len(self._tensors) // 2 - 1):
+            rows = (rows @ self._tensors[f"weight_{i}"] + self._tensors[f"bias_{i}"]).relu()
+        return rows
+
     def _scores(self, images: Tensor) -> Tensor:
         """Of each image for each digit. [B, 10]"""
-        rows = ((F.avg_pool2d(images, 4).flatten(1) + 1) / 2).clamp(0, 1)
         last = len(self._tensors) // 2 - 1
-        for i in range(last + 1):
-            rows = rows @ self._tensors[f"weight_{i}"] + self._tensors[f"bias_{i}"]
-            rows = rows if i == last else rows.relu()
-        return rows
+        return self.hidden(images) @ self._tensors[f"weight_{last}"] + self._tensors[f"bias_{last}"]
