@@ -21,7 +21,7 @@ from clusca_ext.demo.picture_pipeline import FOLDER
 from pictures import crops, pictures
 from training import generator_of
 
-STEPS, BATCH = 1200, 64
+STEPS, BATCH = 800, 64
 REAL_CROPS = 4096  # of which principal directions are taken
 
 
