@@ -1,5 +1,7 @@
 """Feature and Frechet distance: what they are of equal images, of noise, of known Gaussians."""
 
+import shutil
+
 import pytest
 import torch
 
@@ -45,7 +47,7 @@ def test_frechet_of_sets(case):
     noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
     nearer, farther = (features.frechet(images + s * noise, images) for s in (0.1, 1.0))
     assert 0 < nearer < farther
-    assert features.frechet(images[:30], images[30:]) < farther
+    assert features.frechet(images[:30], images[30:]) < features.frechet(noise[:30], images[30:])
 
 
 def test_distance_is_the_mean_over_layers_of_unit_features_differences(case):
@@ -109,3 +111,12 @@ def test_bad_sets(case):
         features.distance(images[:3], images[:2])
     with pytest.raises(ValueError, match="reference must be at least 2 images, got 1"):
         features.frechet(images, images[:1])
+
+
+@pytest.mark.parametrize("of", [digit_features, picture_features])
+def test_directions_that_are_missing(of, tmp_path):
+    folder = of.__defaults__[0]
+    shutil.copy(folder / "classifier.safetensors", tmp_path)
+    path = tmp_path / "directions.safetensors"
+    with pytest.raises(ValueError, match=f"^{path} must hold directions .24, D.: FileNotFound"):
+        of(tmp_path)

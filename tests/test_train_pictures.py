@@ -17,14 +17,16 @@ def test_crops_are_of_the_picture_and_the_place_they_say():
     of = pictures.pictures()
     assert tuple(pictures.PICTURES) == NAMES
     assert all(min(each.shape[1:]) == pictures.SHORT_SIDE for each in of)
-    images, labels, parts = pictures.crops(of, 40, torch.Generator().manual_seed(0))
-    assert images.abs().max() <= 1 and set(labels.tolist()) == set(range(len(NAMES)))
+    images, labels, parts = pictures.crops(of, 12, torch.Generator().manual_seed(0))
+    assert images.abs().max() <= 1
     for image, label, part in zip(images, labels.tolist(), parts.tolist(), strict=True):
         windows = of[label].unfold(1, 64, 1).unfold(2, 64, 1)
         same = (windows == image[:, None, None]).flatten(3).all(3).all(0).nonzero().tolist()
-        rows, columns = windows.shape[1:3]
-        thirds = [3 * (3 * top // rows) + 3 * left // columns for top, left in same]
-        assert part in thirds or part - 1 in thirds or part - 3 in thirds or part - 4 in thirds
+        ends = windows.shape[1:3]
+        assert any(
+            all(3 * at // end <= third < (3 * at + 3) / end for at, end, third in places)
+            for places in (zip(at, ends, divmod(part, 3), strict=True) for at in same)
+        )
 
 
 def test_the_model_sees_a_straight_line_and_learns_its_slope():

@@ -65,7 +65,8 @@ class CropNetwork:
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """The picture of each crop. [B, 3, 64, 64] to [B]"""
-        by_part = scores(self._tensors, images.float().cpu()).unflatten(1, (len(NAMES), PARTS))
+        found = scores(self._tensors, images.float().cpu())
+        by_part = found.reshape(len(images), len(NAMES), PARTS)
         return by_part.logsumexp(2).argmax(1)
 
     @torch.no_grad()

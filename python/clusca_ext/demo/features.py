@@ -4,6 +4,7 @@ The networks were trained on real data only and know nothing of the generators. 
 their own: figures compare with others of the same network, not with published LPIPS or FID.
 """
 
+import pathlib
 from collections.abc import Callable
 from functools import partial
 
@@ -88,7 +89,9 @@ class Features:
 
 def _unit(features: Tensor) -> Tensor:
     """Unit length over channels; where all are zero they stay so."""
-    return features / features.norm(dim=1, keepdim=True).clamp(min=1e-8)
+    length = torch.linalg.vector_norm(features, dim=1, keepdim=True)
+    unit: Tensor = features / length.clamp(min=1e-8)
+    return unit
 
 
 def moments(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -111,32 +114,50 @@ def frechet_distance(mean: Tensor, covariance: Tensor, mean2: Tensor, covariance
     """
     shared = torch.linalg.svdvals(_root(covariance) @ _root(covariance2)).sum()
     spread = covariance.trace() + covariance2.trace() - 2 * shared
-    # Rounding may leave a negative number where the sets are equal.
-    return max(((mean - mean2).square().sum() + spread).item(), 0.0)
+    total = float((mean - mean2).square().sum() + spread)
+    return max(total, 0.0)  # rounding may leave a negative number where the sets are equal
 
 
 def _root(covariance: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(covariance)
-    return vectors * values.clamp(min=0).sqrt() @ vectors.T
+    root: Tensor = vectors * values.clamp(min=0).sqrt() @ vectors.T
+    return root
 
 
 def principal_directions(features: Tensor, count: int = DIRECTIONS) -> Tensor:
     """The directions of largest variance of rows [B, D], one a row. [count, D]"""
     _, covariance = moments(features)
-    return torch.linalg.eigh(covariance)[1].flip(1)[:, :count].T.float().contiguous()
+    vectors: Tensor = torch.linalg.eigh(covariance)[1]  # in ascending order of variance
+    return vectors.flip(1)[:, :count].T.float().contiguous()
 
 
-def digit_features() -> Features:
-    """Of the digits' ``Classifier``: its hidden layer, in which an image has one position."""
-    directions = load_file(pipeline.FOLDER / "directions.safetensors")["directions"]
-    return Features(partial(digit_maps, Classifier()), directions)
+def _directions(folder: pathlib.Path) -> Tensor:
+    path = folder / "directions.safetensors"
+    try:
+        return load_file(path)["directions"]
+    except Exception as error:  # safetensors raises many kinds
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ValueError(f"{path} must hold directions [{DIRECTIONS}, D]: {reason}") from error
+
+
+def digit_features(folder: pathlib.Path = pipeline.FOLDER) -> Features:
+    """Of the digits' ``Classifier``: its hidden layer, in which an image has one position.
+
+    Raises:
+        ValueError: The folder does not hold the classifier and directions, or they are damaged.
+    """
+    return Features(partial(digit_maps, Classifier(folder)), _directions(folder))
 
 
 def digit_maps(classifier: Classifier, images: Tensor) -> list[Tensor]:
+    """The hidden layer as a feature map of one position. [B, 1, 32, 32] to [B, 128, 1, 1]"""
     return [classifier.hidden(images)[:, :, None, None]]
 
 
-def picture_features() -> Features:
-    """Of the network that tells crops of pictures apart: four layers, from fine to coarse."""
-    directions = load_file(picture_pipeline.FOLDER / "directions.safetensors")["directions"]
-    return Features(CropNetwork().maps, directions)
+def picture_features(folder: pathlib.Path = picture_pipeline.FOLDER) -> Features:
+    """Of the network that tells crops of pictures apart: four layers, from fine to coarse.
+
+    Raises:
+        ValueError: The folder does not hold the network and directions, or they are damaged.
+    """
+    return Features(CropNetwork(folder).maps, _directions(folder))
