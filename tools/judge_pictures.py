@@ -55,6 +55,13 @@ def nearest_crop(images: Tensor, labels: list[int], of: list[Tensor]) -> float:
     return torch.cat(decibels).mean().item()
 
 
+def balanced(of: list[Tensor], count: int, seed: int) -> Tensor:
+    """Real crops, the same number of each picture; about so many. [M, 3, 64, 64]"""
+    images, labels, _ = crops(of, 2 * count, generator_of(seed, 0))
+    each = min(count // len(of), int(labels.bincount(minlength=len(of)).min()))
+    return torch.cat([images[labels == c][:each] for c in range(len(of))])
+
+
 def grid(images: Tensor, columns: int) -> Image.Image:
     """Columns of samples, a row a class."""
     rows = images.unflatten(0, (-1, columns)).permute(0, 3, 1, 4, 2)
@@ -73,10 +80,12 @@ def report(folder: Path, samples: int, steps: int, training: dict) -> None:
     by_class = torch.cat([made[asked == c][:10] for c in range(len(NAMES))])
     grid(by_class, len(by_class) // len(NAMES)).save(folder / "samples.png")
     features = picture_features(folder)
-    real, other = (crops(of, samples, generator_of(HELD_OUT + i, 0))[0] for i in (1, 2))
+    real, other = balanced(of, 1024, HELD_OUT + 1), balanced(of, samples, HELD_OUT + 2)
+    noise = torch.randn(made.shape, generator=generator_of(HELD_OUT + 3, 0)).clamp(-1, 1)
     picture, part = accuracy(folder)
     details = {
         "training": training,
+        "under_trained": training["steps_done"] < training["steps"],
         "data": {name: licence for name, (_, licence) in PICTURES.items()},
         "data_from": "crops of 64 x 64 of pictures that the wheels of scikit-image and "
         f"scikit-learn hold, their short side brought to {SHORT_SIDE} pixels",
@@ -89,11 +98,10 @@ def report(folder: Path, samples: int, steps: int, training: dict) -> None:
             name: round(right[asked == c].float().mean().item(), 3) for c, name in enumerate(NAMES)
         },
         "psnr_to_nearest_crop": round(nearest_crop(made, labels, of), 2),
-        "psnr_of_noise_to_nearest_crop": round(
-            nearest_crop(torch.randn(made.shape).clamp(-1, 1), labels, of), 2
-        ),
-        "frechet_to_real_crops": round(features.frechet(made, real), 4),
-        "frechet_of_other_real_crops": round(features.frechet(other, real), 4),
+        "psnr_of_noise_to_nearest_crop": round(nearest_crop(noise, labels, of), 2),
+        "frechet_to_real_crops": round(features.frechet(made, real), 2),
+        "frechet_of_so_many_other_real_crops": round(features.frechet(other, real), 2),
+        "frechet_of_noise": round(features.frechet(noise, real), 2),
         "classifier": "CNN trained on real crops only (tools/train_crop_network.py)",
         "classifier_accuracy_on_other_crops": round(picture, 4),
         "classifier_accuracy_with_the_part": round(part, 4),
