@@ -77,8 +77,9 @@ def report(folder: Path, samples: int, steps: int, training: dict) -> None:
     made = draw(pipeline, labels, steps)
     asked = torch.tensor(labels)
     right = CropNetwork(folder)(made) == asked
-    by_class = torch.cat([made[asked == c][:10] for c in range(len(NAMES))])
-    grid(by_class, len(by_class) // len(NAMES)).save(folder / "samples.png")
+    columns = min(10, samples // len(NAMES))
+    shown = torch.cat([made[asked == c][:columns] for c in range(len(NAMES))])
+    grid(shown, columns).save(folder / "samples.png")
     features = picture_features(folder)
     real, other = balanced(of, 1024, HELD_OUT + 1), balanced(of, samples, HELD_OUT + 2)
     noise = torch.randn(made.shape, generator=generator_of(HELD_OUT + 3, 0)).clamp(-1, 1)
