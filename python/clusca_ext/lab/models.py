@@ -79,7 +79,28 @@ def _digits(*folder: pathlib.Path) -> Any:
     return load_digits(*folder)
 
 
-MODELS = {"digits": Entry(_digits, steps=50, classes=10)}
+def _pictures(*folder: pathlib.Path) -> Any:
+    from clusca_ext.demo.picture_pipeline import load_pictures
+
+    return load_pictures(*folder)
+
+
+def _digit_features() -> Features:
+    from clusca_ext.demo.features import digit_features
+
+    return digit_features()
+
+
+def _picture_features() -> Features:
+    from clusca_ext.demo.features import picture_features
+
+    return picture_features()
+
+
+MODELS = {
+    "digits": Entry(_digits, steps=50, classes=10, features=_digit_features),
+    "pictures": Entry(_pictures, steps=25, classes=7, features=_picture_features),
+}
 
 
 class PipelineModel:
