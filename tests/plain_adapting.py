@@ -1,4 +1,4 @@
-"""TeaCache and FirstBlockCache on a DiT in plain PyTorch, for tests to compare with."""
+"""TeaCache, FirstBlockCache and AdaCache on a DiT in plain PyTorch, for tests to compare with."""
 
 import math
 
@@ -69,3 +69,30 @@ class PlainFirstBlock(Plain):
             self.tail = self.run(after, blocks[1:], timestep, labels) - after
         self.kinds.append("full" if full else "cached")
         return after + self.tail
+
+
+class PlainAdaCache(Plain):
+    """The middle block's residual, from one full step to the next, says how far the next one is."""
+
+    def __init__(self, model, codebook, warmup=2):
+        super().__init__(model)
+        self.codebook, self.warmup = codebook, warmup
+        self.last, self.interval, self.before, self.residual = None, 1, None, None
+
+    def blocks(self, x, blocks, timestep, labels):
+        step = len(self.kinds)
+        if step < self.warmup or step - self.last >= self.interval:
+            middle = len(blocks) // 2
+            before = self.run(x, blocks[:middle], timestep, labels)
+            after = self.run(before, blocks[middle : middle + 1], timestep, labels)
+            added = after - before
+            self.interval = 1
+            if self.before is not None:
+                change = relative_l1(added, self.before) / (step - self.last)
+                self.interval = next((n for bound, n in self.codebook if change < bound), 1)
+            self.before, self.last = added, step
+            self.residual = self.run(after, blocks[middle + 1 :], timestep, labels) - x
+            self.kinds.append("full")
+        else:
+            self.kinds.append("cached")
+        return x + self.residual

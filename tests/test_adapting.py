@@ -19,7 +19,7 @@ from clusca_ext import (
 )
 from clusca_ext.enable import cache_of
 from clusca_ext.schedule import TEACACHE_POLYNOMIALS, Step
-from plain_adapting import PlainFirstBlock, PlainTeaCache
+from plain_adapting import PlainAdaCache, PlainFirstBlock, PlainTeaCache
 from small_dit import options, sample
 
 RESIDUAL = {
@@ -54,6 +54,17 @@ def test_first_block_cache_equals_its_transcription(model, threshold):
         got = sample(model, samples=1)
         assert cache_of(model).leader.kinds == plain.kinds
         assert 1 <= summary(model).full < 12
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("codebook", [((0.05, 4), (0.1, 2)), ((0.2, 5), (0.4, 3), (0.8, 2))])
+def test_adacache_equals_its_transcription(model, codebook):
+    plain = PlainAdaCache(model, codebook)
+    expected = sample(plain_model(plain, model), samples=1)
+    schedule = AdaCacheSchedule(codebook=codebook)
+    with cache(model, ClusCaConfig(schedule=schedule, **RESIDUAL), **options()):
+        got = sample(model, samples=1)
+        assert cache_of(model).leader.kinds == plain.kinds
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
 
 
