@@ -65,6 +65,7 @@ def test_adacache_equals_its_transcription(model, codebook):
     with cache(model, ClusCaConfig(schedule=schedule, **RESIDUAL), **options()):
         got = sample(model, samples=1)
         assert cache_of(model).leader.kinds == plain.kinds
+        assert 3 <= summary(model).full < 12
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
 
 
