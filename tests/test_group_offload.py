@@ -11,14 +11,22 @@ import pytest
 import torch
 from diffusers.hooks import apply_group_offloading
 
-from clusca_ext import cache
-from families_image import IMAGES
+from clusca_ext import (
+    ClusCaConfig,
+    FirstBlockSchedule,
+    NoCorrection,
+    ReuseForecaster,
+    cache,
+)
+from clusca_ext.enable import cache_of
+from families_image import IMAGES, PIXART
 from families_video import VIDEOS
 from test_families import TIMES, run
 from test_memory_format import DIT
 from test_offload import CONFIG, assert_same, cached
 
 CPU = torch.device("cpu")
+VACE = next(family for family in VIDEOS if str(family).startswith("WanVACE"))
 GROUPS = {
     "block": {"offload_type": "block_level", "num_blocks_per_group": 1},
     "leaf": {"offload_type": "leaf_level"},
@@ -61,3 +69,23 @@ def test_group_offload(family, groups, before, tmp_path):
                 offload()
                 assert_same(run(family, model), expected)
         assert_same(run(family, model), plain)
+
+
+@pytest.mark.parametrize("family", [PIXART, VACE], ids=str)
+def test_what_a_schedule_looks_at_is_there(family, tmp_path):
+    """VACE finds the stream of its first block with weights of that block."""
+    model = family.make()
+    schedule = FirstBlockSchedule(threshold=1e9, max_interval=3)
+    config = ClusCaConfig(schedule=schedule, forecaster=ReuseForecaster(), corrector=NoCorrection())
+
+    def kinds():
+        with cache(model, config, timesteps=TIMES):
+            outputs = run(family, model)
+            return outputs, [branch.kinds for branch in cache_of(model).branches.values()]
+
+    expected, decided = kinds()
+    with empty_is_nan():
+        apply_group_offloading(model, CPU, CPU, offload_to_disk_path=tmp_path, **GROUPS["block"])
+        got, again = kinds()
+    assert again == decided and "cached" in decided[0]
+    assert_same(got, expected)

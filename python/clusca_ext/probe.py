@@ -58,6 +58,7 @@ class Probe:
         self.index = self._index_of(signal, len(description.blocks))
         self._block: BlockDescription = description.blocks[self.index]
         self._handles: list[Any] = []
+        self._own: BlockExecutor | None = None  # of the first block where that is not cached
         self._stream: Tensor | None = None  # that the block is given
         self.finish()
 
@@ -74,23 +75,26 @@ class Probe:
 
     def install(self, blocks: list[BlockExecutor]) -> None:
         """Look at a model, whose executors are these."""
-        block, kind = self._block.block, self._signal.kind
-        before, after = map(torch.compiler.disable, (self._before_block, self._after_block))
-        if kind == "modulated input":
-            blocks[0].enter = torch.compiler.disable(self._enter)
-            return
+        kind, block = self._signal.kind, blocks[self.index]
+        if kind == "first block":
+            block = self._own = BlockExecutor(self._block, [], copies=False)
+            block.install()
+        # Not by hooks: offloaded weights, with which some find their stream, come after these.
+        enter = self._enter if kind == "modulated input" else self._before_block
+        block.enter = torch.compiler.disable(enter)
         if kind == "verified":
-            blocks[self.index].copies = True
-            blocks[self.index].verify = torch.compiler.disable(self._verify)
-        self._handles = [
-            block.register_forward_pre_hook(before, with_kwargs=True),
-            block.register_forward_hook(after, with_kwargs=True),
-        ]
+            block.copies = True
+            block.verify = torch.compiler.disable(self._verify)
+        elif kind != "modulated input":
+            after = torch.compiler.disable(self._after_block)
+            self._handles = [block.block.register_forward_hook(after, with_kwargs=True)]
 
     def remove(self) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        if self._own is not None:
+            self._own.remove()
 
     # ---- asked by the cache
 
@@ -118,16 +122,14 @@ class Probe:
         if self.runs:
             self._show(_first_read(self._block, block.original, args, kwargs), keeps=True)
 
-    def _before_block(self, block: nn.Module, args: Args, kwargs: Kwargs) -> Any:
-        if not self.runs:
-            return None
+    def _before_block(self, block: BlockExecutor, args: Args, kwargs: Kwargs) -> None:
+        if not self.runs or not (self.full or self.is_open):
+            return
         name = self._block.other
-        if self._signal.kind == "verified":
-            if self.full and name is not None:
-                self._seen.other = named_input(block, name)(args, kwargs)
-        else:
+        if self._signal.kind != "verified":
             self._stream = self._block.stream(args, kwargs)
-        return None
+        elif name is not None:
+            self._seen.other = named_input(block.block, name)(args, kwargs)
 
     def _after_block(self, block: nn.Module, args: Args, kwargs: Kwargs, output: Any) -> None:
         if self._stream is None:
@@ -136,7 +138,7 @@ class Probe:
         self._stream = None
         if self._signal.kind == "first block":
             self._show(residual, keeps=False)
-        elif self.full:
+        else:
             seen, now = self._seen, self._step.index
             if seen.before is not None:
                 seen.change = self._change(residual, seen.before) / (now - seen.at)

@@ -94,14 +94,19 @@ class DataPairs:
             noisy = scheduler.scale_noise(clean, several, noise)
         else:
             noisy = scheduler.add_noise(clean, noise, several)
+
+        def call_at(index: int) -> Call:
+            scale = getattr(scheduler, "scale_model_input", lambda sample, timestep: sample)
+            return self._call(scale(noisy, timesteps[index]), timesteps[index], condition)
+
         full = []
         for index in range(first, step):
-            call = self._call(noisy, timesteps[index], condition)
+            call = call_at(index)
             if index in before:
                 full.append((index, call))
             output = prediction(call.of(self._model))
             noisy = scheduler.step(output, timesteps[index], noisy).prev_sample
-        return Pair(step, self._call(noisy, timesteps[step], condition), tuple(full))
+        return Pair(step, call_at(step), tuple(full))
 
 
 class TrajectoryPairs:
