@@ -60,7 +60,8 @@ def enable_cache(
         branch: Given the model's inputs, returns the name of the branch of guidance that calls,
             ``"cond"`` for the conditional one.
         process_group: Ranks of torch.distributed that share the samples or the model, and so must
-            decide alike: a schedule that looks at data is told the largest change of all of them.
+            decide alike: a schedule that looks at data is told the largest change of all of them,
+            which must call with as many samples.
 
     Returns:
         ``model``.

@@ -184,7 +184,7 @@ def require_no_cache(model: nn.Module) -> None:
         ValueError: It has a cache.
     """
     if Cache.of(model) is not None:
-        raise ValueError("the model must have no cache, got one with: call disable_cache first")
+        raise ValueError("the model must have no cache, got one that has: call disable_cache first")
 
 
 def _replaced(key: Key, part: ModuleDescription, output: Any, feature: Tensor, N: int) -> Any:
