@@ -16,8 +16,9 @@ from clusca_ext import (
     cache,
     summary,
 )
+from clusca_ext.adapters import describe
 from clusca_ext.enable import cache_of
-from families_image import IMAGES, PIXART
+from families_image import FLUX, IMAGES
 from families_video import VIDEOS
 from small_dit import make_dit, options, sample
 from test_families import run
@@ -87,6 +88,38 @@ def test_pab_reuses_attention(model):
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
 
 
+ALONE = [each for each in FAMILIES if each.name.startswith(("PixArt", "Wan", "LTX"))]
+
+
+@pytest.mark.parametrize("family", ALONE, ids=str)
+def test_pab_computes_what_needs_no_more_than_the_stream(family):
+    """Self-attention is reused at every second step, all else computed: as by hooks on it."""
+    model = family.make()
+    schedule = PyramidSchedule(ranges=(("attn", 2),), between=(0, 1))
+    config = ClusCaConfig(schedule=schedule, forecaster=ReuseForecaster(), corrector=NoCorrection())
+    with cache(model, config, timesteps=TIMES):
+        got = run(family, model, times=TIMES)
+        assert summary(model).partial == len(TIMES) // 2
+    kept, steps = {}, [0]
+
+    def reuse(module, args, kwargs, output):
+        if steps[0] % 2 == 0:
+            kept[module] = output
+        return kept[module]
+
+    attentions = [
+        module.module
+        for block in describe(model).blocks
+        for module in block.modules
+        if module.name == "attn"
+    ]
+    for module in attentions:
+        module.register_forward_hook(reuse, with_kwargs=True)
+    at = lambda step: steps.__setitem__(0, step)  # noqa: E731
+    for ours, expected in zip(got, run(family, model, at, TIMES), strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_pab_checks_its_fields():
     with pytest.raises(ValueError, match="range of 'attn' must be an integer of at least 1, got 0"):
         PyramidSchedule(ranges=(("attn", 0),))
@@ -140,12 +173,12 @@ def test_ranks_of_a_group_decide_alike(tmp_path, together):
 
 
 def test_pab_says_at_once_where_it_cannot_be():
-    """Not in the middle of a run: no mask may compute the attention of PixArt beside forecasts."""
-    model = PIXART.make()
-    with pytest.raises(ValueError, match="must not let 'attn' be computed while others are"):
+    """Not in the middle of a run: no mask may compute the attention of FLUX beside forecasts."""
+    model = FLUX.make()
+    with pytest.raises(ValueError, match="must not let '(attn|out)' be computed while others are"):
         cache(model, ClusCaConfig(schedule=PyramidSchedule())).__enter__()
-    ranges = (("attn", 3), ("cross", 3), ("mlp", 3))
+    ranges = (("attn", 3), ("mlp", 3), ("out", 3))
     config = ClusCaConfig(schedule=PyramidSchedule(ranges=ranges, between=(0, 1)))
     with cache(model, config, timesteps=TIMES):
-        run(PIXART, model, times=TIMES)
+        run(FLUX, model, times=TIMES)
         assert cache_of(model).leader.kinds == ["full", "cached", "cached", "full", "cached"]

@@ -59,6 +59,19 @@ def describe(model: Any) -> ModelDescription:
 
 def _block(block: Any) -> BlockDescription:
     temb = named_input(block, "temb")  # [B, 1 or N, 6 D]
-    return table_block(
-        block, block.ff, block.norm2, lambda args, kwargs: temb(args, kwargs).unflatten(-1, (6, -1))
-    )
+    names = "image_rotary_emb", "encoder_hidden_states", "encoder_attention_mask"
+    rotary, text, mask = (named_input(block, name) for name in names)
+
+    def attend(tokens: Tensor, args: Args, kwargs: Kwargs) -> Tensor:
+        out: Tensor = block.attn1(tokens, image_rotary_emb=rotary(args, kwargs))
+        return out
+
+    def read_text(tokens: Tensor, args: Args, kwargs: Kwargs) -> Tensor:
+        out: Tensor = block.attn2(tokens, text(args, kwargs), mask(args, kwargs))
+        return out
+
+    def rows(args: Args, kwargs: Kwargs) -> Tensor:
+        found: Tensor = temb(args, kwargs).unflatten(-1, (6, -1))
+        return found
+
+    return table_block(block, block.ff, block.norm2, rows, (attend, read_text))

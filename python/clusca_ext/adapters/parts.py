@@ -39,11 +39,23 @@ def first_tokens(output: Tensor, N: int) -> Tensor:
 
 
 def attention(
-    module: nn.Module, name: str = "attn", feature: Callable[[Any, int], Tensor] = of_image
+    module: nn.Module,
+    name: str = "attn",
+    feature: Callable[[Any, int], Tensor] = of_image,
+    norm: nn.Module | None = None,
+    call: Callable[[Tensor, Args, Kwargs], Tensor] | None = None,
 ) -> ModuleDescription:
-    """Attention, or another module that is only ever forecast."""
+    """Attention, or another module that representatives do not go through.
+
+    Args:
+        module: The module.
+        name: Its name.
+        feature: As in ``ModuleDescription``.
+        norm: The norm in front of it; read where a mask computes it.
+        call: As in ``ModuleDescription``; None: it is only ever forecast.
+    """
     return ModuleDescription(
-        name=name, module=module, norm=None, represents=False, call=None, feature=feature
+        name=name, module=module, norm=norm, represents=False, call=call, feature=feature
     )
 
 

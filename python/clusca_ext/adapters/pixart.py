@@ -62,9 +62,22 @@ def describe(model: Any) -> ModelDescription:
 def _block(block: Any) -> BlockDescription:
     check_not_chunked(block)
     embedded = named_input(block, "timestep")  # [B, 6 D], by the model
-    return table_block(
-        block,
-        block.ff,
-        block.norm2,
-        lambda args, kwargs: embedded(args, kwargs).unflatten(-1, (6, -1)),
-    )
+    names = "attention_mask", "encoder_hidden_states", "encoder_attention_mask"
+    mask, text, text_mask = (named_input(block, name) for name in names)
+    more = named_input(block, "cross_attention_kwargs")
+
+    def attend(tokens: Tensor, args: Args, kwargs: Kwargs) -> Tensor:
+        given = {"attention_mask": mask(args, kwargs), **(more(args, kwargs) or {})}
+        out: Tensor = block.attn1(tokens, **given)
+        return out
+
+    def read_text(tokens: Tensor, args: Args, kwargs: Kwargs) -> Tensor:
+        given = {"attention_mask": text_mask(args, kwargs), **(more(args, kwargs) or {})}
+        out: Tensor = block.attn2(tokens, text(args, kwargs), **given)
+        return out
+
+    def rows(args: Args, kwargs: Kwargs) -> Tensor:
+        found: Tensor = embedded(args, kwargs).unflatten(-1, (6, -1))
+        return found
+
+    return table_block(block, block.ff, block.norm2, rows, (attend, read_text))

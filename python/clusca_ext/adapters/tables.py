@@ -18,6 +18,7 @@ from clusca_ext.adapters.description import (
 from clusca_ext.adapters.parts import attention, describe_block, mlp, six
 
 Rows = Callable[[Args, Kwargs], Tensor]
+Call = Callable[[Tensor, Args, Kwargs], Tensor]
 
 
 def table_block(
@@ -25,6 +26,8 @@ def table_block(
     feed_forward: nn.Module,
     norm: nn.Module,
     rows: Rows,
+    calls: tuple[Call, Call],
+    cross_norm: nn.Module | None = None,
     dtype: torch.dtype | None = None,
 ) -> BlockDescription:
     """A block of attention, ungated attention to the text, and an MLP, modulated by a table.
@@ -36,6 +39,8 @@ def table_block(
         feed_forward: Its MLP.
         norm: The norm in front of that.
         rows: The timestep's six rows, [B, 6, D] or [B, N, 6, D] by token, from its inputs.
+        calls: How it calls its two attentions on all tokens, as ``ModuleDescription.call``.
+        cross_norm: The norm in front of the second; None: there is none.
         dtype: What the table is converted to before the rows are added; None: nothing.
     """
 
@@ -64,8 +69,8 @@ def table_block(
         own=lambda: (own()[2], None, own()[5]), rows=shared, of=("attn", None, "mlp")
     )
     modules = (
-        attention(block.attn1, "attn", whole),
-        attention(block.attn2, "cross", whole),
+        attention(block.attn1, "attn", whole, block.norm1, calls[0]),
+        attention(block.attn2, "cross", whole, cross_norm, calls[1]),
         mlp(feed_forward, norm),
     )
     described = describe_block(block, modules, modulation, plan=plan)

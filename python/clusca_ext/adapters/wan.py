@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from clusca_ext.adapters.description import (
+    Args,
     BlockDescription,
+    Kwargs,
     ModelDescription,
     named_input,
 )
@@ -59,4 +61,15 @@ def _rows(embedder: Any, timesteps: Tensor, dtype: torch.dtype) -> Tensor:
 
 def describe_wan_block(block: Any) -> BlockDescription:
     temb = named_input(block, "temb")  # [B, 6, D] or [B, N, 6, D]
-    return table_block(block, block.ffn, block.norm3, temb, torch.float32)
+    text, rotary = named_input(block, "encoder_hidden_states"), named_input(block, "rotary_emb")
+
+    def attend(tokens: Tensor, args: Args, kwargs: Kwargs) -> Tensor:
+        out: Tensor = block.attn1(tokens, None, None, rotary(args, kwargs))
+        return out
+
+    def read_text(tokens: Tensor, args: Args, kwargs: Kwargs) -> Tensor:
+        out: Tensor = block.attn2(tokens, text(args, kwargs), None, None)
+        return out
+
+    calls = attend, read_text
+    return table_block(block, block.ffn, block.norm3, temb, calls, block.norm2, torch.float32)
