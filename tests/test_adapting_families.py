@@ -143,33 +143,34 @@ def test_adapting_on_a_compiled_model(model):
         assert summary(model).full_by_sample == full
 
 
-def rank_main(rank, world, file, queue, together):
+def rank_main(rank, world, file, queue):
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{file}", rank=rank, world_size=world
     )
     torch.set_num_threads(1)
     model = make_dit()
     config = ClusCaConfig(schedule=TeaCacheSchedule(threshold=0.04), storage="lean")
-    group = torch.distributed.group.WORLD if together else None
-    with cache(model, config, **options(), process_group=group):
-        sample(model, samples=1, seed=rank, label=3 * rank)
-        queue.put((rank, cache_of(model).leader.kinds))
+    for group in (torch.distributed.group.WORLD, None):
+        with cache(model, config, **options(), process_group=group):
+            sample(model, samples=1, seed=rank, label=3 * rank)
+            queue.put((rank, group is not None, cache_of(model).leader.kinds))
     torch.distributed.destroy_process_group()
 
 
-@pytest.mark.parametrize("together", [True, False])
-def test_ranks_of_a_group_decide_alike(tmp_path, together):
+def test_ranks_of_a_group_decide_alike(tmp_path):
+    """And each for itself without one."""
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
-    about = 2, tmp_path / "store", queue, together
+    about = 2, tmp_path / "store", queue
     ranks = [context.Process(target=rank_main, args=(rank, *about)) for rank in range(2)]
     for each in ranks:
         each.start()
-    kinds = dict(queue.get(timeout=240) for _ in ranks)
+    found = [queue.get(timeout=240) for _ in range(4)]
     for each in ranks:
         each.join()
-    assert (kinds[0] == kinds[1]) == together
-    assert "cached" in kinds[0] and "cached" in kinds[1]
+    kinds = {(rank, together): kinds for rank, together, kinds in found}
+    assert kinds[0, True] == kinds[1, True] and kinds[0, False] != kinds[1, False]
+    assert all("cached" in each for each in kinds.values())
 
 
 def test_pab_says_at_once_where_it_cannot_be():
