@@ -15,7 +15,7 @@ from clusca_ext.commands.search import search
 from clusca_ext.info import build_info
 
 app = typer.Typer(
-    help="ClusCa for PyTorch: what is installed, and a demonstration.",
+    help="ClusCa for PyTorch: what is installed, a demonstration, and a laboratory.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
