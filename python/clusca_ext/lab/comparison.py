@@ -103,6 +103,22 @@ class Baseline:
         return Over(metrics.paired(row["psnr_db"], values), high != low)
 
 
+QUIET = 1.15  # how far the full sampler's own times may lie apart, as a ratio
+
+
+def is_timed(rows: Iterable[Row]) -> bool:
+    """Whether rows' times are worth telling: the machine was quiet while they were measured."""
+    seconds = [row["full_seconds"] for row in rows if not row["error"]]
+    return bool(seconds) and max(seconds) <= QUIET * min(seconds)
+
+
 def time_ratio(row: Row) -> Estimate:
     """The full sampler's time over a row's, both of one session."""
     return metrics.speedup(row["full_seconds"], row["seconds"])
+
+
+def speed(group: Group, row: Row) -> Estimate | None:
+    """That ratio where the machine was quiet, else of counted operations; None: not counted."""
+    if is_timed(group.good):
+        return time_ratio(row)
+    return Estimate(row["operations"], float("nan")) if row["operations"] else None

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from rich.table import Table
 
 from clusca_ext.lab import metrics, plots, tables
-from clusca_ext.lab.comparison import Baseline, Group, groups, time_ratio
+from clusca_ext.lab.comparison import Baseline, Group, groups, is_timed, time_ratio
 from clusca_ext.lab.journal import Row
 
 PAGE = "quality.md"
@@ -17,7 +17,7 @@ def console_table(rows: Iterable[Row]) -> Table:
     """Every row that has numbers."""
     shown = Table(*HEADINGS, box=None, padding=(0, 1))
     for group in groups(rows):
-        baseline = Baseline(group)
+        baseline, timed = Baseline(group), is_timed(group.good)
         for row in group.good:
             counted = f"{row['operations']:.2f}x" if row["operations"] else "-"
             shown.add_row(
@@ -27,7 +27,7 @@ def console_table(rows: Iterable[Row]) -> Table:
                 "-" if row["full"] is None else f"{row['full']:g}",
                 tables.plus_minus(metrics.mean_of(row["psnr_db"])),
                 tables.difference(baseline.over(row)).replace("*", ""),
-                f"{time_ratio(row).mean:.2f}x",
+                f"{time_ratio(row).mean:.2f}x" if timed else "-",
                 counted,
             )
     return shown

@@ -7,7 +7,8 @@ from typing import Any
 
 from clusca_ext.demo.judge import Estimate
 from clusca_ext.lab import metrics
-from clusca_ext.lab.comparison import Group, time_ratio
+from clusca_ext.lab.comparison import Group, is_timed
+from clusca_ext.lab.comparison import speed as speed_of
 from clusca_ext.lab.journal import Row
 
 # Colour-blind safe (Okabe and Ito's, without yellow), then repeated with another marker.
@@ -95,7 +96,8 @@ def figure(group: Group) -> Any:
 
 def _draw(axes: Any, panel: Panel, group: Group, methods: list[str]) -> None:
     measured = [(row, panel.value(row)) for row in group.good]
-    points = [(row, time_ratio(row), value) for row, value in measured if value is not None]
+    found = [(row, speed_of(group, row), value) for row, value in measured]
+    points = [(r, at, value) for r, at, value in found if at is not None and value is not None]
     named: set[str] = set()  # the legend has each method once
     for row, speed, value in points:
         place = methods.index(row["method"])
@@ -130,12 +132,13 @@ def _draw(axes: Any, panel: Panel, group: Group, methods: list[str]) -> None:
             fontsize=6.5,
             color=INK,
         )
-    axes.set_xlabel("speed: the full sampler's time / measured time")
+    what = "time / measured time" if is_timed(group.good) else "operations / those counted"
+    axes.set_xlabel(f"speed: the full sampler's {what}")
     axes.set_ylabel(panel.title)
     axes.grid(color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    if not panel.higher and min(value.mean for _, _, value in points) > 0:
+    if points and not panel.higher and min(value.mean for _, _, value in points) > 0:
         axes.set_yscale("log")
 
 
