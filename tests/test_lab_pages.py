@@ -59,9 +59,8 @@ def test_tables_say_what_rows_say(rows):
                 assert f"{(values - base).mean():+.2f} ± " in cell
     (quiet,) = groups(timed(rows))
     costs = cells("\n".join(tables.table(quiet, tables.cost_of(quiet))))
-    row = by_place["taylor-even", "1", 4]
+    row, cell = by_place["taylor-even", "1", 4], costs["taylor-even", "1"][0]
     start = f"{row['full']:g} + {row['cached']:g}; {1 / np.median(row['seconds']):.2f}"
-    cell = costs["taylor-even", "1"][0]
     assert cell.startswith(start) and cell.endswith("; not measured")  # it has no operations
     (busy,) = groups(timed(rows, quiet=False))
     costs = cells("\n".join(tables.table(busy, tables.cost_of(busy))))
