@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from clusca_ext import ClusCaConfig, NoCorrection, ReuseForecaster, TeaCacheSchedule, cache, summary
 from clusca_ext.cli import app
 from clusca_ext.enable import cache_of
-from clusca_ext.schedule.calibration import fit_polynomial
+from clusca_ext.learning.polynomial import fit_polynomial
 from plain_adapting import relative_l1
 from small_dit import options, sample
 

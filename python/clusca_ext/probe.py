@@ -54,9 +54,10 @@ class Probe:
         self, signal: Signal, description: ModelDescription, process_group: Any = None
     ) -> None:
         self._signal, self._group = signal, process_group
-        self._blocks = description.blocks
         self.index = self._index_of(signal, len(description.blocks))
         self._block: BlockDescription = description.blocks[self.index]
+        name = self._block.other
+        self._other = None if name is None else _Input(self._block.block, name)
         self._handles: list[Any] = []
         self._own: BlockExecutor | None = None  # of the first block where that is not cached
         self._stream: Tensor | None = None  # that the block is given
@@ -125,11 +126,10 @@ class Probe:
     def _before_block(self, block: BlockExecutor, args: Args, kwargs: Kwargs) -> None:
         if not self.runs or not (self.full or self.is_open):
             return
-        name = self._block.other
         if self._signal.kind != "verified":
             self._stream = self._block.stream(args, kwargs)
-        elif name is not None:
-            self._seen.other = named_input(block.block, name)(args, kwargs)
+        elif self._other is not None:
+            self._seen.other = self._other.find(args, kwargs)
 
     def _after_block(self, block: nn.Module, args: Args, kwargs: Kwargs, output: Any) -> None:
         if self._stream is None:
@@ -150,9 +150,9 @@ class Probe:
         """Computes the block from its input of a cached step; None: this step is not verified."""
         if not (self.runs and self._decide.verifies):
             return None
-        seen, name = self._seen, self._block.other
-        if seen.other is not None and name is not None:
-            args, kwargs = _with_input(block.block, name, seen.other, args, kwargs)
+        seen = self._seen
+        if seen.other is not None and self._other is not None:
+            args, kwargs = self._other.exchanged(seen.other, args, kwargs)
         with torch.no_grad():
             computed = self._block.returned(block.original(*args, **kwargs))
 
@@ -227,12 +227,16 @@ def _first_read(
     )
 
 
-def _with_input(
-    model: nn.Module, name: str, value: Any, args: Args, kwargs: Kwargs
-) -> tuple[Args, Kwargs]:
-    """The inputs of a call with another value for one, given by position or name."""
-    names = list(inspect.signature(type(model).forward).parameters)[1:]
-    place = names.index(name) if name in names else len(args)
-    if place < len(args):
-        return (*args[:place], value, *args[place + 1 :]), kwargs
-    return args, {**kwargs, name: value}
+class _Input:
+    """An input of a module's forward, which is given by position or name."""
+
+    def __init__(self, module: nn.Module, name: str) -> None:
+        names = list(inspect.signature(type(module).forward).parameters)[1:]
+        self._name, self._place = name, names.index(name) if name in names else len(names)
+        self.find = named_input(module, name)
+
+    def exchanged(self, value: Any, args: Args, kwargs: Kwargs) -> tuple[Args, Kwargs]:
+        """The inputs of a call with another value for it."""
+        if self._place < len(args):
+            return (*args[: self._place], value, *args[self._place + 1 :]), kwargs
+        return args, {**kwargs, self._name: value}

@@ -13,14 +13,6 @@ from clusca_ext.runs.inputs import latents_of
 
 Call = tuple[Args, dict[str, Any]]
 
-# Inputs of diffusers' models that are lists of a tensor for each block, of all rows: a list as long
-# as the batch holds one entry for each row elsewhere.
-BY_BLOCK = (
-    "block_controlnet_hidden_states",
-    "controlnet_block_samples",
-    "controlnet_single_block_samples",
-)
-
 
 class BySample:
     """The samples of a batch, one after the other.
@@ -38,7 +30,6 @@ class BySample:
         self.sample: int | None = None
         self.count = 0
         self._calls: list[Call] | None = None
-        self._rows: list[list[int]] = []
 
     def split(
         self, description: ModelDescription, args: Args, kwargs: Kwargs, groups: Rows
@@ -56,15 +47,15 @@ class BySample:
             return False
         shape = description.stream_shape
         B = shape(args, kwargs)[0] if shape else len(latents_of(description.latents(args, kwargs)))
-        S = B // max(1, len(groups(args, kwargs)))
+        G = max(1, len(groups(args, kwargs)))
+        if B % G:
+            raise ValueError(f"cfg_rows names {G} equal groups, got {B} rows")
+        S = B // G
         if S < 2:
             return False
         self.count = S
-        self._rows = [list(range(s, B, S)) for s in range(S)]
-        whole = {name: kwargs[name] for name in description.for_all if name in kwargs}
-        self._calls = [
-            (_taken(args, rows, B), {**_named(kwargs, rows, B), **whole}) for rows in self._rows
-        ]
+        named = [_named(description, kwargs, slice(s, None, S), B) for s in range(S)]
+        self._calls = [(_taken(args, slice(s, None, S), B), named[s]) for s in range(S)]
         return True
 
     def run(self, call: Callable[..., Any]) -> Any:
@@ -78,8 +69,7 @@ class BySample:
                 outputs.append(call(*args, **kwargs))
         finally:
             self.sample = None
-        order = [row for rows in self._rows for row in rows]
-        return _joined(outputs, sorted(range(len(order)), key=order.__getitem__))
+        return _joined(outputs)
 
     def end(self) -> bool:
         """A call of the model has ended; whether it was one that was split."""
@@ -89,39 +79,44 @@ class BySample:
         return True
 
 
-def _named(kwargs: Kwargs, rows: list[int], B: int) -> dict[str, Any]:
+def _named(description: ModelDescription, kwargs: Kwargs, rows: slice, B: int) -> dict[str, Any]:
     """The rows of keyword inputs."""
-    lists = {name: kwargs[name] for name in BY_BLOCK if isinstance(kwargs.get(name), list)}
-    by_block = {name: [_taken(each, rows, B) for each in value] for name, value in lists.items()}
-    return {**_taken(dict(kwargs), rows, B), **by_block}
+    taken: dict[str, Any] = {}
+    for name, value in kwargs.items():
+        if name in description.for_all:
+            taken[name] = value
+        elif name in description.by_block and isinstance(value, list):
+            taken[name] = [_taken(each, rows, B) for each in value]
+        else:
+            taken[name] = _taken(value, rows, B)
+    return taken
 
 
-def _taken(value: Any, rows: list[int], B: int) -> Any:
-    """The rows of everything that has one for each of B."""
+def _taken(value: Any, rows: slice, B: int) -> Any:
+    """The rows of everything that has one for each of B; on a device, nobody waits for it."""
     if isinstance(value, Tensor):
-        return value[rows] if value.dim() and len(value) == B else value
+        return value[rows].contiguous() if value.dim() and len(value) == B else value
     if isinstance(value, dict):
         return {key: _taken(each, rows, B) for key, each in value.items()}
     if isinstance(value, list) and len(value) == B:
-        return [value[row] for row in rows]
+        return value[rows]
     if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
         return type(value)(_taken(each, rows, B) for each in value)
     return value
 
 
-def _joined(outputs: Sequence[Any], order: list[int]) -> Any:
-    """Outputs of one structure as one, its rows in an order."""
+def _joined(outputs: Sequence[Any]) -> Any:
+    """Outputs of one structure, a sample each, as a batch's: its groups one after the other."""
     first = outputs[0]
     if isinstance(first, Tensor):
-        return torch.cat(list(outputs))[order]
-    if isinstance(first, list) and len(first) * len(outputs) == len(order):
-        rows = [row for output in outputs for row in output]
-        return [rows[place] for place in order]
+        return torch.stack(list(outputs), dim=1).flatten(0, 1)
+    if isinstance(first, list):
+        return [row for group in zip(*outputs, strict=True) for row in group]
     if isinstance(first, dict):  # diffusers' outputs among them
-        return type(first)(**{key: _joined([o[key] for o in outputs], order) for key in first})
-    if isinstance(first, (list, tuple)):
-        return type(first)(_joined(parts, order) for parts in zip(*outputs, strict=True))
+        return type(first)(**{key: _joined([o[key] for o in outputs]) for key in first})
+    if isinstance(first, tuple):
+        return type(first)(_joined(parts) for parts in zip(*outputs, strict=True))
     if hasattr(first, "__dataclass_fields__"):
-        fields = {name: _joined([getattr(o, name) for o in outputs], order) for name in vars(first)}
+        fields = {name: _joined([getattr(o, name) for o in outputs]) for name in vars(first)}
         return replace(first, **fields)
     return first

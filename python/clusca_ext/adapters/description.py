@@ -156,6 +156,7 @@ class ModelDescription:
             that the cache is allocated before the first step; None: it is allocated during it.
         grid: Says from the model's inputs which sides the grid of its tokens has; None: not known.
         for_all: Names of inputs that hold no row for each batch row, however long they are.
+        by_block: Names of inputs that are lists of one entry a block, each of all batch rows.
         by_token: Says from the model's inputs whether modulation differs by token.
         leaves_out: Says from the model's inputs whether some blocks are left out of this
             call: it is run as it is, and is no step.
@@ -182,6 +183,7 @@ class ModelDescription:
     stream_shape: Callable[[Args, Kwargs], tuple[int, int, int]] | None = None
     grid: Callable[[Args, Kwargs], tuple[int, ...]] | None = None
     for_all: tuple[str, ...] = ()
+    by_block: tuple[str, ...] = ()
     by_token: Callable[[Args, Kwargs], bool] = lambda args, kwargs: False
     leaves_out: Callable[[Args, Kwargs], bool] = lambda args, kwargs: False
     groups: TokenGroups | None = None

@@ -56,6 +56,7 @@ def describe(model: Any) -> ModelDescription:
         conditions=conditions(model, "pooled_projections", "guidance"),
         embed=embed,
         given_timestep=lambda timestep, dtype: timestep.to(dtype) / 1000,
+        by_block=("controlnet_block_samples", "controlnet_single_block_samples"),
     )
 
 

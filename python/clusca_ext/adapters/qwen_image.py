@@ -75,6 +75,7 @@ def describe(model: Any) -> ModelDescription:
         conditions=None if model.zero_cond_t else given_beside,
         embed=embed,
         given_timestep=lambda timestep, dtype: timestep.to(dtype) / 1000,
+        by_block=("controlnet_block_samples",),
     )
 
 

@@ -45,6 +45,7 @@ def describe(model: Any) -> ModelDescription:
         pairs=guided(latents),
         conditions=conditions(model, "pooled_projections"),
         embed=lambda timesteps, given, dtype: embed_rows(model.time_text_embed, timesteps, given),
+        by_block=("block_controlnet_hidden_states",),
     )
 
 

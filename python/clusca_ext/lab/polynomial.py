@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from clusca_ext.lab.models import Model, PipelineModel
+from clusca_ext.learning.polynomial import fit_polynomial
 from clusca_ext.methods import method
 from clusca_ext.schedule import TeaCacheSchedule
-from clusca_ext.schedule.calibration import fit_polynomial
 
 Say = Callable[[str], object]
 
@@ -24,7 +24,7 @@ def write_polynomial(model: Model, seeds: Sequence[int], output: pathlib.Path, s
     if not isinstance(model, PipelineModel):
         raise ValueError(
             "model must be an embedded one or a folder of its kind, whose transformer is there to "
-            f"look at, got {model.name}: call clusca_ext.schedule.calibration.fit_polynomial"
+            f"look at, got {model.name}: call clusca_ext.learning.polynomial.fit_polynomial"
         )
     found = fit_polynomial(model.transformer, lambda: model.draw(None, seeds))
     base = method("teacache")

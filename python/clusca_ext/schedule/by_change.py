@@ -9,7 +9,7 @@ from clusca_ext.schedule.decision import Decision, Signal, Step
 
 # What the first block's modulated input tells of the model's output: published polynomials, the
 # highest power first (ali-vilab/TeaCache). Those of Wan and CogVideoX are of the embedded timestep,
-# which is another signal: fit one with ``clusca_ext.schedule.calibration.fit_polynomial``.
+# which is another signal: fit one with ``clusca_ext.learning.polynomial.fit_polynomial``.
 TEACACHE_POLYNOMIALS: dict[str, tuple[float, ...]] = {
     "FluxTransformer2DModel": (498.651651, -283.781631, 55.8554382, -3.82021401, 0.264230861),
     "HunyuanVideoTransformer3DModel": (

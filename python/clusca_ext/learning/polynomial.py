@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from clusca_ext.checks import integer
+from clusca_ext.config import ClusCaConfig
+from clusca_ext.correction import NoCorrection
+from clusca_ext.enable import cache
 from clusca_ext.schedule.decision import Decision, Signal, Step
 
 
@@ -94,10 +97,6 @@ def fit_polynomial(
     Raises:
         ValueError: The run shows fewer steps than there are coefficients.
     """
-    from clusca_ext.config import ClusCaConfig
-    from clusca_ext.correction import NoCorrection
-    from clusca_ext.enable import cache
-
     integer("degree", degree, 1)
     recording = Recording()
     handle = model.register_forward_hook(recording.see_output)
