@@ -42,10 +42,12 @@ CALLS = {  # operator -> every value of every option of op_samples.sample
     **{name: {} for name in OPS if name.endswith(".tensor")},  # the same kernels
 }
 HALVES = [(half, half) for half in DTYPES[1:]]
+VECTOR = {"dtypes": HALVES, "kernel": ["vector"]}  # "auto" takes another one of so few clusters
 MATRIX = {"dtypes": HALVES, "kernel": ["matrix"]}
 CLUSTER = {"dtypes": HALVES, "kernel": ["cluster"]}
 MORE = [  # the same for kernels that only some sizes reach
     ("kmeans_assign", {"dtypes": OF_ONE_DTYPE, "metric": METRICS, "N": [800, 1600]}),
+    ("kmeans_assign", VECTOR | {"D": WIDTHS, "N": [50, 800, 1600]}),
     ("kmeans_assign", MATRIX | {"K": [4, 20], "D": WIDTHS}),
     ("kmeans_assign", MATRIX | {"B": [1], "N": [16_400], "D": WIDTHS}),
     ("kmeans_fit", MATRIX),

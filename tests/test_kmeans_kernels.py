@@ -139,14 +139,13 @@ def test_one_centroid_far_away_spoils_no_other(dtype, kernel, require, device):
         assert torch.equal(ops.kmeans_assign(tokens, centroids, "l2", kernel)[0], expected)
 
 
-def test_auto_is_one_of_them(device, require):
-    tokens, centroids = make_tokens(2, 77, 18, 40, torch.bfloat16, device)
+@pytest.mark.parametrize("K, on_cuda", [(16, "matrix"), (18, "vector")])
+def test_auto_is_the_fastest_one_measured(K, on_cuda, device, require):
+    tokens, centroids = make_tokens(2, 77, K, 40, torch.bfloat16, device)
     auto = ops.kmeans_assign(tokens, centroids, "l2", "auto")
-    if device == "cuda":
-        named = ops.kmeans_assign(tokens, centroids, "l2", "vector")
-    else:
-        require("matrix", torch.bfloat16)
-        named = ops.kmeans_assign(tokens, centroids, "l2", "matrix")
+    fastest = on_cuda if device == "cuda" else "matrix"
+    require(fastest, torch.bfloat16)
+    named = ops.kmeans_assign(tokens, centroids, "l2", fastest)
     assert torch.equal(auto[0], named[0])
     assert torch.equal(auto[1], named[1])
 

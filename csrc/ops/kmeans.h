@@ -23,7 +23,7 @@ inline Check check_kmeans(const char* op, const Tensor& tokens, const Tensor& ce
   return check;
 }
 
-// The kernel that "auto" names is the fastest one measured: on a GPU nothing has been measured yet.
+// The kernel that "auto" names is the fastest one measured (bench/results, kmeans_*).
 inline Kernel kernel_of(const Check& check, const Tensor& tokens, const Tensor& centroids,
                         Metric metric, const Text& kernel) {
   constexpr std::optional<Kernel> kAuto;
@@ -34,8 +34,10 @@ inline Kernel kernel_of(const Check& check, const Tensor& tokens, const Tensor& 
                                            {"matrix", Kernel::kMatrix},
                                            {"cluster", Kernel::kCluster}});
   const bool fits = is_for_matrix_kernel(tokens.scalar_type()), l2 = metric == Metric::kL2;
-  if (!asked)
-    return kMatrixIsFaster && fits && l2 && has_matrix_kernel() ? Kernel::kMatrix : Kernel::kVector;
+  if (!asked) {
+    const bool faster = centroids.size(1) <= kMatrixFasterToK;
+    return faster && fits && l2 && has_matrix_kernel() ? Kernel::kMatrix : Kernel::kVector;
+  }
   if (*asked == Kernel::kVector) return *asked;
   const std::string name = "kernel \"" + kernel.value + "\"";
   check.require(*asked != Kernel::kCluster || kHasClusterKernel, name,

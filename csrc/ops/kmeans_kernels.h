@@ -4,13 +4,15 @@
 #ifdef CLUSCA_CUDA
 #include "kernels/kmeans_cluster.h"
 #endif
+#include <limits>
+
 #include "ops/views.h"
 
 namespace clusca {
 
 #ifdef CLUSCA_CUDA
 
-constexpr bool kMatrixIsFaster = false;  // not measured
+constexpr int64_t kMatrixFasterToK = 16;  // more are not measured on a GPU
 constexpr bool kHasClusterKernel = true;
 constexpr const char* kMatrixDtypes = "float16 or bfloat16";
 
@@ -51,7 +53,7 @@ inline void check_cluster_kernel(const Check& check, const Tensor& tokens,
 
 #else
 
-constexpr bool kMatrixIsFaster = true;  // bench/results, kmeans_*
+constexpr int64_t kMatrixFasterToK = std::numeric_limits<int64_t>::max();
 constexpr bool kHasClusterKernel = false;
 constexpr const char* kMatrixDtypes = "bfloat16";
 

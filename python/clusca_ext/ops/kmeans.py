@@ -23,8 +23,8 @@ def kmeans_assign(
       ``kmeans_fit`` read the tokens once, for labels and sums. K up to 32, D a multiple of 8, rows
       that start on 16 bytes; both K and D must fit shared memory (on an H200, D = 8192 with K = 16
       and 5120 with K = 32 do).
-    - ``"auto"`` is ``"matrix"`` on a CPU that can; on CUDA it stays ``"vector"`` until a GPU has
-      measured them.
+    - ``"auto"`` is the fastest one measured: ``"matrix"`` where it takes the tokens, on CUDA for K
+      up to 16 (more are not measured there), else ``"vector"``.
 
     Args:
         tokens: What is clustered. [B, N, D]
