@@ -1,9 +1,10 @@
-"""What storages cost on the embedded model: python bench/lean.py [--samples 64] [--repeats 3]
+"""What storages cost on the embedded model: python bench/lean.py [--samples 16] [--repeats 3]
 
 Each storage, with and without clusters, in a run of DDIM's 50 steps that is broken off when its
 third full step is over. Its second and third full step, and the mean of the cached ones between
-them, are set against a full step of the untouched model, which runs before every interval's rows;
-a whole run is composed of them. Medians over rounds go to bench/results/<machine>-lean.json.
+them, are set against a full step of the untouched model, which runs before and after; a whole run
+is composed of them. A round counts only if these two agree: else the machine was not quiet. Medians
+over rounds go to bench/results/<machine>-lean.json as they come.
 """
 
 import argparse
@@ -12,10 +13,9 @@ import dataclasses
 import itertools
 import pathlib
 import statistics
-import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -48,7 +48,7 @@ STORAGES = {
 }
 CORRECTORS = {"forecast only": NoCorrection(), "clusters": ClusterCorrector()}
 RATIOS = ("cached_step", "full_overhead", "speedup")
-TRUSTED = 0.05  # how far the untouched model's times may lie apart
+QUIET = 1.05  # how far the untouched model's times beside a row may lie apart, as a ratio
 
 
 class Over(Exception):
@@ -150,48 +150,60 @@ def row_of(
     }
 
 
-def require_quiet(bases: list[Seen]) -> None:
-    """The untouched model always does the same: its times say how far others can be trusted."""
-    seconds = [base.full for base in bases]
-    apart = max(seconds) / min(seconds) - 1
-    if apart > TRUSTED:
-        sys.exit(
-            f"the machine was not quiet: full steps of the untouched model lie {apart:.0%} apart, "
-            f"at most {TRUSTED:.0%} are trusted; no row was written"
-        )
+def base_of(before: Seen, after: Seen) -> Seen | None:
+    """The untouched model's full step beside a measurement; None: it was not quiet meanwhile."""
+    seconds = before.full, after.full
+    return Seen(statistics.mean(seconds)) if max(seconds) <= QUIET * min(seconds) else None
+
+
+def rounds_of(
+    base: Callable[[], Seen], measure: Callable[[], Seen], count: int, tries: int
+) -> list[tuple[Seen, Seen]]:
+    """Quiet measurements of a row, each between two of the untouched model.
+
+    Fewer than ``count`` where ``tries`` did not find them: the machine was busy.
+    """
+    rounds: list[tuple[Seen, Seen]] = []
+    before = base()
+    for _ in range(tries):
+        if len(rounds) == count:
+            break
+        seen, after = measure(), base()
+        beside = base_of(before, after)
+        if beside is not None:
+            rounds.append((seen, beside))
+        before = after
+    return rounds
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--samples", type=int, default=64)
+    parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--tries", type=int, default=12, help="for as many quiet ones")
     parser.add_argument("--results", type=pathlib.Path)
-    parser.add_argument("--busy", action="store_true", help="write rows of a busy machine, too")
     options = parser.parse_args()
     keep_freed_memory()
     pipeline = load_digits().to(DEVICE)
     pipeline.set_progress_bar_config(disable=True)
     labels = [i % NUM_CLASSES for i in range(options.samples)]
-    seen: dict[tuple[int, str], list[tuple[Seen, Seen]]] = defaultdict(list)
-    bases = []
-    untouched(pipeline, labels)
-    for _ in range(options.repeats):
-        for interval in INTERVALS:
-            bases.append(untouched(pipeline, labels))
-            for name, config in configs(interval).items():
-                seen[interval, name].append((cached(pipeline, labels, config), bases[-1]))
     recorder = Recorder(options.results or FOLDER / f"{machine()}-lean.json")
     shape = f"digits-demo B{options.samples} N256 D128, DDIM {STEPS} steps, interval"
-    rows = []
-    for (interval, name), rounds in seen.items():
-        config = configs(interval)[name]
-        row = row_of(pipeline, options.samples, config, rounds)
-        rows.append({"shape": f"{shape} {interval}", "impl": name, **row})
-        print(f"interval {interval}, {name}: {row}", flush=True)
-    if DEVICE == "cpu" and not options.busy:  # others use its memory; a GPU is ours while lent
-        require_quiet(bases)
-    for row in rows:
-        recorder.record(bench="lean", dtype="float32", **row)
+    base = partial(untouched, pipeline, labels)
+    base()
+    for interval in INTERVALS:
+        for name, config in configs(interval).items():
+            measure = partial(cached, pipeline, labels, config)
+            rounds = rounds_of(base, measure, options.repeats, options.tries)
+            if len(rounds) < options.repeats:
+                print(f"interval {interval}, {name}: no row, the machine was not quiet", flush=True)
+                continue
+            row = row_of(pipeline, options.samples, config, rounds)
+            row["threads"] = torch.get_num_threads()
+            recorder.record(
+                bench="lean", shape=f"{shape} {interval}", dtype="float32", impl=name, **row
+            )
+            print(f"interval {interval}, {name}: {row}", flush=True)
 
 
 if __name__ == "__main__":

@@ -70,7 +70,8 @@ def lean(rows: list[dict]) -> list[str]:
     command = "python bench/lean.py"
     for group in grouped(rows, "lean"):
         shape = group[0]["shape"].partition(", interval")[0]
-        above = origin(group[0], command, f"{shape}, {group[0]['dtype']}")
+        threads = f"{group[0]['threads']} threads"
+        above = origin(group[0], command, f"{shape}, {group[0]['dtype']}, {threads}")
         lines += [above, "", *_lean_table(group), ""]
     if not any(row["bench"] == "lean" for row in rows):
         lines += [f"digits-demo, DDIM {STEPS} steps; `{command}`; {MISSING}.", ""]
