@@ -84,7 +84,7 @@ def row(name, interval, **more):
     }
     origin = {"device": "A CPU, 2 cores", "commit": "abc", "torch": "2.13", "dtype": "float32"}
     shape = f"digits-demo B64 N256 D128, DDIM 50 steps, interval {interval}"
-    given = {"bench": "lean", "shape": shape, "impl": name, "counted_speedup": 3.77}
+    given = {"bench": "lean", "shape": shape, "impl": name, "counted_speedup": 3.77, "threads": 2}
     return {**given, **values, **origin, **more}
 
 
