@@ -13,7 +13,8 @@ import torch
 from clusca_ext.info import build_info
 
 PACKAGE = pathlib.Path(__file__).parents[1]
-APART = ("lab", "commands", "cli.py")  # what draws no picture: it may change between two runs
+# What draws no picture: it may change between two runs.
+APART = ("lab", "commands", "recording", "report", "cli.py")
 
 
 def device_name(device: torch.device) -> str:

@@ -107,6 +107,12 @@ class Feature:
         """Tokens N; 0 before there is memory for them."""
         return 0 if self.factors is None else self.factors.shape[2]
 
+    @property
+    def last(self) -> Tensor:
+        """What the module returned last, once the step of it has ended. [B, N, D]"""
+        assert self.factors is not None
+        return self.factors[self._place(0)]
+
     def allocate(self, like: Tensor, shape: tuple[int, ...]) -> None:
         """Memory for the factors of a module that returns ``shape`` [B, N, D]."""
         if len(shape) != 3:
@@ -179,6 +185,11 @@ class EditableFeature(Feature):
         target: All of them.
         rates: ``1 / spacing`` for every order that has a past, else 0. float32 [O]
     """
+
+    @property
+    def last(self) -> Tensor:
+        assert self.factors is not None
+        return self.factors[0]
 
     def weights_at(self, step: int, forecaster: Forecaster) -> tuple[float, ...]:
         about = step - self.clock.last, self.clock.spacings[: self.order]
