@@ -70,7 +70,7 @@ def lean(rows: list[dict]) -> list[str]:
     command = "python bench/lean.py"
     for group in grouped(rows, "lean"):
         shape = group[0]["shape"].partition(", interval")[0]
-        threads = f"{group[0]['threads']} threads"
+        threads = f"threads: {group[0]['threads']}"
         above = origin(group[0], command, f"{shape}, {group[0]['dtype']}, {threads}")
         lines += [above, "", *_lean_table(group), ""]
     if not any(row["bench"] == "lean" for row in rows):
@@ -84,7 +84,7 @@ def _lean_table(rows: list[dict]) -> list[str]:
     found = {(row["shape"].rpartition(" ")[2], row["impl"]): row for row in rows}
     header, cells = ["storage"], []
     for interval in LEAN_INTERVALS:
-        header += [f"interval {interval}: cached / full step", "full step's overhead"]
+        header += [f"interval {interval}: cached / full step", "overhead of full steps"]
         header += ["speed-up", "counted", "cache, MiB"]
     for name in configs(LEAN_INTERVALS[0]):
         each = [found.get((str(interval), name)) for interval in LEAN_INTERVALS]
