@@ -1,6 +1,8 @@
 """The ``clusca`` command."""
 
+import json
 import pathlib
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -9,13 +11,17 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from clusca_ext.commands.calibrate import calibrate
 from clusca_ext.commands.checks import require_device, require_folder
+from clusca_ext.commands.endings import Commands, Stopped
 from clusca_ext.commands.lab import lab
 from clusca_ext.commands.learn import learn
+from clusca_ext.commands.run import run
 from clusca_ext.commands.search import search
 from clusca_ext.info import build_info
+from clusca_ext.writing import replaced
 
 app = typer.Typer(
-    help="ClusCa for PyTorch: what is installed, a demonstration, and a laboratory.",
+    cls=Commands,
+    help="ClusCa for PyTorch: draw, measure and estimate, and find what is best for a model.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -23,16 +29,38 @@ app = typer.Typer(
 
 INTERVALS = (4, 6)
 
-app.command()(lab)
-app.command()(calibrate)
-app.command()(learn)
-app.command()(search)
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(build_info().version)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """ClusCa for PyTorch: draw, measure and estimate, and find what is best for a model.
+
+    Exit codes: 0, done; 1, the job failed; 2, it was asked for wrongly; 130, it was interrupted.
+
+    Example: clusca info
+    """
 
 
 @app.command()
-def info() -> None:
-    """Show version, torch, CPU and CUDA of this installation."""
-    typer.echo(build_info())
+def info(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Show version, torch, CPU and CUDA of this installation.
+
+    Example: clusca info --json
+    """
+    found = build_info()
+    typer.echo(json.dumps(asdict(found), indent=2) if as_json else found)
 
 
 @app.command()
@@ -58,13 +86,21 @@ def demo(
     keep_freed_memory()
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        comparison = compare(samples, steps, INTERVALS, device, progress)
+    try:
+        with Progress(*columns, console=console, transient=True) as progress:
+            comparison = compare(samples, steps, INTERVALS, device, progress)
+    except KeyboardInterrupt:
+        raise Stopped("Stopped; a demonstration is shown when it is complete.") from None
     console.print(render(comparison))
     for note in comparison.notes:
         console.print(note, highlight=False)
-    comparison.picture.save(output)
+    with replaced(output) as partial:
+        comparison.picture.save(partial)
     console.print(f"Picture: {output}", highlight=False)
+
+
+for command in (run, lab, calibrate, learn, search):
+    app.command()(command)
 
 
 if __name__ == "__main__":
