@@ -1,21 +1,9 @@
 """cluster_propagate against selected rows and lerp (value) or their difference added (delta)."""
 
-from clusca_ext import ops
-from inputs import GAMMA, clusters, nbytes, random_rows, random_tokens, shared
-from peers import propagated, propagated_fusible
-from shapes import CLUSTERS, cases
+from clusca_ext.measuring.operators import cluster_propagate as operator
 
-CASES = cases(rule=("value", "delta"), K=CLUSTERS)
-
-
-@shared
-def arguments(case):
-    ids, representatives = clusters(case)
-    computed = random_rows(case, case.K)
-    return random_tokens(case), computed, representatives, ids, GAMMA, case.rule
+CASES = operator.CASES
 
 
 def bench_cluster_propagate(measure, case):
-    forecast, computed, _, ids, *_ = args = arguments(case)
-    moved = nbytes(forecast, forecast, computed, ids)  # one read, one write
-    measure(ops.cluster_propagate, propagated, args, bytes_moved=moved, fusible=propagated_fusible)
+    measure(operator.work(case))

@@ -1,44 +1,9 @@
 """select_representatives against a random permutation whose last write to a cluster stays."""
 
-import torch
+from clusca_ext.measuring.operators import select_representatives as operator
 
-from clusca_ext import ops
-from inputs import clusters, nbytes, shared
-from shapes import CLUSTERS, cases
-from timing import DEVICE
-
-CASES = cases(dtypes=(torch.int32,), K=CLUSTERS)
-
-
-def plain(cluster_ids, num_clusters, seed):
-    B, N = cluster_ids.shape
-    tokens = torch.randperm(N, device=cluster_ids.device, dtype=torch.int32)
-    empty = tokens.new_full((B, num_clusters), -1)
-    return empty.scatter_(1, cluster_ids[:, tokens].long(), tokens.expand(B, N))
-
-
-def fusible(cluster_ids, num_clusters, seed):
-    """The highest of random keys; torch.compile has no random permutation of its own."""
-    B, N = cluster_ids.shape
-    clusters = torch.arange(num_clusters, device=cluster_ids.device).unsqueeze(1)
-    keys = torch.rand(B, 1, N, device=cluster_ids.device)
-    return torch.where(cluster_ids.unsqueeze(1) == clusters, keys, -1).argmax(-1).int()
-
-
-@shared
-def arguments(case):
-    ids, _ = clusters(case)
-    return ids, case.K, torch.tensor([0, 1], device=DEVICE)
+CASES = operator.CASES
 
 
 def bench_select_representatives(measure, case):
-    ids, K, _ = args = arguments(case)
-    moved = nbytes(ids) + 4 * len(ids) * K
-    measure(
-        ops.select_representatives,
-        plain,
-        args,
-        bytes_moved=moved,
-        fusible=fusible,
-        comparable=False,  # each draws its own
-    )
+    measure(operator.work(case))

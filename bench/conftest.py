@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from clusca_ext.demo.allocator import keep_freed_memory
-from implementations import Work, names
+from clusca_ext.measuring.timing import CACHES, before_round, now, rounds_for
+from clusca_ext.measuring.work import names
 from results import FOLDER, NotMeasured, Recorder, machine
-from timing import CACHES, before_round, now, rounds_for
 
 
 def pytest_addoption(parser):
@@ -57,12 +57,11 @@ def recorder(pytestconfig, tmp_path_factory):
 
 @pytest.fixture
 def measure(request, benchmark, recorder, case, impl, cache):
-    """Times one implementation of the ``Work`` it is given."""
+    """Times one implementation of the work it is given."""
     quick = request.config.getoption("quick")
     bench = request.module.__name__.removeprefix("bench_")
 
-    def run(*args, **kwargs):
-        work = Work(*args, **kwargs)
+    def run(work):
         row = {
             "bench": bench,
             "shape": f"{case.shape} {cache}",

@@ -18,8 +18,8 @@ from clusca_ext.demo.judge import Estimate
 from clusca_ext.demo.pipeline import load_digits
 from clusca_ext.demo.rows import FEWER
 from clusca_ext.demo.run import Result
+from clusca_ext.measuring.timing import DEVICE
 from results import FOLDER, Recorder, machine
-from timing import DEVICE
 
 INTERVALS = (4, 6)
 TRUSTED = 0.02  # relative error of a speed-up that is known beforehand

@@ -23,14 +23,14 @@ from typing import Any
 import torch
 
 from clusca_ext import ClusterCorrector, estimate_memory
+from clusca_ext.measuring.models import MODELS, Model
+from clusca_ext.measuring.operations import operations
+from clusca_ext.measuring.timing import DEVICE
 from device_time import counted, graphed, recover
 from loop import Loop
 from loop_rows import BASELINE, COMPOSED_FULL, Row, baseline, composed_rows, rows_of
 from methods import Measured
-from models import MODELS, Model
-from operations import operations
 from results import FOLDER, NotMeasured, Recorder, machine
-from timing import DEVICE
 
 
 def measure(loop: Loop, row: Row, repeats: int) -> Measured:

@@ -6,9 +6,9 @@ from functools import partial
 
 import torch
 
-from implementations import Function
-from shapes import Case
-from timing import DEVICE
+from clusca_ext.measuring.shapes import Case
+from clusca_ext.measuring.timing import is_gpu
+from clusca_ext.measuring.work import Function
 
 KERNELS = ("vector", "matrix", "cluster")  # of which "auto", measured as ours, is one
 ANY_DTYPE = ("vector",)
@@ -19,7 +19,7 @@ def variants_of(
     case: Case, ours: Function, plain: Function, flash: Function, best_flash: Function
 ) -> dict[str, Function]:
     """Functions by name; where that ends in "graph", a replay of their CUDA graph is timed."""
-    if DEVICE != "cuda":
+    if not is_gpu(case.device):
         return {}
     is_l2 = case.metric == "l2"
     kernels = KERNELS if is_l2 and case.dtype != torch.float32 else ANY_DTYPE

@@ -34,10 +34,10 @@ from clusca_ext.demo.flops import flops_ratio
 from clusca_ext.demo.pipeline import NUM_CLASSES, DigitsPipeline, load_digits
 from clusca_ext.demo.rows import Row
 from clusca_ext.demo.run import Sampled
+from clusca_ext.measuring.timing import DEVICE
 from clusca_ext.summary import Summary
 from loop_rows import full_steps
 from results import FOLDER, Recorder, machine
-from timing import DEVICE
 
 STEPS, INTERVALS = 50, (5, 6)
 STORAGES = {

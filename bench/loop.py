@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from clusca_ext.measuring.models import Model, make
 from clusca_ext.timing import StepTimes
-from models import Model, make
 
 
 class Loop:

@@ -12,9 +12,9 @@ from clusca_ext import (
     LeanStorage,
     NoCorrection,
 )
+from clusca_ext.measuring.models import Model
 from clusca_ext.schedule import Schedule, Step
 from methods import Method, clusca, compiled, in_torch, left_out, no_cache
-from models import Model
 from peer_methods import (
     FORECAST,
     SKIPPED,

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from clusca_ext import ClusCaConfig, EvenSchedule, estimate_memory
+from clusca_ext.measuring.models import MODELS, make, video_size
 from loop_rows import OURS
-from models import MODELS, make, video_size
 from report_cases import MISSING
 from report_operators import lines_of
 from results import FOLDER, read

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from peers_kmeans import cluster_sums_by_product, means
+from clusca_ext.measuring.peers_kmeans import cluster_sums_by_product, means
 from peers_probe import try_out
 from results import NotMeasured
 

@@ -16,8 +16,8 @@ from clusca_ext.demo.judge import Estimate, estimate, psnr
 from clusca_ext.demo.pipeline import NUM_CLASSES, load_digits
 from clusca_ext.demo.rows import FULL, WARMUP, Row
 from clusca_ext.demo.run import sample
+from clusca_ext.measuring.timing import DEVICE
 from results import FOLDER, Recorder, machine
-from timing import DEVICE
 
 INTERVALS = (4, 6)
 TAILS = (0, 1, 2, 3, 5)

@@ -23,12 +23,12 @@ from clusca_ext.correction import NoCorrection
 from clusca_ext.demo.allocator import keep_freed_memory
 from clusca_ext.demo.judge import Estimate, estimate
 from clusca_ext.demo.pipeline import load_digits
+from clusca_ext.measuring.timing import DEVICE
 from clusca_ext.search import DigitsDraw, Placement, SearchSettings, find_placement
 from clusca_ext.search.journal import Journal, Scored
 from clusca_ext.search.moves import Steps, even_placement
 from clusca_ext.search.score import Scorer
 from results import BENCH, FOLDER, KEY, Recorder, machine, read
-from timing import DEVICE
 
 SEEN, UNSEEN = range(5), range(5, 10)
 BASE = ClusCaConfig(forecaster=TaylorForecaster(order=1), corrector=NoCorrection())

@@ -29,8 +29,8 @@ from clusca_ext.demo.judge import Estimate, estimate, psnr
 from clusca_ext.demo.pipeline import NUM_CLASSES, load_digits
 from clusca_ext.demo.rows import FULL, Row
 from clusca_ext.demo.run import Sampled, sample
+from clusca_ext.measuring.timing import DEVICE
 from results import FOLDER, KEY, Recorder, machine, read
-from timing import DEVICE
 
 SAMPLES, STEPS = 64, 50
 INTERVALS = (4, 5, 6, 7, 8)

@@ -4,11 +4,11 @@ from collections import defaultdict
 
 from clusca_ext.demo.rows import FULL
 from clusca_ext.demo.rows import rows_of as demo_rows
+from clusca_ext.measuring.models import MODELS
 from demo import INTERVALS, markdown
 from lean import INTERVALS as LEAN_INTERVALS
 from lean import configs
 from loop_rows import BASELINE, composed_rows, rows_of
-from models import MODELS
 from report_cases import MISSING, is_cpu
 from report_operators import lines_of
 

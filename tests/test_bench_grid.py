@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-import implementations
 import kmeans_variants
-import shapes
-from implementations import Work, names
-from shapes import CLUSTERS, Case, cases
+from clusca_ext.measuring import shapes
+from clusca_ext.measuring import work as implementations
+from clusca_ext.measuring.shapes import CLUSTERS, Case, cases
+from clusca_ext.measuring.work import Work, names
 from steps import steps
 
 MODELS = {model.name: model for model in shapes.MODELS}
@@ -16,12 +16,11 @@ HALF, SINGLE = torch.bfloat16, torch.float32
 
 @pytest.fixture
 def on_gpu(monkeypatch):
-    for module in (shapes, implementations, kmeans_variants):
-        monkeypatch.setattr(module, "DEVICE", "cuda")
+    monkeypatch.setattr(shapes, "DEVICE", "cuda")
 
 
 def case(**choices):
-    return Case(MODELS["flux-1024"], **{"dtype": HALF, **choices})
+    return Case(MODELS["flux-1024"], **{"dtype": HALF, "device": shapes.DEVICE, **choices})
 
 
 def variants_of(case):
@@ -48,7 +47,7 @@ def test_a_gpu_measures_the_shapes_of_the_issue(on_gpu):
         model = MODELS[name]
         assert (model.B, model.N, model.D) == (B, N, D)
         for K in (16, 64, 256):
-            for dtype in shapes.DTYPES:
+            for dtype in shapes.dtypes_of("cuda"):
                 assert ((name, K, dtype) in found) == (N >= 4 * K), (name, K, dtype)
 
 

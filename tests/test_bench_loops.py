@@ -7,12 +7,12 @@ import torch
 
 from clusca_ext import ClusCaConfig, EvenSchedule, plan
 from clusca_ext.cache import Cache
+from clusca_ext.measuring.models import MODELS
 from device_time import graphed
 from end_to_end import measure, of_device
 from loop import Loop
 from loop_rows import rows_of
 from methods import clusca
-from models import MODELS
 from peer_methods import taylorseer
 from results import NotMeasured
 

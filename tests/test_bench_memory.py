@@ -9,9 +9,9 @@ from PIL import Image
 
 import memory
 from clusca_ext import ClusCaConfig, LeanStorage, NoCorrection, estimate_memory
+from clusca_ext.measuring.models import MODELS, make, video_size
 from loop_rows import OURS
 from memory import FRAMES, GB, MODEL, STORAGES, estimates
-from models import MODELS, make, video_size
 from report_cases import MISSING
 
 

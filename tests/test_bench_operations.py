@@ -6,9 +6,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from clusca_ext import ClusCaConfig, ClusterCorrector, ExplicitSchedule, NoCorrection, cache
+from clusca_ext.measuring.models import MODELS
+from clusca_ext.measuring.operations import operations
 from loop import Loop
-from models import MODELS
-from operations import operations
 
 CORRECTORS = {"forecast": NoCorrection(), "clusters": ClusterCorrector(num_clusters=8)}
 

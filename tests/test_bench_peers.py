@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-import implementations
 import peers_flash
 from clusca_ext import ops
-from implementations import same_answer
+from clusca_ext.measuring.work import same_answer
 from peers_probe import try_out
 from results import NotMeasured, Recorder, read
 
@@ -113,7 +112,8 @@ def test_rows_are_held_back_and_replaced(tmp_path):
 STAND_IN = """
 import torch
 from results import NotMeasured
-from shapes import Case, MODELS
+from clusca_ext.measuring.shapes import Case, MODELS
+from clusca_ext.measuring.work import Work
 
 CASES = [Case(MODELS[-1], torch.float32)]
 
@@ -124,12 +124,12 @@ def absent(x):
     raise NotMeasured("not installed")
 
 def bench_stand_in(measure, case):
-    measure(torch.neg, torch.neg, (torch.ones(8),), bytes_moved=64, variants=variants(case))
+    measure(Work(torch.neg, torch.neg, (torch.ones(8),), 64, variants=variants(case)))
 """
 
 
 def test_the_note_is_a_row(tmp_path):
-    folder = Path(implementations.__file__).parent
+    folder = Path(peers_flash.__file__).parent
     for name in ("conftest.py", "pytest.ini"):
         (tmp_path / name).write_text((folder / name).read_text())
     (tmp_path / "bench_stand_in.py").write_text(STAND_IN)

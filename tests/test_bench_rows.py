@@ -9,11 +9,11 @@ import torch
 import end_to_end
 from clusca_ext import ClusCaConfig
 from clusca_ext.cache import Cache
+from clusca_ext.measuring.models import MODELS
 from end_to_end import composed, doubts, expected, measure, outcome, table
 from loop import Loop
 from loop_rows import OF_EVERY_MODULE, Row, baseline, composed_rows, rows_of
 from methods import no_cache
-from models import MODELS
 
 STEPS = 12
 REAL = [name for name in MODELS if not name.startswith("tiny")]

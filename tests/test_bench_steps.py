@@ -2,8 +2,8 @@
 
 import pytest
 
-import shapes
-from models import MODELS
+from clusca_ext.measuring import shapes
+from clusca_ext.measuring.models import MODELS
 from steps import steps
 
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 import results
-import timing
 from clusca_ext.demo.judge import psnr
 from clusca_ext.lab import metrics, runner
 from clusca_ext.lab.comparison import Baseline, groups, time_ratio
@@ -19,6 +18,7 @@ from clusca_ext.lab.journal import Journal, read
 from clusca_ext.lab.methods import BASELINE, METHODS
 from clusca_ext.lab.models import Drawn, open_model
 from clusca_ext.lab.origin import device_name, machine, origin, sources
+from clusca_ext.measuring.timing import DEVICE
 from lab_cases import ORIGIN, MeanFeatures, SyntheticModel, Watch
 
 PLAN = runner.Plan(samples=6, batch=4)
@@ -222,10 +222,11 @@ def test_time_is_the_sessions_own(tmp_path):
 
 
 def test_the_machine_is_called_as_in_bench():
-    cpu = torch.device("cpu")
-    if timing.DEVICE == "cpu":
-        assert (machine(cpu), device_name(cpu)) == (results.machine(), results.device_name())
-    assert len(sources()) == 12 and origin(cpu)["torch"] == torch.__version__
+    here = torch.device(DEVICE)
+    assert results.machine() == machine(here)
+    who = origin(here)
+    assert who["device"] == device_name(here) and who["torch"] == torch.__version__
+    assert len(sources()) == 12
 
 
 def test_the_embedded_model(tmp_path):

@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 import torch
+from models import MODELS
 
 from clusca_ext import ClusCaConfig, IntervalSchedule, cache, ops
 from clusca_ext.random_keys import random_keys
 from clusca_ext.schedule import Step
 from loop import Loop
 from methods import compiled
-from models import MODELS
 from paper_cache import PaperCache, add_forecast, anywhere, draw, lloyd, papers
 from plain_dit import picked
 from test_equations import PickedByRule

@@ -3,10 +3,10 @@
 import re
 
 import report
+from clusca_ext.measuring.models import MODELS
+from clusca_ext.measuring.shapes import cases
 from loop_rows import baseline, composed_rows, rows_of
-from models import MODELS
 from report_cases import MISSING
-from shapes import cases
 from steps import operators
 
 

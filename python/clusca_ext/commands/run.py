@@ -8,7 +8,7 @@ import typer
 from clusca_ext.commands.checks import device_of, require_folder
 
 if TYPE_CHECKING:  # diffusers is slow to import, and --help does not need it
-    from clusca_ext.commands.run_job import Job
+    pass
 
 WHAT, HOW, CACHE, FILES = "What to draw", "How", "Cache", "Files"
 
@@ -21,9 +21,7 @@ def run(
             "owner/name on the Hugging Face Hub. Weights are read from safetensors only."
         ),
     ],
-    prompt: Annotated[
-        str | None, typer.Option(help="In words.", rich_help_panel=WHAT)
-    ] = None,
+    prompt: Annotated[str | None, typer.Option(help="In words.", rich_help_panel=WHAT)] = None,
     label: Annotated[
         str | None,
         typer.Option("--class", help="A class, by number or name.", rich_help_panel=WHAT),
@@ -38,7 +36,8 @@ def run(
         int | None, typer.Option(min=1, help="Of a video.", rich_help_panel=WHAT)
     ] = None,
     count: Annotated[
-        int, typer.Option(min=1, help="Pictures, of seeds one after the other.", rich_help_panel=WHAT)
+        int,
+        typer.Option(min=1, help="Pictures, of one seed each.", rich_help_panel=WHAT),
     ] = 1,
     seed: Annotated[
         int, typer.Option(min=0, help="Of the first picture.", rich_help_panel=WHAT)
@@ -64,7 +63,7 @@ def run(
     ] = None,
     offload: Annotated[
         bool,
-        typer.Option("--offload", help="Keep models on the host until called.", rich_help_panel=HOW),
+        typer.Option("--offload", help="Models wait on the host.", rich_help_panel=HOW),
     ] = False,
     config: Annotated[
         pathlib.Path | None,

@@ -1,1 +1,1 @@
-"""What ``clusca run`` and ``clusca bench pipeline`` draw: any pipeline, with a cache and without."""
+"""What ``clusca run`` and ``clusca bench pipeline`` draw, with a cache and without."""

@@ -84,7 +84,7 @@ def _timed(source: Source, given: dict[str, Any]) -> tuple[Any, float]:
 
 @contextmanager
 def _watched(pipeline: Any, on_step: OnStep) -> Iterator[None]:
-    """Every pipeline of diffusers tells its own progress bar of its steps: ours stands in for it."""
+    """Pipelines of diffusers tell their own progress bar of their steps: ours stands in for it."""
     had = "progress_bar" in vars(pipeline)
     before = pipeline.progress_bar
     pipeline.progress_bar = lambda iterable=None, total=None: _Bar(iterable, on_step)

@@ -3,6 +3,7 @@
 import importlib.util
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -65,7 +66,8 @@ def write(images: Sequence[Image.Image], path: pathlib.Path, fps: int) -> None:
 def _write_mp4(images: Sequence[Image.Image], path: pathlib.Path, fps: int) -> None:
     import imageio.v2 as imageio
 
-    with imageio.get_writer(path, fps=fps, macro_block_size=None) as writer:  # type: ignore[attr-defined]
+    writer: Any
+    with imageio.get_writer(path, fps=fps, macro_block_size=None) as writer:
         for image in images:
             width, height = image.width // 2 * 2, image.height // 2 * 2  # what its encoder takes
             writer.append_data(np.asarray(image.crop((0, 0, width, height))))

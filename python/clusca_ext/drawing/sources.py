@@ -120,7 +120,7 @@ def _of_entry(name: str, pipeline: Any, entry: Any, device: torch.device) -> Sou
 
 
 def _loaded(name: str, dtype: torch.dtype) -> Any:
-    """A pipeline of diffusers. Its own code is never run: what diffusers does not know is refused."""
+    """A pipeline of diffusers. Code of a checkpoint's own is never run."""
     from diffusers import DiffusionPipeline
 
     _require_transformers(pathlib.Path(name))

@@ -14,7 +14,7 @@ from clusca_ext.info import build_info
 
 PACKAGE = pathlib.Path(__file__).parents[1]
 # What draws no picture: it may change between two runs.
-APART = ("lab", "commands", "recording", "report", "cli.py")
+APART = ("lab", "commands", "measuring", "recording", "report", "cli.py")
 
 
 def device_name(device: torch.device) -> str:

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from timing import DEVICE
+from clusca_ext.measuring.timing import DEVICE, is_gpu
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,15 @@ MODELS = (  # in the order of what they are worth, should time run out
     Model("dit-xl-256-batch", 32, 256, 1152, on_cpu=False),
     Model("digits-demo", 32, 256, 128, quick=True, detailed=True),
 )
-DTYPES = (
-    (torch.bfloat16, torch.float16, torch.float32)
-    if DEVICE == "cuda"
-    else (torch.bfloat16, torch.float32)
-)
+
+
+def dtypes_of(device: str) -> tuple[torch.dtype, ...]:
+    """Those that are measured on a device, the first of them in every detail."""
+    both = torch.bfloat16, torch.float32
+    return (torch.bfloat16, torch.float16, torch.float32) if is_gpu(device) else both
+
+
+DTYPES = dtypes_of(DEVICE)
 CLUSTERS = (16, 256, 64)  # the numbers of clusters an op is measured with, as a choice K
 
 
@@ -45,41 +50,44 @@ class Case:
     model: Model
     dtype: torch.dtype
     K: int = 16
-    O: int | None = None  # noqa: E741  the forecast's order: O + 1 factors
-    M: int | None = None  # modules
-    S: int | None = None  # steps
-    C: int | None = None  # sums of lean storage
-    I: int | None = None  # noqa: E741  iterations
-    metric: str | None = None
-    rule: str | None = None
-    norm: str | None = None
+    O: int = 0  # noqa: E741  the forecast's order: O + 1 factors; of these, 0 and "": it has none
+    M: int = 0  # modules
+    S: int = 0  # steps
+    C: int = 0  # sums of lean storage
+    I: int = 0  # noqa: E741  iterations
+    metric: str = ""
+    rule: str = ""
+    norm: str = ""
     choice: str = ""  # which of these is not an op's first one
+    device: str = DEVICE
 
     @property
     def quick(self) -> bool:
         """Whether it belongs to the few that show that everything runs."""
-        return self.model.quick and (self.model.detailed or self.dtype == DTYPES[0])
+        return self.model.quick and (self.model.detailed or self.dtype == dtypes_of(self.device)[0])
 
     @property
     def compared(self) -> bool:
         """Whether compiled and graphed peers belong to it; elsewhere there are ours, plain torch
         and the roofs, for what is compiled takes seconds."""
         few = self.dtype in (torch.bfloat16, torch.int32) and self.choice in ("", "K")
-        return (few or DEVICE == "cpu") and (self.K == 16 or (self.K == 256 and self.is_kmeans))
+        return (few or not is_gpu(self.device)) and (
+            self.K == 16 or (self.K == 256 and self.is_kmeans)
+        )
 
     @property
     def is_kmeans(self) -> bool:
-        return self.metric is not None
+        return bool(self.metric)
 
     @property
     def shape(self) -> str:
         m = self.model
         words = [m.name, f"B{m.B}", f"N{m.N}", f"D{m.D}", f"K{self.K}"]
-        words += [] if self.O is None else [f"O{self.O}"]
-        words += [] if self.M is None else [f"M{self.M}"]
-        words += [] if self.S is None else [f"S{self.S}"]
-        words += [] if self.C is None else [f"C{self.C}"]
-        words += [] if self.I is None else [f"I{self.I}"]
+        words += [f"O{self.O}"] if self.O else []
+        words += [f"M{self.M}"] if self.M else []
+        words += [f"S{self.S}"] if self.S else []
+        words += [f"C{self.C}"] if self.C else []
+        words += [f"I{self.I}"] if self.I else []
         return " ".join(words + [word for word in (self.metric, self.rule, self.norm) if word])
 
     @property
@@ -97,21 +105,24 @@ class Case:
         return "-".join([*words, self.dtype_name])
 
 
-def cases(dtypes: Sequence[torch.dtype] = DTYPES, **choices: Sequence[object]) -> list[Case]:
+def cases(
+    dtypes: Sequence[torch.dtype] | None = None, device: str | None = None, **choices: Any
+) -> list[Case]:
     """All cases of an op: models x dtypes x choices, of these one at a time off the first.
 
     On a GPU every model has all numbers of clusters; the other choices only those in detail have.
     """
+    device = DEVICE if device is None else device
     first = {name: values[0] for name, values in choices.items()}
     others = [(name, v) for name, values in choices.items() for v in values[1:]]
     variants = [first, *(first | {name: v, "choice": name} for name, v in others)]
-    on_gpu = DEVICE == "cuda"
+    on_gpu = is_gpu(device)
     found = [
-        Case(model, dtype, **variant)
+        Case(model, dtype, device=device, **variant)
         for variant in variants
         for model in MODELS
         if (model.on_cpu or on_gpu)
         and (model.detailed or variant is first or (on_gpu and variant["choice"] == "K"))
-        for dtype in dtypes
+        for dtype in (dtypes_of(device) if dtypes is None else dtypes)
     ]
     return [case for case in found if case.K == 16 or case.model.N >= 4 * case.K]

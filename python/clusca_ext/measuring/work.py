@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from shapes import Case
-from timing import DEVICE
+from clusca_ext.measuring.shapes import Case
+from clusca_ext.measuring.timing import is_gpu
 
 Function = Callable[..., Any]
 Call = Callable[[], object]
@@ -19,7 +19,7 @@ Call = Callable[[], object]
 def names(case: Case, variants: Iterable[str]) -> list[str]:
     """What a case is measured with. Compiled peers belong to some cases, and the matrix product to
     k-means: of l1 on a GPU, where no tensor core adds up differences, it would say nothing."""
-    on_gpu = DEVICE == "cuda"
+    on_gpu = is_gpu(case.device)
     compiled = ("compile", "graph") if on_gpu else ("compile",)
     has_product = case.metric == "l2" or (case.is_kmeans and not on_gpu)
     return [
@@ -47,18 +47,18 @@ class Work:
     multiply_adds: int = 0  # what a pass must compute at least, where that can be what bounds it
     variants: Mapping[str, Function] = field(default_factory=dict)  # more of ours, more peers
 
-    def call(self, impl: str, case: object) -> Call:
+    def call(self, impl: str, case: Case) -> Call:
         if impl == "copy":
-            return copying(self.bytes_moved, self.passes)
+            return copying(self.bytes_moved, self.passes, case.device)
         if impl == "gemm":
-            return multiplying(self.multiply_adds, self.passes, self.args[0].dtype)
+            return multiplying(self.multiply_adds, self.passes, self.args[0].dtype, case.device)
         function = self.function(impl, case)
         if self.comparable and impl != "clusca":
             same_answer(self.ours, function, self.args)
         call = partial(function, *self.args)
         return graphed(call) if impl.endswith("graph") else call
 
-    def function(self, impl: str, case: object) -> Function:
+    def function(self, impl: str, case: Case) -> Function:
         if impl == "clusca":
             return self.ours
         if impl == "torch":
@@ -69,10 +69,10 @@ class Work:
 
 
 @lru_cache(maxsize=1)
-def compiled(function: Function, in_parts: Function | None, case: object) -> Function:
+def compiled(function: Function, in_parts: Function | None, case: Case) -> Function:
     """``function``, or its parts, compiled for a case's static shapes without any way back."""
     torch.compiler.reset()
-    mode = "max-autotune-no-cudagraphs" if DEVICE == "cuda" else None
+    mode = "max-autotune-no-cudagraphs" if is_gpu(case.device) else None
     compile = partial(torch.compile, fullgraph=True, dynamic=False, mode=mode)
     return in_parts(compile) if in_parts else compile(function)
 
@@ -91,10 +91,10 @@ def graphed(call: Call) -> Call:
     return graph.replay
 
 
-def copying(bytes_moved: int, passes: int) -> Call:
+def copying(bytes_moved: int, passes: int, device: str) -> Call:
     """``passes`` device copies, each of which reads half of ``bytes_moved`` and writes half."""
     words = max(1, bytes_moved // 8)
-    source = torch.ones(words, dtype=torch.float32, device=DEVICE)
+    source = torch.ones(words, dtype=torch.float32, device=device)
     target = torch.empty_like(source)
 
     def copy() -> None:
@@ -104,16 +104,16 @@ def copying(bytes_moved: int, passes: int) -> Call:
     return copy
 
 
-def multiplying(multiply_adds: int, passes: int, dtype: torch.dtype) -> Call:
+def multiplying(multiply_adds: int, passes: int, dtype: torch.dtype, device: str) -> Call:
     """``passes`` matrix products of so many multiply-adds: the library's best.
 
     In float32 on a CPU. On a GPU in the tokens' dtype, and near to a cube: a product with a small
     matrix would wait for memory.
     """
     inner = 256
-    if DEVICE == "cuda":
+    if is_gpu(device):
         inner = 64 * max(4, min(64, round(multiply_adds ** (1 / 3) / 64)))
-    made = {"device": DEVICE, "dtype": dtype if DEVICE == "cuda" else torch.float32}
+    made: dict[str, Any] = {"device": device, "dtype": dtype if is_gpu(device) else torch.float32}
     left = torch.ones(max(1, multiply_adds // inner**2), inner, **made)
     right = torch.ones(inner, inner, **made)
     out = torch.empty_like(left)
@@ -133,11 +133,12 @@ def same_answer(ours: Function, theirs: Function, args: tuple[Any, ...]) -> None
     for mine, other in zip(_answer(ours, args), _answer(theirs, args), strict=True):
         if other is None:
             continue
+        assert mine is not None, "ours computes all of it"
         if mine.is_floating_point():
             error = (mine.float() - other.float()).norm() / mine.float().norm()
             assert error < 0.03, f"{theirs} differs by {error:.1%}"
         else:
-            agreement = (mine == other).float().mean()
+            agreement = torch.eq(mine, other).float().mean()
             assert agreement > 0.97, f"{theirs} agrees in {agreement:.1%} only"
 
 

@@ -6,8 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from shapes import Case
-from timing import DEVICE
+from clusca_ext.measuring.shapes import Case
 
 GAMMA, DISTANCE, SPACING = 0.1, 2.0, 5.0
 _held: dict[str, Any] = {}
@@ -28,12 +27,12 @@ def shared(make: Callable[[Case], Any]) -> Callable[[Case], Any]:
 
 def random_tokens(case: Case, *leading: int, scale: float = 1.0) -> Tensor:  # [*leading, B, N, D]
     shape = (*leading, case.model.B, case.model.N, case.model.D)
-    return torch.randn(shape, dtype=case.dtype, device=DEVICE).mul_(scale)
+    return torch.randn(shape, dtype=case.dtype, device=case.device).mul_(scale)
 
 
 def random_rows(case: Case, count: int, scale: float = 1.0) -> Tensor:  # [B, count, D]
     shape = (case.model.B, count, case.model.D)
-    return torch.randn(shape, dtype=case.dtype, device=DEVICE).mul_(scale)
+    return torch.randn(shape, dtype=case.dtype, device=case.device).mul_(scale)
 
 
 def modulation(case: Case, scale: float = 0.01) -> Tensor:  # [B, D]
@@ -47,15 +46,17 @@ def clusters(case: Case) -> tuple[Tensor, Tensor]:
     ids = torch.randint(K, (B, N), dtype=torch.int32)
     representatives = torch.stack([torch.randperm(N)[:K] for _ in range(B)])
     ids.scatter_(1, representatives, torch.arange(K, dtype=torch.int32).expand(B, K))
-    return ids.to(DEVICE), representatives.int().to(DEVICE)
+    return ids.to(case.device), representatives.int().to(case.device)
 
 
 def surface_tokens(case: Case) -> Tensor:
     """Tokens on a curved surface with noise: like an image's, without gaps between clusters."""
     B, N, D = case.model.B, case.model.N, case.model.D
-    place = torch.rand(B, N, 2, device=DEVICE) * 6
-    waves = torch.sin(place @ torch.randn(2, D, device=DEVICE) + torch.rand(D, device=DEVICE) * 6)
-    return (waves + 0.1 * torch.randn(B, N, D, device=DEVICE)).to(case.dtype)
+    place = torch.rand(B, N, 2, device=case.device) * 6
+    waves = torch.sin(
+        place @ torch.randn(2, D, device=case.device) + torch.rand(D, device=case.device) * 6
+    )
+    return (waves + 0.1 * torch.randn(B, N, D, device=case.device)).to(case.dtype)
 
 
 def random_start(tokens: Tensor, K: int) -> Tensor:  # [B, K, D] float32
@@ -67,7 +68,7 @@ def crowded_start(tokens: Tensor, K: int) -> Tensor:  # [B, K, D] float32
     """The K tokens nearest to one of them: centroids that take many iterations to spread out."""
     far = torch.cdist(tokens.float(), tokens[:, :1].float()).squeeze(-1)
     chosen = far.argsort(dim=-1)[:, :K]
-    return tokens[torch.arange(len(tokens), device=DEVICE).unsqueeze(1), chosen].float()
+    return tokens[torch.arange(len(tokens), device=tokens.device).unsqueeze(1), chosen].float()
 
 
 def nbytes(*tensors: Tensor) -> int:

@@ -159,8 +159,8 @@ def dit(size: int, samples: int, **config: Any) -> Model:
     )
 
 
-TINY = {"attention_head_dim": 16, "num_attention_heads": 2}
-TINY_FLUX = TINY | {
+TINY: dict[str, Any] = {"attention_head_dim": 16, "num_attention_heads": 2}
+TINY_FLUX: dict[str, Any] = TINY | {
     "in_channels": 4,
     "num_layers": 2,
     "num_single_layers": 2,
@@ -168,7 +168,7 @@ TINY_FLUX = TINY | {
     "pooled_projection_dim": 32,
     "axes_dims_rope": (4, 4, 8),
 }
-TINY_HUNYUAN = TINY | {
+TINY_HUNYUAN: dict[str, Any] = TINY | {
     "in_channels": 4,
     "out_channels": 4,
     "num_layers": 2,
@@ -178,7 +178,7 @@ TINY_HUNYUAN = TINY | {
     "pooled_projection_dim": 8,
     "rope_axes_dim": (4, 6, 6),
 }
-TINY_WAN = TINY | {
+TINY_WAN: dict[str, Any] = TINY | {
     "in_channels": 4,
     "out_channels": 4,
     "text_dim": 16,

@@ -7,6 +7,7 @@ embedded model; element-wise operations, which are bound by memory, have no shar
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from clusca_ext import ClusCaConfig, ClusterCorrector
 from clusca_ext.adapters import describe
-from models import MODELS, make
+from clusca_ext.measuring.models import MODELS, Model, make
 
 
 @dataclass(frozen=True)
@@ -62,15 +63,23 @@ def _clusters(config: ClusCaConfig) -> int:
 @lru_cache
 def operations(name: str) -> Operations:
     """Of a model of ``MODELS``."""
-    described = MODELS[name]
-    model = make(described, "meta", torch.bfloat16)
+    return count(MODELS[name], make(MODELS[name], "meta", torch.bfloat16))
+
+
+def count(described: Model, model: nn.Module) -> Operations:
+    """Of a model at a size.
+
+    Args:
+        described: The size, and the model's inputs.
+        model: The model, on the device "meta", in bfloat16.
+    """
 
     def random(*shape: int) -> Tensor:
         return torch.empty(shape, device="meta", dtype=torch.bfloat16)
 
     latents = random(*described.latents)
     timestep = random(len(latents)).to(described.timestep_dtype or torch.bfloat16)
-    with torch.inference_mode(), FlopCounterMode(display=False, depth=None) as counter:
+    with torch.inference_mode(), FlopCounterMode(display=False, depth=cast(int, None)) as counter:
         model(latents, timestep=timestep, return_dict=False, **described.inputs(random))
     found = {
         place.partition(".")[2]: sum(counts.values())
@@ -83,9 +92,10 @@ def operations(name: str) -> Operations:
 
     total, described_blocks = counter.get_total_flops(), describe(model).blocks
     blocks = [each.block for each in described_blocks]
-    norms = [getattr(block, "norm1", None) or block.norm for block in blocks]
+    norms = [layer for block in blocks for layer in [_modulating(block)] if layer is not None]
     modules = [module for each in described_blocks for module in each.modules]
-    channels = model.config.num_attention_heads * model.config.attention_head_dim
+    config: Any = model.config
+    channels = config.num_attention_heads * config.attention_head_dim
     return Operations(
         full=total,
         outside=total - of(blocks),
@@ -94,3 +104,12 @@ def operations(name: str) -> Operations:
         tokens=described.tokens,
         distances=2 * len(latents) * described.tokens * channels,
     )
+
+
+def _modulating(block: nn.Module) -> nn.Module | None:
+    """The layer of a block that modulates its stream; None: it has tables of vectors instead."""
+    for name in ("norm1", "norm", "img_mod"):
+        layer = getattr(block, name, None)
+        if isinstance(layer, nn.Module):
+            return layer
+    return None

@@ -12,7 +12,8 @@ def widened(tokens: Tensor) -> Tensor:
 def product(left: Tensor, right: Tensor) -> Tensor:
     """left @ right, accumulated and, where torch offers it, returned in float32."""
     if left.is_cuda and left.dtype != torch.float32:
-        return torch.bmm(left, right, out_dtype=torch.float32)
+        out: Tensor = torch.bmm(left, right, out_dtype=torch.float32)
+        return out
     return torch.bmm(left, right)
 
 
@@ -29,12 +30,14 @@ def nearest_fusible(tokens: Tensor, centroids: Tensor, metric: str) -> tuple[Ten
     """torch.compile fuses sums of differences; of cdist, which is a kernel already, it cannot."""
     if metric == "l2":
         return nearest(tokens, centroids, metric)
-    distances = [(tokens.float() - c.unsqueeze(1)).abs().sum(-1) for c in centroids.unbind(1)]
+    distances: list[Tensor] = [
+        (tokens.float() - c.unsqueeze(1)).abs().sum(-1) for c in centroids.unbind(1)
+    ]
     return torch.stack(distances, dim=-1).min(-1)[::-1]
 
 
 def l2_distances(tokens: Tensor, lowest: Tensor) -> Tensor:
-    squares = torch.linalg.vector_norm(tokens, dim=-1, dtype=torch.float32).square_()
+    squares: Tensor = torch.linalg.vector_norm(tokens, dim=-1, dtype=torch.float32).square_()
     return squares.add_(lowest, alpha=2).clamp_min_(0)
 
 
