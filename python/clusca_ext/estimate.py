@@ -19,6 +19,7 @@ from clusca_ext.executor import Correction
 from clusca_ext.fitting import Fitting
 from clusca_ext.installation import Installation
 from clusca_ext.schedule import ByIndex
+from clusca_ext.seen import seen
 from clusca_ext.storage.ahead import longest_interval
 from clusca_ext.storage.lean.arena import size_of
 from clusca_ext.storage.lean.bases import Exact
@@ -73,8 +74,7 @@ def estimate_memory(
     """How much memory a cache will take.
 
     Modulation that is planned for coming steps, at most 128 MiB, comes on top, as do labels of
-    tokens, what a schedule looks at, which is one tensor of the stream, and what a step allocates
-    for its own length.
+    tokens and what a step allocates for its own length.
 
     Args:
         model: The model or pipeline, on any device, ``"meta"`` too.
@@ -102,9 +102,10 @@ def estimate_memory(
     description, installed = fitting.description, fitting.installed
     dtype = dtype or _most_of(transformer)
     shapes = _shapes(description, shape, inputs)
-    if config.storage != "per_block":
-        return _of_lean(config, installed, shapes, num_steps, dtype)
-    return _per_block(config, installed, shapes, num_steps, dtype)
+    kept = _per_block if config.storage == "per_block" else _of_lean
+    memory = kept(config, installed, shapes, num_steps, dtype)
+    looked_at = seen(config, shapes, dtype)
+    return Memory(memory.basis, memory.parts | looked_at)
 
 
 def _most_of(model: nn.Module) -> torch.dtype:
@@ -117,8 +118,17 @@ def _most_of(model: nn.Module) -> torch.dtype:
 
 
 def _shapes(description: ModelDescription, shape: Sequence[int], inputs: Any) -> list[Shape]:
+    for size in shape:
+        integer("every size of shape", size, 1)
     latents = torch.empty(tuple(shape), device="meta")
-    found = description.shapes((latents,), inputs)
+    try:
+        found = description.shapes((latents,), inputs)
+    except (ValueError, IndexError, TypeError, RuntimeError, AttributeError) as error:
+        name = type(description.model).__name__
+        raise ValueError(
+            f"shape must be that of {name}'s latents, beside inputs it needs to know its streams, "
+            f"got {list(shape)} and {sorted(inputs)}: {error}"
+        ) from None
     if found is not None:
         return found
     if len(shape) != 3:
