@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from clusca_ext.commands.calibrate import calibrate
 from clusca_ext.commands.checks import require_device, require_folder
 from clusca_ext.commands.endings import Commands, Stopped
+from clusca_ext.commands.estimate import estimate
 from clusca_ext.commands.lab import lab
 from clusca_ext.commands.learn import learn
 from clusca_ext.commands.run import run
@@ -99,7 +100,7 @@ def demo(
     console.print(f"Picture: {output}", highlight=False)
 
 
-for command in (run, lab, calibrate, learn, search):
+for command in (run, estimate, lab, calibrate, learn, search):
     app.command()(command)
 
 

@@ -100,7 +100,7 @@ def estimate_memory(
     correction = Correction.of(config.corrector)
     fitting = Fitting(partial(describe, transformer, adapter), config, correction)
     description, installed = fitting.description, fitting.installed
-    dtype = dtype or _most_of(transformer)
+    dtype = dtype or most_of(transformer)
     shapes = _shapes(description, shape, inputs)
     kept = _per_block if config.storage == "per_block" else _of_lean
     memory = kept(config, installed, shapes, num_steps, dtype)
@@ -108,7 +108,7 @@ def estimate_memory(
     return Memory(memory.basis, memory.parts | looked_at)
 
 
-def _most_of(model: nn.Module) -> torch.dtype:
+def most_of(model: nn.Module) -> torch.dtype:
     """Some parameters stay in float32 where a model is loaded in a lower precision."""
     counts: Counter[torch.dtype] = Counter()
     for parameter in model.parameters():

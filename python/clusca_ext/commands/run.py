@@ -80,7 +80,7 @@ def run(
     storage: Annotated[
         str | None,
         typer.Option(
-            help="per_block, lean, window, exact, shared-emb, gated or 'lean on the host'.",
+            help="per_block, lean, window, exact, shared-emb, gated or lean-host.",
             rich_help_panel=CACHE,
         ),
     ] = None,

@@ -17,7 +17,7 @@ STORAGES: dict[str, str | LeanStorage] = {
     "exact": LeanStorage(basis="exact"),
     "shared-emb": LeanStorage(basis="shared-emb"),
     "gated": LeanStorage(basis="gated"),
-    "lean on the host": LeanStorage(offload=True),
+    "lean-host": LeanStorage(offload=True),
 }
 PAPERS = {"paper-dit": "dit", "paper-flux": "flux", "paper-hunyuan-video": "hunyuan_video"}
 

@@ -49,10 +49,15 @@ class Model:
         return f"B{self.latents[0]} N{self.tokens}"
 
 
-def flux(side: int, text: int, joint: int = 4096, pooled: int = 768, **config: Any) -> Model:
+def flux(
+    side: int | tuple[int, int], text: int, joint: int = 4096, pooled: int = 768, **config: Any
+) -> Model:
+    """Of one side of the grid of tokens, or of its rows and columns."""
+    rows, columns = (side, side) if isinstance(side, int) else side
+
     def inputs(random: Callable[..., Tensor]) -> dict[str, Any]:
-        place = torch.arange(side * side)
-        ids = torch.stack([torch.zeros_like(place), place // side, place % side], dim=1)
+        place = torch.arange(rows * columns)
+        ids = torch.stack([torch.zeros_like(place), place // columns, place % columns], dim=1)
         like = random(1, text, joint)
         return {
             "encoder_hidden_states": like,
@@ -64,9 +69,9 @@ def flux(side: int, text: int, joint: int = 4096, pooled: int = 768, **config: A
 
     channels = config.get("in_channels", 64)
     config = {"guidance_embeds": True, **config}
-    shape = (1, side * side, channels)
+    shape = (1, rows * columns, channels)
     return Model(
-        "FluxTransformer2DModel", shape, side * side, inputs, "flux", config, divisor=1000.0
+        "FluxTransformer2DModel", shape, rows * columns, inputs, "flux", config, divisor=1000.0
     )
 
 
@@ -139,18 +144,18 @@ def wan(
 
 def dit(size: int, samples: int, **config: Any) -> Model:
     """Both rows of a sample's guidance come in one batch: with its class, then with none."""
-    batch, no_class = 2 * samples, 1000
+    batch, no_class = 2 * samples, config.get("num_embeds_ada_norm", 1000)
 
     def inputs(random: Callable[..., Tensor]) -> dict[str, Any]:
         labels = [*range(samples), *[no_class] * samples]
         return {"class_labels": torch.tensor(labels, device=random(1).device)}
 
     config = {"sample_size": size // 8, "in_channels": 4, "out_channels": 8, **config}
-    latents = (batch, 4, size // 8, size // 8)
+    latents = (batch, config["in_channels"], size // 8, size // 8)
     return Model(
         "DiTTransformer2DModel",
         latents,
-        (size // 16) ** 2,
+        (size // 8 // config.get("patch_size", 2)) ** 2,
         inputs,
         "dit",
         config,

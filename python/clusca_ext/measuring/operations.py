@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from clusca_ext import ClusCaConfig, ClusterCorrector
+from clusca_ext.correction.tokens import TokenCorrector
 from clusca_ext.adapters import describe
+from clusca_ext.estimate import most_of
 from clusca_ext.measuring.models import MODELS, Model, make
 
 
@@ -40,7 +42,7 @@ class Operations:
 
     def cached(self, config: ClusCaConfig) -> float:
         """Of a cached step of ours: nothing attends, and one token of a cluster is computed."""
-        share = min(_clusters(config), self.tokens) / self.tokens
+        share = min(_computed(config, self.tokens), self.tokens) / self.tokens
         return self.outside + self.modulation + share * self.mlps
 
     def clustering(self, config: ClusCaConfig) -> int:
@@ -53,6 +55,14 @@ class Operations:
         """What so many full and cached steps promise over full ones only."""
         run = full * (self.full + self.clustering(config)) + cached * self.cached(config)
         return (full + cached) * self.full / run
+
+
+def _computed(config: ClusCaConfig, tokens: int) -> float:
+    """Tokens of a cached step that go through the MLPs."""
+    corrector = config.corrector
+    if isinstance(corrector, TokenCorrector):
+        return corrector.ratio * tokens / corrector.every
+    return _clusters(config) / getattr(corrector, "every", 1)
 
 
 def _clusters(config: ClusCaConfig) -> int:
@@ -71,14 +81,16 @@ def count(described: Model, model: nn.Module) -> Operations:
 
     Args:
         described: The size, and the model's inputs.
-        model: The model, on the device "meta", in bfloat16.
+        model: The model, on the device "meta".
     """
+    model.requires_grad_(False)  # what counts by module would follow gradients
+    dtype = most_of(model)
 
     def random(*shape: int) -> Tensor:
-        return torch.empty(shape, device="meta", dtype=torch.bfloat16)
+        return torch.empty(shape, device="meta", dtype=dtype)
 
     latents = random(*described.latents)
-    timestep = random(len(latents)).to(described.timestep_dtype or torch.bfloat16)
+    timestep = random(len(latents)).to(described.timestep_dtype or dtype)
     with torch.inference_mode(), FlopCounterMode(display=False, depth=cast(int, None)) as counter:
         model(latents, timestep=timestep, return_dict=False, **described.inputs(random))
     found = {
