@@ -142,8 +142,8 @@ def _tell(
             console.print(f"{each.storage}: {each.reason}", markup=False)
     calls = f", {branches} branches of guidance" if branches > 1 else ""
     console.print(
-        f"Weights of the transformer: {described.weights / GB:.3g} GB{calls}. What a step takes for "
-        "itself, text encoders and the autoencoder come on top.",
+        f"Weights of the transformer: {described.weights / GB:.3g} GB{calls}. What a step takes "
+        "for itself, text encoders and the autoencoder come on top.",
         markup=False,
     )
     if isinstance(counted, str):
@@ -151,8 +151,13 @@ def _tell(
         return
     cached = counted.steps - counted.full_steps
     console.print(
-        f"Operations: {counted.full / 1e12:.3g} T a full step, {counted.cached / 1e12:.3g} T a "
+        f"Operations: {_amount(counted.full)} a full step, {_amount(counted.cached)} a "
         f"cached one; {counted.full_steps} full and {cached} cached steps: {counted.speedup:.2f}x "
         "fewer than full steps only.",
         markup=False,
     )
+
+
+def _amount(operations: float) -> str:
+    """In units of 10^12 or 10^9."""
+    return f"{operations / 1e12:.3g} T" if operations >= 1e12 else f"{operations / 1e9:.3g} G"

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from clusca_ext import ClusCaConfig, ClusterCorrector
-from clusca_ext.correction.tokens import TokenCorrector
 from clusca_ext.adapters import describe
+from clusca_ext.correction.tokens import TokenCorrector
 from clusca_ext.estimate import most_of
 from clusca_ext.measuring.models import MODELS, Model, make
 

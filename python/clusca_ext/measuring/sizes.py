@@ -37,7 +37,10 @@ class Sized:
 
 
 def _flux(config: Mapping[str, Any], width: int, height: int, frames: int) -> Model:
-    joint, pooled = config.get("joint_attention_dim", 4096), config.get("pooled_projection_dim", 768)
+    joint, pooled = (
+        config.get("joint_attention_dim", 4096),
+        config.get("pooled_projection_dim", 768),
+    )
     return flux((height // 16, width // 16), 512, joint, pooled, **config)
 
 
