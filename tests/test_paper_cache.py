@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 import torch
-from models import MODELS
 
 from clusca_ext import ClusCaConfig, IntervalSchedule, cache, ops
+from clusca_ext.measuring.models import MODELS
 from clusca_ext.random_keys import random_keys
 from clusca_ext.schedule import Step
 from loop import Loop

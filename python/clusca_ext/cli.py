@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from clusca_ext.commands import bench_pipeline
+from clusca_ext.commands import bench, bench_pipeline
 from clusca_ext.commands.calibrate import calibrate
 from clusca_ext.commands.checks import require_device, require_folder
 from clusca_ext.commands.endings import Commands, Stopped
@@ -103,7 +103,8 @@ def demo(
 
 for command in (run, estimate, lab, calibrate, learn, search):
     app.command()(command)
-app.add_typer(bench_pipeline.app, name="bench")
+bench.app.command()(bench_pipeline.pipeline)
+app.add_typer(bench.app, name="bench")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clusca_ext.commands.arguments import words
-from clusca_ext.commands.bench import app
 from clusca_ext.commands.checks import device_of, require_folder
 from clusca_ext.commands.endings import Failed, Stopped, first_line
 
@@ -14,7 +13,6 @@ if TYPE_CHECKING:  # diffusers is slow to import, and --help does not need it
     from clusca_ext.drawing.survey import Survey
 
 
-@app.command()
 def pipeline(
     model: Annotated[
         str, typer.Argument(help="As of clusca run: digits, pictures, a folder, or owner/name.")

@@ -16,7 +16,8 @@ from clusca_ext.drawing.choice import Choice
 from clusca_ext.drawing.compare import Compared, compare, decibels
 from clusca_ext.drawing.draw import draw
 from clusca_ext.drawing.files import default_suffix, images_of, require_format, write
-from clusca_ext.drawing.request import Request, inputs, makes_video
+from clusca_ext.drawing.record import record
+from clusca_ext.drawing.request import Request, inputs, makes_video, parameters
 from clusca_ext.drawing.sheet import sheets
 from clusca_ext.drawing.sources import Source, Unreachable, open_source
 from clusca_ext.enable import disable_cache, enable_cache, summary
@@ -70,7 +71,7 @@ def perform(job: Job, model: str, device: str, dtype: str | None, offload: bool)
             raise Failed(str(error)) from None
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
-        steps = given.get("num_inference_steps")
+        steps = given.get("num_inference_steps") or _default_steps(source)
         try:
             if job.compares:
                 _compare(job, source, given, steps, output, bar, console)
@@ -78,6 +79,12 @@ def perform(job: Job, model: str, device: str, dtype: str | None, offload: bool)
                 _draw(job, source, given, steps, output, bar, console)
         except (ValueError, RuntimeError, TypeError, AssertionError) as error:
             raise Failed(f"{model} could not be drawn: {first_line(error)}") from error
+
+
+def _default_steps(source: Source) -> int | None:
+    """Steps of the sampler that its pipeline takes where it is told none."""
+    taken = parameters(source).get("num_inference_steps")
+    return taken.default if taken is not None and isinstance(taken.default, int) else None
 
 
 def _with_steps(job: Job) -> Request:
@@ -141,9 +148,9 @@ def _compare(
     console: Console,
 ) -> None:
     assert job.choice is not None
-    runs = 2 * job.repeats * len(job.seeds)
-    bar.expect(steps and steps * runs + job.warm_up)
-    warm_up = job.warm_up if "num_inference_steps" in given or source.steps else job.warm_up
+    runs = 2 * job.repeats * len(job.seeds) + 2 * (job.record is not None)
+    warm_up = job.warm_up if "num_inference_steps" in parameters(source) else 0
+    bar.expect(steps and steps * runs + warm_up)
     found = Compared(job.choice, job.seeds, warm_up)
     try:
         compare(source, given, job.choice, job.seeds, bar, job.repeats, warm_up, found)
@@ -155,6 +162,13 @@ def _compare(
     write(sheets(found.panels()), output, job.fps)
     _tell(found, console)
     console.print(f"Side by side: {output}", markup=False)
+    if job.record is not None:
+        try:
+            document = record(source, given, found, bar)
+        except KeyboardInterrupt:
+            raise Stopped(f"Stopped; the pictures are in {output}, no recording.") from None
+        document.save(job.record)
+        console.print(f"Recording: {job.record}; clusca report {job.record}", markup=False)
 
 
 def _tell(found: Compared, console: Console) -> None:
@@ -168,9 +182,5 @@ def _tell(found: Compared, console: Console) -> None:
     console.print(table)
     console.print(found.timing(), markup=False)
     if found.is_quiet is False:
-        console.print(
-            "The machine was not quiet: the full sampler's own times differ too much; do not trust "
-            "the speed.",
-            markup=False,
-        )
+        console.print(found.BUSY, markup=False)
     console.print(f"\n{found.summary}", markup=False)

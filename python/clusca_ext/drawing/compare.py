@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import mean, median
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from clusca_ext.drawing.choice import Choice
 from clusca_ext.drawing.draw import Drawn, draw, psnr
@@ -37,6 +37,10 @@ class Compared:
         warm_up: Steps of the run without the cache that came before all others.
     """
 
+    BUSY: ClassVar[str] = (
+        "The machine was not quiet: the full sampler's own times differ too much; do not trust the "
+        "speed."
+    )
     choice: Choice
     seeds: Sequence[int]
     warm_up: int

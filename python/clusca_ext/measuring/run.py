@@ -12,7 +12,6 @@ from clusca_ext.measuring.shapes import MODELS, Case
 from clusca_ext.measuring.timing import caches, is_gpu, median_seconds
 
 BUSY = "the machine was not quiet: plain torch's times differ by more than"
-ON_CPU = "of a shape this large are measured on a GPU only; a CPU takes"
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,10 @@ def chosen_cases(
             every = [model.name for model in MODELS if model.name.startswith(word)]
             names_known = [model.name for model in known]
             if every:
-                raise ValueError(f"operators at {every} {ON_CPU} {names_known}")
+                raise ValueError(
+                    f"shapes must be some of {names_known} on a CPU, got {word!r}: {every} are too "
+                    "large for it"
+                )
             raise ValueError(f"shapes must begin like some of {names_known}, got {word!r}")
         models += [model for model in found if model not in models]
     cases = []

@@ -68,8 +68,9 @@ def _pixart(config: Mapping[str, Any], width: int, height: int, frames: int) -> 
     asks = config.get("sample_size", 128) == 128 if asks is None else asks
 
     def inputs(random: Random) -> dict[str, Any]:
-        added = {"resolution": random(2, 2), "aspect_ratio": random(2, 1)} if asks else {}
-        added = added or {"resolution": None, "aspect_ratio": None}
+        added: dict[str, Any] = {"resolution": None, "aspect_ratio": None}
+        if asks:
+            added = {"resolution": random(2, 2), "aspect_ratio": random(2, 1)}
         return {"encoder_hidden_states": random(2, 120, caption), "added_cond_kwargs": added}
 
     return _of_latents("PixArtTransformer2DModel", config, 4, (height, width), 2, inputs)
