@@ -1,4 +1,4 @@
-"""What the package can say: the strings of its sources, with an ellipsis where a value is filled in."""
+"""What the package can say: its sources' strings, with an ellipsis where a value is filled in."""
 
 import ast
 import re
@@ -36,7 +36,8 @@ def _of_cpp(text: str) -> list[str]:
 
 
 def said() -> list[str]:
-    found = [text for path in PACKAGE.rglob("*.py") for text in _strings(ast.parse(path.read_text()))]
+    trees = (ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py"))
+    found = [text for tree in trees for text in _strings(tree)]
     for path in (ROOT / "csrc").rglob("*"):
         if path.suffix in (".h", ".cpp"):
             found += _of_cpp(path.read_text())
@@ -56,6 +57,6 @@ def raised(paths: Iterable[Path]) -> list[str]:
 
 
 def holds(quoted: str, text: str) -> bool:
-    """Whether a text has what is quoted; an ellipsis stands for a value, or for what is left out."""
+    """Whether a text has what is quoted; an ellipsis stands for a value, or what is left out."""
     parts = [re.escape(part) for part in quoted.strip(ELLIPSIS).split(ELLIPSIS)]
     return re.search(".*".join(parts), text, re.DOTALL) is not None

@@ -1,8 +1,8 @@
-"""What MkDocs does not: pages that lie elsewhere in the repository, and equations without a network.
+"""What MkDocs does not: pages that lie elsewhere in the repository, equations without a network.
 
-The README is the site's home. Links from a page to a file outside ``docs/`` lead to that file's own
-page, where it has one, else to a copy beside the pages. Equations become MathML, which browsers draw
-themselves; a page that would load anything from another host fails the build.
+The README is the site's home. Links from a page to a file outside ``docs/`` lead to that file's
+own page, where it has one, else to a copy beside the pages. Equations become MathML, which browsers
+draw themselves; a page that would load anything from another host fails the build.
 """
 
 import html
