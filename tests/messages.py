@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "python/clusca_ext"
 ELLIPSIS = "…"
+END = "\0"
 
 
 def _text(node: ast.AST) -> str:
@@ -35,13 +36,14 @@ def _of_cpp(text: str) -> list[str]:
     return [ELLIPSIS.join(re.findall(r'"((?:[^"\\]|\\.)*)"', call)) for call in calls]
 
 
-def said() -> list[str]:
+def said() -> str:
+    """All of it, one string behind the other, with an end that no message has between them."""
     trees = (ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py"))
     found = [text for tree in trees for text in _strings(tree)]
     for path in (ROOT / "csrc").rglob("*"):
         if path.suffix in (".h", ".cpp"):
             found += _of_cpp(path.read_text())
-    return found
+    return END.join(found)
 
 
 def raised(paths: Iterable[Path]) -> list[str]:
@@ -59,4 +61,4 @@ def raised(paths: Iterable[Path]) -> list[str]:
 def holds(quoted: str, text: str) -> bool:
     """Whether a text has what is quoted; an ellipsis stands for a value, or what is left out."""
     parts = [re.escape(part) for part in quoted.strip(ELLIPSIS).split(ELLIPSIS)]
-    return re.search(".*".join(parts), text, re.DOTALL) is not None
+    return re.search(f"[^{END}]*?".join(parts), text) is not None
