@@ -7,7 +7,7 @@ PROCESSES ?= auto
 BIN := $(VENV)/bin
 SOURCES := $(wildcard csrc/*.cpp csrc/*/* cmake/*) CMakeLists.txt setup.py pyproject.toml
 
-.PHONY: demo test lint bench wheel nightly clean
+.PHONY: demo test lint docs bench wheel nightly clean
 
 demo: $(VENV)/ready
 	$(BIN)/clusca demo
@@ -31,6 +31,10 @@ lint: $(VENV)/ready
 	$(BIN)/mypy
 	git ls-files 'csrc/*' 'tests/emulation/*' 'tests/launches/*' | grep -E '\.(c|h|cpp|cu|cuh)$$' | xargs $(BIN)/clang-format --dry-run --Werror
 
+# The pages of docs/ and the README as a site in site/; a broken link or anchor fails it.
+docs: $(VENV)/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 bench: $(VENV)/ready
 	$(BIN)/python -m pytest bench
 	$(BIN)/python bench/report.py --write
@@ -45,4 +49,4 @@ nightly: wheel
 	bash tools/check_diffusers.sh
 
 clean:
-	rm -rf build dist $(VENV)
+	rm -rf build dist site $(VENV)

@@ -1,0 +1,61 @@
+"""Links of the documents, as they are read in the repository: files and anchors exist.
+
+``make docs`` checks those of the site.
+"""
+
+import importlib
+import re
+
+import pytest
+
+import clusca_ext
+from documents import DOCUMENTS, ROOT, name_of, prose
+
+LINK = re.compile(r"""(?<!`)\]\(([^)\s]+)\)|\b(?:src|href)="([^"]+)\"""")
+
+
+def anchors(text):
+    """Of headings, as GitHub and the site make them."""
+    titles = re.findall(r"^#+ (.*)$", prose(text), re.MULTILINE)
+    plain = (re.sub(r"\[([^\]]*)\]\([^)]*\)|`", r"\1", title).lower() for title in titles)
+    return {re.sub(r"[^\w\- ]", "", title).strip().replace(" ", "-") for title in plain}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_links_lead_somewhere(path):
+    text = prose(path.read_text())
+    for target in (a or b for a, b in LINK.findall(text)):
+        if re.match(r"https?://|mailto:", target):
+            continue
+        file, _, anchor = target.partition("#")
+        to = (path.parent / file).resolve() if file else path
+        assert to.is_file() and to.is_relative_to(ROOT), target
+        assert not anchor or anchor in anchors(to.read_text()), target
+
+
+def test_links_were_found():
+    found = [LINK.findall(prose(path.read_text())) for path in DOCUMENTS]
+    assert sum(map(len, found)) > 80
+
+
+def test_every_public_name_is_in_the_reference():
+    """By a path that reads as the object: where a module has its name, by the module it is of."""
+    text = (ROOT / "docs/reference/api.md").read_text()
+    paths = [path.rpartition(".") for path in re.findall(r"^::: (\S+)$", text, re.MULTILINE)]
+    named = sorted(name for _, _, name in paths)
+    assert named == sorted(set(clusca_ext.__all__) - {"ops", "reference"})
+    for module, _, name in paths:
+        assert getattr(importlib.import_module(module), name) is getattr(clusca_ext, name)
+        hidden = (ROOT / "python" / module.replace(".", "/") / f"{name}.py").exists()
+        assert not hidden, f"{module}.{name} is read as a module"
+
+
+def test_the_figure_is_its_scripts():
+    import draw_method
+
+    assert draw_method.PICTURE.read_text() == draw_method.picture(), "run tools/draw_method.py"
+
+
+def test_pages_are_short():
+    long = {name_of(path): path.read_text().count("\n") for path in DOCUMENTS}
+    assert not {name: lines for name, lines in long.items() if lines > 270}
