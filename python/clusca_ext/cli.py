@@ -16,6 +16,7 @@ from clusca_ext.commands.endings import Commands, Stopped
 from clusca_ext.commands.estimate import estimate
 from clusca_ext.commands.lab import lab
 from clusca_ext.commands.learn import learn
+from clusca_ext.commands.report import report
 from clusca_ext.commands.run import run
 from clusca_ext.commands.search import search
 from clusca_ext.info import build_info
@@ -73,6 +74,9 @@ def demo(
     output: Annotated[pathlib.Path, typer.Option(help="Where the picture goes.")] = pathlib.Path(
         "clusca-demo.png"
     ),
+    record: Annotated[
+        pathlib.Path | None, typer.Option(help="JSON of what happened, for clusca report.")
+    ] = None,
 ) -> None:
     """Draw the same digits with the full sampler and with every cache; compare time and quality.
 
@@ -83,14 +87,17 @@ def demo(
     from clusca_ext.demo.comparison import compare
     from clusca_ext.demo.table import render
 
-    require_folder(output)
+    for path in (output, record):
+        if path is not None:
+            require_folder(path)
     require_device(device)
     keep_freed_memory()
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     try:
         with Progress(*columns, console=console, transient=True) as progress:
-            comparison = compare(samples, steps, INTERVALS, device, progress)
+            how = samples, steps, INTERVALS, device, progress
+            comparison = compare(*how, records=record is not None)
     except KeyboardInterrupt:
         raise Stopped("Stopped; a demonstration is shown when it is complete.") from None
     console.print(render(comparison))
@@ -99,9 +106,14 @@ def demo(
     with replaced(output) as partial:
         comparison.picture.save(partial)
     console.print(f"Picture: {output}", highlight=False)
+    if record is not None:
+        from clusca_ext.demo.document import document_of
+
+        document_of(comparison, device).save(record)
+        console.print(f"Record: {record}", highlight=False)
 
 
-for command in (run, estimate, lab, calibrate, learn, search):
+for command in (run, estimate, lab, calibrate, learn, search, report):
     app.command()(command)
 bench.app.command()(bench_pipeline.pipeline)
 app.add_typer(bench.app, name="bench")

@@ -39,10 +39,12 @@ def compare(
     device: str,
     progress: Progress,
     repeats: int = 1,
+    records: bool = False,
 ) -> Comparison:
     """Draw the same digits by every row; sample i is the digit i mod 10.
 
-    With ``repeats`` all rows are drawn in turn so often, and seconds are the medians.
+    With ``repeats`` all rows are drawn in turn so often, and seconds are the medians. With
+    ``records`` each is recorded, which is part of its seconds.
     """
     pipeline = load_digits().to(device)
     pipeline.set_progress_bar_config(disable=True)
@@ -55,9 +57,8 @@ def compare(
     runs = []
     for _ in range(repeats):
         for row in rows:
-            where = f", interval {row.interval}" if row.interval else ""
-            progress.update(task, description=row.name + where)
-            runs.append(sample(pipeline, row, labels, lambda: progress.advance(task)))
+            progress.update(task, description=str(row))
+            runs.append(sample(pipeline, row, labels, lambda: progress.advance(task), records))
     everything = [
         replace(runs[i], seconds=statistics.median(run.seconds for run in runs[i :: len(rows)]))
         for i in range(len(rows))

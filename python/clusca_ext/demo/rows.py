@@ -31,6 +31,9 @@ class Row:
     steps: int
     config: ClusCaConfig | None
 
+    def __str__(self) -> str:
+        return f"{self.name}, interval {self.interval}" if self.interval else self.name
+
 
 def full_steps(interval: int, steps: int) -> int:
     schedule = IntervalSchedule(interval=interval, warmup=WARMUP)

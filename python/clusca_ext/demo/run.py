@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from clusca_ext.demo.judge import Classifier, Estimate, estimate, psnr
 from clusca_ext.demo.pipeline import DigitsPipeline
 from clusca_ext.demo.rows import BOUNDED, Row
 from clusca_ext.enable import cache, summary
+from clusca_ext.recording import Recorder
 from clusca_ext.summary import Summary
 
 
@@ -24,6 +26,7 @@ class Sampled:
         images: On the CPU. [B, 1, 32, 32]
         seconds: Duration of sampling, on the wall clock.
         summary: What its cache did; None for the untouched model.
+        recorder: What looked at it; None: nothing did.
     """
 
     row: Row
@@ -31,6 +34,7 @@ class Sampled:
     images: Tensor
     seconds: float
     summary: Summary | None
+    recorder: Recorder | None = None
 
     @property
     def full(self) -> int:
@@ -61,9 +65,16 @@ class Result:
 
 
 def sample(
-    pipeline: DigitsPipeline, row: Row, labels: Sequence[int], on_step: Callable[[], None]
+    pipeline: DigitsPipeline,
+    row: Row,
+    labels: Sequence[int],
+    on_step: Callable[[], None],
+    records: bool = False,
 ) -> Sampled:
-    """Sample one row; sample i has seed i."""
+    """Sample one row; sample i has seed i.
+
+    Where it is recorded, that is part of its seconds.
+    """
 
     def timed() -> tuple[Tensor, float]:
         _wait(pipeline)
@@ -74,12 +85,12 @@ def sample(
         _wait(pipeline)
         return images.float().cpu(), time.perf_counter() - start
 
-    if row.config is None:
+    recorder = Recorder(pipeline, str(row), row.config) if records else None
+    cached = nullcontext() if row.config is None else cache(pipeline, row.config)
+    with cached if recorder is None else recorder:
         images, seconds = timed()
-        return Sampled(row, labels, images, seconds, None)
-    with cache(pipeline, row.config):
-        images, seconds = timed()
-        return Sampled(row, labels, images, seconds, summary(pipeline))
+        done = None if row.config is None else summary(pipeline)
+    return Sampled(row, labels, images, seconds, done, recorder)
 
 
 def judge(everything: Sequence[Sampled], labels: Sequence[int]) -> list[Result]:

@@ -1,9 +1,8 @@
 """The JSON document: recorded runs and rows of a benchmark, and who made it."""
 
 import json
-import os
 import pathlib
-import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +10,7 @@ from clusca_ext.recording import limits
 from clusca_ext.recording.origin import origin
 from clusca_ext.recording.reading import Fields
 from clusca_ext.recording.recording import Recording
+from clusca_ext.writing import replaced
 
 FORMAT = "clusca-run"
 VERSION = 1
@@ -32,9 +32,9 @@ class Document:
 
     kind: str
     title: str
-    runs: tuple[Recording, ...] = ()
-    rows: tuple[dict[str, Any], ...] = ()
-    notes: tuple[str, ...] = ()
+    runs: Sequence[Recording] = ()
+    rows: Sequence[dict[str, Any]] = ()
+    notes: Sequence[str] = ()
     origin: dict[str, str] = field(default_factory=origin)
 
     def __post_init__(self) -> None:
@@ -98,19 +98,9 @@ class Document:
             ValueError: It holds what JSON does not, such as a number that is not finite.
             OSError: The file cannot be written.
         """
-        path = pathlib.Path(path)
         text = json.dumps(self.to_dict(), allow_nan=False, separators=(",", ":"))
-        descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text + "\n")
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(partial, 0o666 & ~mask)  # as any new file's, where mkstemp's are private
-            os.replace(partial, path)
-        except BaseException:
-            pathlib.Path(partial).unlink(missing_ok=True)
-            raise
+        with replaced(pathlib.Path(path)) as partial:
+            partial.write_text(text + "\n", "utf-8")
 
     @classmethod
     def load(cls, path: str | pathlib.Path) -> "Document":
@@ -124,11 +114,16 @@ class Document:
         if size > limits.BYTES:
             raise ValueError(f"{path} must be at most {limits.BYTES} bytes, got {size}")
         try:
-            values = json.loads(path.read_text("utf-8"), parse_constant=_refuse)
+            values = json.loads(path.read_text("utf-8"), parse_constant=refuse_constant)
         except (ValueError, RecursionError) as error:  # neither JSON nor UTF-8
             raise ValueError(f"{path} must be a JSON file: {error}") from None
         return cls.from_dict(values, f"{path}")
 
 
-def _refuse(constant: str) -> None:
+def refuse_constant(constant: str) -> None:
+    """What JSON does not have, though Python reads it.
+
+    Raises:
+        ValueError: Always.
+    """
     raise ValueError(f"numbers must be finite, got {constant}")
