@@ -200,7 +200,7 @@ FUNCTION = """
 def test_a_function_of_the_users(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(textwrap.dedent(FUNCTION))
     monkeypatch.chdir(tmp_path)
-    arguments = ["mine:make", "--psnr", "90", "--seeds", "1,2", "--held-out", "2"]
+    arguments = ["mine:make", "--psnr", "90", "--seeds", "1,2", "--held-out", "2", "--busy"]
     result, said = command(*arguments, "--methods", "taylor-even,reuse", "--output", "fast.json")
     assert result.exit_code == 0, result.output
     assert ClusCaConfig.load("fast.json").forecaster.order == 3

@@ -24,7 +24,6 @@ from clusca_ext.writing import replaced
 
 app = typer.Typer(
     cls=Commands,
-    help="ClusCa for PyTorch: draw, measure and estimate, and find what is best for a model.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -41,7 +41,7 @@ def pipeline(
 ) -> None:
     """Measure a pipeline without a cache and with each of several: times, ratios, PSNR.
 
-    Example: clusca bench pipeline digits --class 3 --steps 10 --methods default,fora --repeats 2
+    Example: clusca bench pipeline digits --class 3 --steps 10 --methods fora --repeats 2
     """
     from rich.console import Console
 

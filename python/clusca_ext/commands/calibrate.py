@@ -8,13 +8,14 @@ import typer
 
 from clusca_ext.commands.arguments import numbers, words
 from clusca_ext.commands.checks import require_device, require_folder
+from clusca_ext.commands.endings import Failed, Stopped
+from clusca_ext.writing import replaced
 
 if TYPE_CHECKING:
     from clusca_ext.lab.calibrate import Effort
     from clusca_ext.lab.target import Target
     from clusca_ext.lab.trials import Trials
 
-STOPPED = 130  # what a shell says of a process that was interrupted
 NOT_MET = 1
 
 
@@ -56,6 +57,10 @@ def calibrate(
     limit: Annotated[
         float | None, typer.Option(min=0, help="Seconds after which nothing more is tried.")
     ] = None,
+    busy: Annotated[
+        bool,
+        typer.Option("--busy", help="Take times as they are, though the machine is not quiet."),
+    ] = False,
     polynomial: Annotated[
         bool,
         typer.Option(help="Only fit TeaCache's polynomial, to the first round's seeds."),
@@ -65,7 +70,7 @@ def calibrate(
 
     Writes the configuration, which ClusCaConfig.load reads, a report beside it (.report.json), and
     what was tried (.trials.jsonl): a search that was interrupted goes on from there. The exit code
-    is 1 where the target is not met.
+    is 1 where the target is not met, and where times cannot be trusted, for the machine was busy.
 
     Example: clusca calibrate digits --speedup 4 --output fast.json
     """
@@ -96,7 +101,7 @@ def calibrate(
         raise typer.BadParameter(str(error)) from None
     full = FullSampler(opened, output.with_suffix(".full.safetensors"), journal.origin)
     seconds = float("inf") if limit is None else limit
-    _search(Trials(opened, journal, full, batch, seconds), target, effort, chosen, output)
+    _search(Trials(opened, journal, full, batch, seconds), target, effort, chosen, output, busy)
 
 
 def _fit(model: str, device: str, steps: int | None, seeds: str, output: pathlib.Path) -> None:
@@ -114,13 +119,19 @@ def _fit(model: str, device: str, steps: int | None, seeds: str, output: pathlib
 
 
 def _search(
-    trials: "Trials", target: "Target", effort: "Effort", methods: list[str], output: pathlib.Path
+    trials: "Trials",
+    target: "Target",
+    effort: "Effort",
+    methods: list[str],
+    output: pathlib.Path,
+    busy: bool,
 ) -> None:
     from rich.console import Console
 
     from clusca_ext.demo.allocator import keep_freed_memory
     from clusca_ext.lab import verdict
     from clusca_ext.lab.calibrate import search
+    from clusca_ext.lab.comparison import QUIET
     from clusca_ext.lab.trials import OutOfTime
 
     keep_freed_memory()
@@ -131,20 +142,26 @@ def _search(
         try:
             found = search(trials, target, effort, methods, console.print)
         except KeyboardInterrupt:
-            console.print(f"Stopped; {again}")
-            raise typer.Exit(STOPPED) from None
+            raise Stopped(f"Stopped; {again}") from None
         except OutOfTime:
             console.print(f"The limit was reached; {again}")
             raise typer.Exit(NOT_MET) from None
         except ValueError as error:
-            console.print(f"Error: {error}", highlight=False, markup=False)
-            raise typer.Exit(NOT_MET) from None
+            raise Failed(str(error)) from None
+    if target.cost == "time" and not busy and not trials.is_quiet:
+        raise Failed(
+            "the machine was not quiet: the full sampler's own times differ by more than "
+            f"{QUIET - 1:.0%}. Take --cost operations, or remove {trials.journal.path} and run it "
+            "on a quiet machine, or say --busy"
+        )
     said = verdict.report(found, target, trials, effort)
     for line in said["words"]:
         console.print(line, highlight=False, markup=False)
-    found.best.candidate.config.save(output)
     beside = output.with_suffix(".report.json")
-    beside.write_text(json.dumps(said, indent=2) + "\n")
+    with replaced(output) as partial:
+        found.best.candidate.config.save(partial)
+    with replaced(beside) as partial:
+        partial.write_text(json.dumps(said, indent=2) + "\n")
     console.print(f"Configuration: {output}; report: {beside}", highlight=False)
     if not said["met_on_held_out_seeds"]:
         raise typer.Exit(NOT_MET)

@@ -7,13 +7,11 @@ import typer
 
 from clusca_ext.commands.arguments import numbers, words
 from clusca_ext.commands.checks import require_device
+from clusca_ext.commands.endings import FAILED, Stopped
 
 if TYPE_CHECKING:
     from clusca_ext.lab.grid import Setting
     from clusca_ext.lab.journal import Row
-
-STOPPED = 130  # what a shell says of a process that was interrupted
-FAILED = 1
 
 
 def lab(
@@ -114,8 +112,7 @@ def _run(
         with _Shown(console, grid, plan) as watch:
             outcome = runner.run(model, grid, plan, journal, full, watch, seconds)
     except KeyboardInterrupt:
-        console.print(f"Stopped; the rows are in {path}: run it again for the rest.")
-        raise typer.Exit(STOPPED) from None
+        raise Stopped(f"Stopped; the rows are in {path}: run it again for the rest.") from None
     console.print(pages.console_table(outcome.rows))
     failed = [row for row in outcome.rows if row["error"] is not None]
     for row in failed:

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clusca_ext.commands.endings import Stopped
+
 if TYPE_CHECKING:  # diffusers is slow to import, and --help does not need it
     from rich.console import Console
 
     from clusca_ext.learning.training import Training
-
-INTERRUPTED = 130  # what shells return after Ctrl-C
 
 
 def learn(
@@ -97,14 +97,10 @@ def _train(training: "Training", console: "Console") -> None:
         try:
             training.run(on_iteration)
         except KeyboardInterrupt:
-            progress.stop()
-            console.print(
+            raise Stopped(
                 f"Stopped after iteration {training.iteration} of {total}, kept in "
-                f"{training.path}. The same command goes on from there.",
-                highlight=False,
-                soft_wrap=True,
-            )
-            raise typer.Exit(INTERRUPTED) from None
+                f"{training.path}. The same command goes on from there."
+            ) from None
 
 
 def _finish(

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from clusca_ext.commands.checks import require_device, require_folder
-
-INTERRUPTED = 130  # as a shell says of Ctrl-C
+from clusca_ext.commands.endings import Stopped
+from clusca_ext.writing import replaced
 
 
 class Forecast(str, enum.Enum):
@@ -89,10 +89,11 @@ def search(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     except KeyboardInterrupt:
-        typer.echo("Stopped. The same command goes on where it was.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
-    found.config().save(output)
-    found.save(output.with_suffix(".search.json"))
+        raise Stopped("Stopped. The same command goes on where it was.") from None
+    with replaced(output) as partial:
+        found.config().save(partial)
+    with replaced(output.with_suffix(".search.json")) as partial:
+        found.save(partial)
     console.print(f"Full steps: {', '.join(map(str, found.steps))}; {found.tries} tries")
     console.print(f"Over even placement, training seeds: {found.gain:+} dB", highlight=False)
     console.print(f"Held-out seeds: {found.held_out_gain:+} dB, PSNR {found.held_out_psnr} dB")

@@ -92,6 +92,9 @@ def load(pipeline: type[Guided], scheduler: Any, folder: str | pathlib.Path) -> 
         ValueError: The folder does not hold such a model, or its files are damaged.
     """
     folder = pathlib.Path(folder)
+    for part in ("transformer", "scheduler"):  # else diffusers takes it for a name on the hub
+        if not (folder / part).is_dir():
+            raise ValueError(f"{folder} must hold transformer/ and scheduler/: no {part}/ is there")
     try:
         transformer = DiTTransformer2DModel.from_pretrained(
             folder / "transformer",

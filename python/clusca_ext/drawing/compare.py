@@ -130,11 +130,13 @@ def compare(
     for _ in range(repeats):
         for seed in seeds:
             watch.begin(f"{FULL}, seed {seed}")
-            found.full.setdefault(seed, []).append(draw(source, inputs, seed, watch.step))
+            drawn = draw(source, inputs, seed, watch.step)
+            found.full.setdefault(seed, []).append(drawn)
         with cache(source.pipeline, choice.config):
             for seed in seeds:
                 watch.begin(f"{choice.name}, seed {seed}")
-                found.cached.setdefault(seed, []).append(draw(source, inputs, seed, watch.step))
+                drawn = draw(source, inputs, seed, watch.step)
+                found.cached.setdefault(seed, []).append(drawn)
             found.summary = summary(source.pipeline)
     return found
 

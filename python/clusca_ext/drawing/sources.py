@@ -2,9 +2,12 @@
 
 import importlib.util
 import json
+import logging
 import pathlib
 import re
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,9 +126,10 @@ def _loaded(name: str, dtype: torch.dtype) -> Any:
     """A pipeline of diffusers. Code of a checkpoint's own is never run."""
     from diffusers import DiffusionPipeline
 
-    _require_transformers(pathlib.Path(name))
+    _require_known(pathlib.Path(name))
     try:
-        return DiffusionPipeline.from_pretrained(name, torch_dtype=dtype, use_safetensors=True)
+        with quietly():
+            return DiffusionPipeline.from_pretrained(name, torch_dtype=dtype, use_safetensors=True)
     except Exception as error:  # diffusers, transformers, the hub and safetensors raise many kinds
         reason = " ".join(str(error).split()) or type(error).__name__
         if pathlib.Path(name).is_dir():
@@ -133,15 +137,43 @@ def _loaded(name: str, dtype: torch.dtype) -> Any:
         raise hub_error(name, error) from error
 
 
-def _require_transformers(folder: pathlib.Path) -> None:
-    """Text encoders are transformers' models: say so before diffusers fails at importing them."""
+@contextmanager
+def quietly() -> Iterator[None]:
+    """What libraries say of names that change, and of every try to connect, is not for users."""
+    from diffusers.utils import logging as of_diffusers
+    from huggingface_hub.utils import logging as of_hub
+
+    before = of_diffusers.get_verbosity(), of_hub.get_verbosity()
+    of_diffusers.set_verbosity(logging.ERROR)
+    of_hub.set_verbosity(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        of_diffusers.set_verbosity(before[0])
+        of_hub.set_verbosity(before[1])
+
+
+def _require_known(folder: pathlib.Path) -> None:
+    """A folder's pipeline is diffusers' own, which else would look for its code on the hub.
+
+    Its text encoders are transformers' models: say so before they cannot be imported.
+    """
+    import diffusers
+
     index = folder / INDEX
-    if importlib.util.find_spec("transformers") is not None or not index.is_file():
+    if not index.is_file():
         return
     try:
         parts = json.loads(index.read_text("utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{index} must be a JSON file: {error}") from None
+        cls = parts.get("_class_name")
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{index} must be a JSON file of a pipeline: {error}") from None
+    if not isinstance(cls, str) or not hasattr(diffusers, cls):
+        raise ValueError(f"{index} must name a pipeline of diffusers, got {cls!r}")
+    if importlib.util.find_spec("transformers") is not None:
+        return
     if any(isinstance(part, list) and part[:1] == ["transformers"] for part in parts.values()):
         raise ValueError(f'{folder} needs transformers: pip install "clusca_ext[run]"')
 

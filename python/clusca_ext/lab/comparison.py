@@ -107,9 +107,16 @@ QUIET = 1.15  # how far the full sampler's own times may lie apart, as a ratio
 
 
 def is_timed(rows: Iterable[Row]) -> bool:
-    """Whether rows' times are worth telling: the machine was quiet while they were measured."""
-    seconds = [row["full_seconds"] for row in rows if not row["error"]]
-    return bool(seconds) and max(seconds) <= QUIET * min(seconds)
+    """Whether rows' times are worth telling: the machine was quiet while they were measured.
+
+    A sample of the full sampler took equally long whenever it was drawn in a batch of that size.
+    """
+    seconds: dict[int, list[float]] = {}
+    for row in rows:
+        if not row["error"]:
+            samples = row["samples"] if "samples" in row else row["seeds"][1]
+            seconds.setdefault(min(samples, row["batch"]), []).append(row["full_seconds"])
+    return bool(seconds) and all(max(each) <= QUIET * min(each) for each in seconds.values())
 
 
 def time_ratio(row: Row) -> Estimate:

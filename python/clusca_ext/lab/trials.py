@@ -10,6 +10,7 @@ import torch
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.demo.judge import Estimate
 from clusca_ext.lab import metrics
+from clusca_ext.lab.comparison import is_timed
 from clusca_ext.lab.full import FullSampler
 from clusca_ext.lab.journal import Journal, Row
 from clusca_ext.lab.models import Model
@@ -90,6 +91,15 @@ class Trials:
         self.failed: dict[str, str] = {}
         self.count = 0  # of different ones that were asked for
         self._asked: set[str] = set()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether times of what the journal holds of this model can be trusted."""
+        model = self.model
+        rows = [row for row in self.journal.rows if row.get("bench") == "calibrate"]
+        return is_timed(
+            row for row in rows if (row["model"], row["steps"]) == (model.name, model.steps)
+        )
 
     def tried(self, candidates: Sequence[Candidate], seeds: range) -> list[Trial]:
         """Those of the candidates that did not fail, in their order.

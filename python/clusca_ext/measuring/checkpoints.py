@@ -10,7 +10,7 @@ import diffusers
 import torch
 from torch import nn
 
-from clusca_ext.drawing.sources import HUB_NAME, INDEX, hub_error
+from clusca_ext.drawing.sources import HUB_NAME, INDEX, hub_error, quietly
 from clusca_ext.measuring.models import Model, make
 from clusca_ext.measuring.sizes import FAMILIES, SIZES, Sized
 
@@ -111,8 +111,9 @@ def _of_hub(name: str) -> tuple[str, dict[str, Any], int]:
     from huggingface_hub import hf_hub_download
 
     try:
-        index = pathlib.Path(hf_hub_download(name, INDEX))
-        path = pathlib.Path(hf_hub_download(name, "transformer/config.json"))
+        with quietly():
+            index = pathlib.Path(hf_hub_download(name, INDEX))
+            path = pathlib.Path(hf_hub_download(name, "transformer/config.json"))
     except Exception as error:  # the hub's client raises many kinds
         raise hub_error(name, error) from error
     return (*_plain(_json(path), name), _count(_json(index)))

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import torch
 
+from clusca_ext.adapters import describe
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.drawing.choice import STORAGES
 from clusca_ext.estimate import Memory, estimate_memory
 from clusca_ext.measuring.checkpoints import Described
 from clusca_ext.measuring.operations import Operations, count
-from clusca_ext.schedule import Step
+from clusca_ext.schedule import Mask, Step
 
 
 @dataclass(frozen=True)
@@ -71,14 +72,20 @@ def _empty(*shape: int) -> torch.Tensor:
     return torch.empty(shape, device="meta", dtype=torch.bfloat16)
 
 
-def full_steps(config: ClusCaConfig, steps: int) -> int | None:
-    """Full steps of a run; None where they depend on what is drawn, or steps are full in part."""
+def full_steps(config: ClusCaConfig, steps: int, modules: Mask) -> int | None:
+    """Full steps of a run; None where they depend on what is drawn, or steps are full in part.
+
+    Args:
+        config: Whose schedule decides.
+        steps: Of the run.
+        modules: All modules of the model, as a schedule is told of them.
+    """
     if hasattr(config.schedule, "signal"):
         return None
     decide = config.schedule.start(steps)
     decisions, last = [], None
     for index in range(steps):
-        decision = decide(Step(index, steps, last))
+        decision = decide(Step(index, steps, last, modules=modules))
         if not isinstance(decision, bool):
             return None
         decisions.append(decision)
@@ -88,9 +95,11 @@ def full_steps(config: ClusCaConfig, steps: int) -> int | None:
 
 def work(described: Described, config: ClusCaConfig, steps: int) -> Work | str:
     """Counted operations, or why they are not counted."""
-    full = full_steps(config, steps)
+    blocks = describe(described.model).blocks
+    modules = frozenset((i, each.name) for i, b in enumerate(blocks) for each in b.modules)
+    full = full_steps(config, steps, modules)
     if full is None:
-        return "which modules are computed is decided as a run goes"
+        return "which steps are full is decided as a run goes, or they are full in part"
     try:
         counted: Operations = count(described.at_size, described.model)
     except (RuntimeError, TypeError, AttributeError) as error:
