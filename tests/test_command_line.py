@@ -1,5 +1,6 @@
 """All commands: each has an example that runs, and ends as it should however it ends."""
 
+import importlib
 import os
 import re
 import shlex
@@ -105,9 +106,7 @@ def test_every_command_ends_in_one_line(name, error, code, words, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     place, arguments = WORK[name]
     module, _, function = place.rpartition(".")
-    monkeypatch.setattr(
-        sys.modules.get(module) or __import__(module, fromlist="x"), function, failing
-    )
+    monkeypatch.setattr(importlib.import_module(module), function, failing)
     said = clusca(*name.split(), *arguments)
     assert said.code == code and words in said.words, said.words
     assert "Traceback" not in said.words
