@@ -52,6 +52,8 @@ def test_clusca(page, line, in_block):
         return
     assert name in COMMAND.commands, f"{page}: {line}"
     command = COMMAND.commands[name]
+    if arguments and arguments[0] in getattr(command, "commands", {}):
+        command = command.commands[arguments.pop(0)]
     named = {word.partition("=")[0] for word in arguments if word.startswith("-")}
     assert named <= options_of(command) | {"--help"}, f"{page}: {line}"
     if in_block:
