@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import pathlib
 import re
 import shlex
 import signal
@@ -15,6 +16,7 @@ import typer
 from clusca_ext import build_info, cli
 from clusca_ext.cli import app
 from command_line import clusca
+from documents import blocks
 
 QUICK = {"info", "estimate", "run", "bench operators", "bench pipeline"}  # whose examples are run
 
@@ -33,10 +35,13 @@ def commands(group=None, name=""):
 COMMANDS = dict(commands())
 
 
-def example(command):
-    found = re.search(r"Example: clusca (.*?)(?:&&|\n|$)", command.help or "")
-    assert found, command.name
-    return shlex.split(found[1])
+def example(name):
+    """Its arguments; an example may have more than one command."""
+    found = re.search(r"Example: (.*)", COMMANDS[name].help or "")
+    assert found, name
+    calls = [each.strip() for each in found[1].split("&&")]
+    (call,) = [each for each in calls if each.startswith(f"clusca {name}")]
+    return shlex.split(call)[1:]
 
 
 def test_all_commands_are_here():
@@ -45,7 +50,7 @@ def test_all_commands_are_here():
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_has_an_example_that_can_be_read(name):
-    arguments = example(COMMANDS[name])
+    arguments = example(name)
     words = name.split()
     assert arguments[: len(words)] == words
     context = COMMANDS[name].make_context(name, arguments[len(words) :])
@@ -56,8 +61,39 @@ def test_help_has_an_example_that_can_be_read(name):
 @pytest.mark.parametrize("name", sorted(QUICK))
 def test_examples_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    said = clusca(*example(COMMANDS[name]))
+    said = clusca(*example(name))
     assert said.code == 0, said.words
+
+
+PAGE = pathlib.Path(__file__).parents[1] / "docs/command-line.md"
+ON_PAGE = [
+    shlex.split(line)[1:]
+    for block in blocks(PAGE.read_text())
+    if block.language == "bash"
+    for line in block.text.splitlines()
+]
+
+
+def test_the_page_has_every_command():
+    """What stands there can be read: tests/test_document_commands.py."""
+    said = {" ".join(arguments[:2]) for arguments in ON_PAGE}
+    said |= {arguments[0] for arguments in ON_PAGE}
+    assert set(COMMANDS) <= said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [each for each in ON_PAGE if each[0] == "info" or each[-1].startswith("--list")],
+    ids=" ".join,
+)
+def test_quick_lines_of_the_page_run(arguments):
+    assert clusca(*arguments).code == 0
+
+
+def test_what_the_page_refuses():
+    said = clusca("run", "digits", "--class", "3", "--prompt", "a three")
+    message = re.search(r"Invalid value: --prompt .*", PAGE.read_text())[0]
+    assert said.code == 2 and message in said.words
 
 
 def test_the_version():

@@ -66,6 +66,12 @@ def test_what_does_not_fit_is_refused_at_once(arguments, message, here):
     assert not files(here)
 
 
+def test_a_folder_that_cannot_be_written_to(monkeypatch, here):
+    monkeypatch.setattr("clusca_ext.commands.checks.os.access", lambda path, mode: False)
+    said = clusca("run", "digits", "--class", "3")
+    assert said.code == 2 and "the folder . cannot be written to" in said.words
+
+
 def test_configurations_of_a_wrong_kind(here):
     for content, message in (
         ("{", "must be a JSON file"),

@@ -136,7 +136,9 @@ def _show(survey: "Survey", is_measured: bool, device: str) -> None:
             console.print(f"{runs.name}: {runs.note}", markup=False)
     if on_cpu:
         console.print(TIMED_ON_CPU)
-    if not survey.is_quiet:
+    if survey.is_quiet is None:
+        console.print("One run of each: whether the machine was quiet is not known.")
+    if survey.is_quiet is False:
         console.print(
             "The machine was not quiet: the full sampler's own times differ too much; do not trust "
             "the speed-ups."

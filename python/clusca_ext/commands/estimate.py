@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # diffusers is slow to import, and --help does not need it
     from clusca_ext.measuring.estimates import StorageEstimate, Work
 
 GB = 1e9
+STEPS = 50
 
 
 def estimate(
@@ -30,7 +31,9 @@ def estimate(
         str | None, typer.Option(help="WIDTHxHEIGHT in pixels; default: the model's usual one.")
     ] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Of a video.")] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Of the sampler.")] = 50,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Of the sampler; default: the preset's, else 50.")
+    ] = None,
     config: Annotated[
         pathlib.Path | None, typer.Option(help="A configuration that was saved, as JSON.")
     ] = None,
@@ -58,8 +61,9 @@ def estimate(
         choice = chosen(config, method, preset)
         pixels = None if size is None else size_of(size)
         described = describe_checkpoint(model, pixels, frames, DTYPES[dtype])
-        kept = storages(described, choice.config, steps, storage)
-        counted = work(described, choice.config, steps)
+        length = steps or choice.steps or STEPS
+        kept = storages(described, choice.config, length, storage)
+        counted = work(described, choice.config, length)
     except Unreachable as error:
         raise Failed(str(error)) from None
     except ValueError as error:
@@ -146,6 +150,8 @@ def _tell(
         "for itself, text encoders and the autoencoder come on top.",
         markup=False,
     )
+    if described.count > 1:
+        console.print("The cache is that of one of the transformers, which share the steps.")
     if isinstance(counted, str):
         console.print(f"Operations: not counted: {counted}.", markup=False)
         return
@@ -159,5 +165,8 @@ def _tell(
 
 
 def _amount(operations: float) -> str:
-    """In units of 10^12 or 10^9."""
-    return f"{operations / 1e12:.3g} T" if operations >= 1e12 else f"{operations / 1e9:.3g} G"
+    """In units of 10^15, 10^12 or 10^9."""
+    for unit, name in ((1e15, "P"), (1e12, "T")):
+        if operations >= unit:
+            return f"{operations / unit:.3g} {name}"
+    return f"{operations / 1e9:.3g} G"

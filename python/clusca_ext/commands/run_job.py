@@ -9,6 +9,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
+from clusca_ext.commands.checks import require_folder
 from clusca_ext.commands.endings import Failed, Stopped, first_line
 from clusca_ext.commands.progress import Bar
 from clusca_ext.demo.allocator import keep_freed_memory
@@ -100,6 +101,7 @@ def _with_steps(job: Job) -> Request:
 def _output(job: Job, source: Source) -> pathlib.Path:
     moving = makes_video(source)
     output = job.output or pathlib.Path(f"clusca-run{default_suffix(moving)}")
+    require_folder(output)
     require_format(output, moving)
     return output
 

@@ -86,10 +86,10 @@ class Survey:
             runs.drawn.append(drawn)
 
     @property
-    def is_quiet(self) -> bool:
-        """Whether the full sampler took equally long every time."""
+    def is_quiet(self) -> bool | None:
+        """Whether the full sampler took equally long every time; None: it ran once."""
         seconds = [each.seconds for each in self.full.drawn]
-        return max(seconds) <= QUIET * min(seconds)
+        return None if len(seconds) < 2 else max(seconds) <= QUIET * min(seconds)
 
     def speedup(self, runs: Runs) -> float:
         return self.full.seconds / runs.seconds
@@ -101,7 +101,7 @@ class Survey:
         """As ``bench/results`` has them; none before the first timed run."""
         if not self.full.drawn:
             return []
-        doubt = {} if self.is_quiet else {"doubt": f"{BUSY} {QUIET - 1:.0%}"}
+        doubt = {"doubt": f"{BUSY} {QUIET - 1:.0%}"} if self.is_quiet is False else {}
         found = []
         for runs in (self.full, *self.cached):
             row: Row = {"bench": "pipeline", "shape": shape, "dtype": dtype, "impl": runs.name}
