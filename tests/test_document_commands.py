@@ -46,7 +46,7 @@ def options_of(command):
 
 
 @pytest.mark.parametrize("page, line, in_block", of("clusca "))
-def test_clusca(page, line, in_block):
+def test_clusca(page, line, in_block, tmp_path, monkeypatch):
     name, *arguments = shlex.split(line)[1:]
     if name == "--help":
         return
@@ -57,6 +57,10 @@ def test_clusca(page, line, in_block):
     named = {word.partition("=")[0] for word in arguments if word.startswith("-")}
     assert named <= options_of(command) | {"--help"}, f"{page}: {line}"
     if in_block:
+        monkeypatch.chdir(tmp_path)
+        for word in arguments:
+            if re.fullmatch(r"\w+\.json", word):  # what an earlier command has written
+                (tmp_path / word).touch()
         command.make_context(name, arguments)  # required ones are given, values are of their types
 
 
