@@ -54,3 +54,36 @@ def opened(browser, path, **options):
     context.close()
     own = f"request: {path.as_uri()}"[:89]
     assert [each for each in heard if not each.startswith((own, "request: data:"))] == []
+
+
+def pixels(page, canvas):
+    return page.evaluate(f"document.getElementById('{canvas}').toDataURL()")
+
+
+def wait_for_others(page, canvas, than):
+    """Pixels of a canvas that are none of those; it is drawn when its picture is decoded."""
+    for _ in range(200):
+        now = pixels(page, canvas)
+        if now not in than:
+            return now
+        page.wait_for_timeout(20)
+    raise AssertionError(f"{canvas} was not drawn again")
+
+
+def blank(page):
+    """A canvas that nothing was drawn on."""
+    return page.evaluate("document.createElement('canvas').toDataURL()")
+
+
+def expect(locator):
+    from playwright.sync_api import expect  # where it is missing, the tests are skipped
+
+    return expect(locator)
+
+
+def text(page, name):
+    return page.locator(f"#{name}").inner_text()
+
+
+def choose_run(page, name):
+    page.select_option("#run", label=name)

@@ -62,3 +62,31 @@ def model():
     yield model
     with contextlib.suppress(ValueError):  # the test did it
         disable_cache(model)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from chromium import started
+
+    with started() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    """A report's page, as a file."""
+    from clusca_ext.report import render
+    from report_documents import recorded
+
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(render(recorded()), "utf-8")
+    return path
+
+
+@pytest.fixture
+def page(browser, path):
+    """The same, in the browser."""
+    from chromium import opened
+
+    with opened(browser, path) as page:
+        yield page

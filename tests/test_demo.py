@@ -17,6 +17,7 @@ from clusca_ext.demo.judge import Classifier, estimate, psnr
 from clusca_ext.demo.pipeline import FOLDER, load_digits
 from clusca_ext.demo.rows import rows_of
 from clusca_ext.demo.run import Sampled, judge
+from clusca_ext.recording import Document
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +113,20 @@ def test_the_command_prints_a_table_and_draws_a_picture(tmp_path):
         assert word in result.output
     picture = np.asarray(Image.open(output))
     assert picture.shape[0] > 400 and picture.std() > 20
+
+
+def test_the_command_records_what_it_drew(tmp_path):
+    record = tmp_path / "run.json"
+    arguments = ["demo", "--samples", "2", "--steps", "6", "--record", str(record)]
+    arguments += ["--output", str(tmp_path / "picture.png")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    document = Document.load(record)
+    full, *others = document.runs
+    assert full.name == "full sampler" and len(full.steps) == 6 and len(others) == 14
+    assert all(len(run.pictures) == len(run.psnr_db) == 2 for run in others)
+    default = document.runs[-1]
+    assert default.name == "ClusCa, default, interval 6" and default.maps.grid == (16, 16)
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,14 @@ def test_every_asset_is_used_and_short():
     assert all(len((ASSETS / name).read_text().splitlines()) <= 250 for name in files)
 
 
+def test_a_wheel_holds_every_asset():
+    text = (ASSETS.parents[3] / "pyproject.toml").read_text()
+    kept = re.search(r"package-data\]\nclusca_ext = \[(.*?)\]", text, re.DOTALL)[1]
+    globs = re.findall(r'"(.*?)"', kept)
+    files = {path for path in ASSETS.rglob("*") if path.is_file()}
+    assert files == {path for glob in globs for path in ASSETS.parents[1].glob(glob)} & files
+
+
 def test_what_is_hostile_stays_text():
     run = Recording(name=HOSTILE, missing={HOSTILE: HOSTILE}, summary={HOSTILE: HOSTILE})
     rows = [{"bench": HOSTILE, HOSTILE: HOSTILE}, *({**row, "device": HOSTILE} for row in ROWS)]

@@ -9,7 +9,7 @@ from clusca_ext import ClusCaConfig, EvenSchedule, NoCorrection, cache, method, 
 from clusca_ext.enable import cache_of
 from clusca_ext.recording import Document, Recorder, pictures_of
 from clusca_ext.recording.packing import unpack
-from small_dit import make_dit
+from small_dit import make_dit, options, sample
 from test_pipeline import draw, make_pipeline
 
 EVEN = ClusCaConfig(schedule=EvenSchedule(interval=3, warmup=1))
@@ -60,6 +60,19 @@ def test_a_run_stays_bit_for_bit(config, pipe):
     hooks = (pipe.transformer._forward_hooks, pipe.transformer._forward_pre_hooks)
     assert not any(hooks)
     assert not any(m._forward_hooks for m in pipe.transformer.modules())
+
+
+def test_cached_steps_stay_one_graph(emulation):
+    """Hooks on the model alone do not hinder a capture: what is replayed is recorded, too."""
+    model = make_dit()
+    with cache(model, EVEN, **options()):
+        expected, done = sample(model), summary(model)
+    with Recorder(model, "run", EVEN, **options()) as recorder:
+        images = sample(model)
+    seen = recorder.recording()
+    assert torch.equal(images, expected)
+    assert seen.summary["cached step"] == done.cached_step == "one CUDA graph"
+    assert len([m for m in seen.maps.steps if m.representatives]) == done.cached
 
 
 def test_maps_are_the_clusters_of_the_run(pipe):

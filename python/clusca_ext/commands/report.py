@@ -16,9 +16,8 @@ def report(
     files: Annotated[
         list[pathlib.Path],
         typer.Argument(
-            exists=True,
-            dir_okay=False,
-            help="A recorded document, and files of rows: bench/results, journals of clusca lab.",
+            help="A recorded document, and files of rows: of clusca bench, bench/results, journals "
+            "of clusca lab."
         ),
     ],
     output: Annotated[
@@ -31,10 +30,13 @@ def report(
     Pictures side by side, a time line of steps, clusters and representatives, drift, memory, and
     plots of rows.
 
-    Example: clusca demo --record run.json && clusca report run.json -o report.html
+    Example: clusca report run.json -o report.html
     """
     from clusca_ext.report import render
 
+    for path in files:
+        if not path.is_file():
+            raise typer.BadParameter(f"there is no file {path}")
     require_folder(output)
     if any(output.resolve() == path.resolve() for path in files):
         raise typer.BadParameter(f"--output must be a file of its own, got {output}, which is read")
