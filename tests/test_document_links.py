@@ -59,3 +59,10 @@ def test_the_figure_is_its_scripts():
 def test_pages_are_short():
     long = {name_of(path): path.read_text().count("\n") for path in DOCUMENTS}
     assert not {name: lines for name, lines in long.items() if lines > 260}
+
+
+def test_nothing_is_left_to_fill_in():
+    left = r"^@\w+@$|\bTODO\b|\bTBD\b|lorem ipsum"
+    texts = {name_of(path): path.read_text() for path in DOCUMENTS}
+    found = {name: re.findall(left, text, re.MULTILINE) for name, text in texts.items()}
+    assert not {name: words for name, words in found.items() if words}
