@@ -1,5 +1,7 @@
 """What a recorder sees of a run, and that the run does not change by being seen."""
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -180,9 +182,11 @@ def test_calls_at_one_timestep_are_one_step():
         for timestep in (900, 900, 500, 500, 100, 100):
             call(model, timestep)
     assert len(recorder.recording().steps) == 3
-    with Recorder(model, "cached", BARE) as recorder:
+    names = itertools.cycle(["uncond", "cond"])
+    with Recorder(model, "cached", BARE, branch=lambda *_, **inputs: next(names)) as recorder:
         for timestep in (900, 600, 300, 0):
-            call(model, timestep)
+            for _ in range(2):
+                call(model, timestep)
     assert [step.kind for step in recorder.recording().steps] == ["full"] + ["cached"] * 2 + [
         "full"
     ]

@@ -113,6 +113,8 @@ class Recorder:
         caches = [cache for cache in map(Cache.of, self._models) if cache is not None]
         if not self._log.steps:
             missing["steps"] = "the model was not called"
+        if len(self._watches) > 1:
+            missing["the second transformer"] = "maps and drift are those of the first"
         peak = peak_bytes(_device_of(self._models))
         memory = {"model weights": weights_bytes(self._models)}
         for watch in self._watches:
