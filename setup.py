@@ -5,6 +5,7 @@ Environment:
     CLUSCA_CUDA_ARCHITECTURES  such as "80;90a" (default: all that this nvcc knows of ours)
     CLUSCA_TORCH_DIR           the torch package to build against, where it cannot be found
     CLUSCA_WERROR              ON: warnings are errors
+    CLUSCA_LINEINFO            ON: CUDA code names its source lines, for profilers
 """
 
 import importlib.util
@@ -86,6 +87,7 @@ class CMakeBuild(build_ext):
                 "CLUSCA_CUDA": "ON",
                 "CLUSCA_NVCC": NVCC,
                 "CLUSCA_CUDA_ARCHITECTURES": ARCHITECTURES,
+                "CLUSCA_LINEINFO": os.environ.get("CLUSCA_LINEINFO", "OFF"),
             }
             self.cmake("cuda", cuda, target, options)
         options = {"CLUSCA_PYTHON": sys.executable, "CLUSCA_BUILT_CUDA": ROOT / "build" / cuda}

@@ -28,6 +28,11 @@ def check_torch() -> None:
         )
 
 
+def of_the_loader(error: OSError) -> str:
+    """What the system's loader said; torch's own words only name the file."""
+    return str(error.__cause__ or error)
+
+
 def load_ops() -> None:
     """Load the schemas and CPU kernels.
 
@@ -43,7 +48,7 @@ def load_ops() -> None:
         torch.ops.load_library(OPS)
     except OSError as error:
         raise ImportError(
-            f"{OPS.name} does not load on torch {torch.__version__}: {error}"
+            f"{OPS.name} does not load on torch {torch.__version__}: {of_the_loader(error)}"
         ) from error
 
 
@@ -73,13 +78,14 @@ def load_cuda() -> str:
     try:
         torch.ops.load_library(CUDA)
     except OSError as error:
-        if f"libcudart.so.{needed}: cannot open" in str(error):
+        reason = of_the_loader(error)
+        if f"libcudart.so.{needed}: cannot open" in reason:
             return (
                 f"{CUDA.name} needs libcudart.so.{needed}, which is nowhere on this machine: "
                 "install the CUDA runtime that this torch was made for, as "
                 "`pip install torch` does"
             )
-        return f"{CUDA.name} does not fit {has}: {error}"
+        return f"{CUDA.name} does not fit {has}: {reason}"
     return ""
 
 

@@ -43,21 +43,30 @@ def torch_folder() -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def build(python: str, variant: str, torch: Path, output: Path, work: Path) -> None:
-    """Build one wheel, in an environment of its own that has what building needs and no torch."""
-    tools = work / Path(python).parents[1].name
-    subprocess.check_call([python, "-m", "venv", tools])
+def fetch_tools(folder: Path) -> None:
+    """What building needs, none of it compiled for a Python, so that all of them can use it."""
     packages = ["setuptools>=77", "pybind11>=2.13"]
     packages += [name for name in ("cmake", "ninja") if not shutil.which(name)]
-    pip = [tools / "bin/python", "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.check_call([*pip, "install", *packages])
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.check_call([*pip, "install", "--target", folder, *packages])
+
+
+def build(python: str, variant: str, torch: Path, output: Path, tools: Path) -> None:
+    """Build one wheel by setuptools' own hook, without an environment and without torch."""
     environment = os.environ | {
         "CLUSCA_CUDA": "OFF" if variant == "cpu" else "ON",
         "CLUSCA_TORCH_DIR": str(torch),
         "PATH": f"{tools}/bin:{os.environ['PATH']}",
+        "PYTHONPATH": str(tools),
     }
-    wheel = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", output, "."]
-    subprocess.check_call(wheel, env=environment, cwd=ROOT)
+    hook = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
+    log = output / f"{variant}-{Path(python).parents[1].name}.log"
+    with log.open("w") as file:
+        done = subprocess.run(
+            [python, "-c", hook, output], env=environment, cwd=ROOT, stdout=file, stderr=file
+        )
+    if done.returncode:
+        sys.exit(f"{python} built no {variant} wheel; the end of {log}:\n{log.read_text()[-4000:]}")
 
 
 def main() -> None:
@@ -73,9 +82,12 @@ def main() -> None:
     if not found:
         sys.exit(f"none of Python {', '.join(PYTHONS)} was found")
     torch = (args.torch or torch_folder()).resolve()
-    with tempfile.TemporaryDirectory() as work:
+    output = args.output.resolve()
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as tools:
+        fetch_tools(Path(tools))
         for python in found:
-            build(python, args.variant, torch, args.output.resolve(), Path(work))
+            build(python, args.variant, torch, output, Path(tools))
 
 
 if __name__ == "__main__":

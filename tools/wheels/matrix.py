@@ -27,12 +27,12 @@ class Variant:
 
 
 _IMAGE = "pytorch/manylinux2_28-builder:"
-_AMPERE_TO_HOPPER = ("80", "86", "89", "90a")
+_UNTIL_HOPPER = ("80", "90a")
 VARIANTS = {
     "cpu": Variant(f"{_IMAGE}cpu"),
-    "cu126": Variant(f"{_IMAGE}cuda12.6", _AMPERE_TO_HOPPER),
-    "cu128": Variant(f"{_IMAGE}cuda12.8", (*_AMPERE_TO_HOPPER, "100", "120")),
-    "cu130": Variant(f"{_IMAGE}cuda13.0", (*_AMPERE_TO_HOPPER, "100", "120")),
+    "cu126": Variant(f"{_IMAGE}cuda12.6", _UNTIL_HOPPER),
+    "cu128": Variant(f"{_IMAGE}cuda12.8", (*_UNTIL_HOPPER, "100", "120")),
+    "cu130": Variant(f"{_IMAGE}cuda13.0", (*_UNTIL_HOPPER, "100", "120")),
 }
 
 
