@@ -117,7 +117,10 @@ def test_a_part_of_ones_own_is_taken_but_not_saved(name, make):
 @pytest.mark.parametrize(
     "values, message",
     [
-        ({"shedule": {}}, "the configuration has no key 'shedule': perhaps 'schedule' is meant; it"),
+        (
+            {"shedule": {}},
+            "the configuration has no key 'shedule': perhaps 'schedule' is meant; it",
+        ),
         ({"schedule": {"type": "EvenSchedule", "intervall": 4}}, "has no key 'intervall'"),
         ({"schedule": {"type": "Even"}}, "type of schedule must be one of .* got 'Even'"),
         ({"schedule": {"interval": 4}}, "type of schedule must be one of .* got None"),

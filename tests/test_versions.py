@@ -22,7 +22,9 @@ def test_the_package_has_it():
 
 def test_the_changelog_begins_with_it():
     entries = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert re.fullmatch(rf"{re.escape(VERSION)}( \(unreleased\)| \(\d{{4}}-\d\d-\d\d\))", entries[0])
+    assert re.fullmatch(
+        rf"{re.escape(VERSION)}( \(unreleased\)| \(\d{{4}}-\d\d-\d\d\))", entries[0]
+    )
     assert len(entries) == len(set(entries))
 
 

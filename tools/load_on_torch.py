@@ -3,8 +3,8 @@
     python tools/load_on_torch.py dist/clusca_ext-*.whl --torch 2.10.0 --torch 2.11.0
 
 For each torch: a fresh environment of the wheel's Python, that torch without its CUDA packages,
-fakes in their place (fake_cuda.py), the wheel and what it depends on. The embedded model must draw a
-digit with a cache. Where torch's CUDA is of the wheel's major, every operator must get its CUDA
+fakes in their place (fake_cuda.py), the wheel and what it depends on. The embedded model must draw
+a digit with a cache. Where torch's CUDA is of the wheel's major, every operator must get its CUDA
 kernel; elsewhere there must be one sentence that says why not, and working CPU operators. Wheels of
 other Pythons than the one that runs this are tried on the last of the torches.
 """

@@ -42,7 +42,7 @@ def glibc_of(library: Path) -> tuple[int, int]:
     versions = subprocess.run(
         ["readelf", "-V", "--wide", library], check=True, capture_output=True, text=True
     ).stdout
-    return max((tuple(map(int, v)) for v in re.findall(r"GLIBC_(\d+)\.(\d+)", versions)))
+    return max(tuple(map(int, v)) for v in re.findall(r"GLIBC_(\d+)\.(\d+)", versions))
 
 
 def tag_problems(name: WheelName, libraries: list[Path]) -> list[str]:
@@ -92,7 +92,9 @@ def chip_problems(library: Path, chips: tuple[str, ...]) -> list[str]:
 def metadata_problems(text: str, name: WheelName) -> list[str]:
     metadata = Parser().parsestr(text)
     wanted = f"{name.version}+{name.variant}"
-    problems = [] if metadata["Version"] == wanted else [f"its metadata is of {metadata['Version']}"]
+    problems = (
+        [] if metadata["Version"] == wanted else [f"its metadata is of {metadata['Version']}"]
+    )
     needs = metadata.get_all("Requires-Dist", [])
     if "torch>=2.10" not in needs:
         problems.append(f"it must need torch>=2.10, got {needs}")

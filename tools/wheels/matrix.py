@@ -1,4 +1,4 @@
-"""Which wheels there are, and what each must hold. The workflow and the install table agree with it."""
+"""Which wheels there are, and what each must hold: workflow and install table agree with it."""
 
 import re
 from dataclasses import dataclass
