@@ -5,7 +5,7 @@ TORCH ?= torch==2.13.0
 # Of the tests: auto is as many as there are cores, 0 is none but their own.
 PROCESSES ?= auto
 BIN := $(VENV)/bin
-SOURCES := $(wildcard csrc/*.cpp csrc/*/* cmake/*) CMakeLists.txt setup.py pyproject.toml
+SOURCES := $(wildcard csrc/*.cpp csrc/*/* cmake/*) CMakeLists.txt setup.py pyproject.toml version.txt
 
 .PHONY: demo test lint docs bench wheel nightly clean
 
@@ -43,9 +43,12 @@ bench: $(VENV)/ready
 wheel: $(VENV)/ready
 	$(BIN)/pip wheel --no-deps --no-build-isolation --wheel-dir dist .
 
-# Loads the wheel on real CUDA builds of torch 2.10 and 2.11 (no GPU needed); downloads gigabytes.
-nightly: wheel
-	$(BIN)/python tools/load_on_torch.py dist/*.whl --torch 2.10.0 --torch 2.11.0
+# Uses the wheel on real CUDA builds of torch 2.10 and 2.11, of CUDA 12 and 13 (no GPU needed), and those
+# of other Pythons on one of them; downloads gigabytes.
+nightly: $(VENV)/ready
+	rm -rf dist/nightly && mkdir -p dist/nightly
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tools/wheels/build.py cu130 --output dist/nightly
+	$(BIN)/python tools/load_on_torch.py dist/nightly/*.whl --torch 2.10.0 --torch 2.11.0
 	bash tools/check_diffusers.sh
 
 clean:

@@ -5,6 +5,7 @@ Environment:
     CLUSCA_CUDA_ARCHITECTURES  such as "80;90a" (default: all that this nvcc knows of ours)
     CLUSCA_TORCH_DIR           the torch package to build against, where it cannot be found
     CLUSCA_WERROR              ON: warnings are errors
+    CLUSCA_LINEINFO            ON: CUDA code names its source lines, for profilers
 """
 
 import importlib.util
@@ -34,7 +35,8 @@ def find_torch() -> pathlib.Path:
     candidates += [f"{sysconfig.get_path(key)}/torch" for key in ("purelib", "platlib")]
     for folder in candidates:
         if folder and pathlib.Path(folder, "include/torch/csrc/stable/library.h").exists():
-            return pathlib.Path(folder)
+            # Resolved: a build through a link to the same headers finds everything up to date.
+            return pathlib.Path(folder).resolve()
     sys.exit(
         "clusca_ext needs torch >= 2.10 to build and found none: install torch first, or set "
         "CLUSCA_TORCH_DIR to its package folder (isolated builds other than pip's need that)."
@@ -65,33 +67,47 @@ def local_version(cuda: str, nvcc: str | None) -> str:
 CUDA = os.environ.get("CLUSCA_CUDA", "AUTO").upper()
 NVCC = find_nvcc()
 LOCAL_VERSION = local_version(CUDA, NVCC)
+ARCHITECTURES = os.environ.get("CLUSCA_CUDA_ARCHITECTURES", "")
 
 
 class CMakeBuild(build_ext):
     def build_extension(self, ext: Extension) -> None:
-        torch_dir = find_torch()
-        architectures = os.environ.get("CLUSCA_CUDA_ARCHITECTURES", "")
-        # One folder per configuration: CMake caches what it found.
-        key = re.sub(r"\W+", "-", f"{sys.implementation.cache_tag} {LOCAL_VERSION} {architectures}")
-        build = ROOT / "build" / key.strip("-")
-        options = {
-            "CMAKE_BUILD_TYPE": "Release",
-            "CMAKE_MAKE_PROGRAM": shutil.which("ninja"),  # an isolated build's changes every time
-            "CLUSCA_CUDA": "OFF" if LOCAL_VERSION == "cpu" else "ON",
-            "CLUSCA_NVCC": NVCC,
-            "CLUSCA_CUDA_ARCHITECTURES": architectures,
-            "CLUSCA_TORCH_DIR": torch_dir,
-            "CLUSCA_PYTHON": sys.executable,
-            "CLUSCA_WERROR": os.environ.get("CLUSCA_WERROR", "OFF"),
-        }
-        if pybind11 := importlib.util.find_spec("pybind11"):
-            options["pybind11_DIR"] = pathlib.Path(pybind11.origin).parent / "share/cmake/pybind11"
-        defines = [f"-D{name}={value}" for name, value in options.items() if value is not None]
-        subprocess.check_call(["cmake", "-S", ROOT, "-B", build, "-G", "Ninja", *defines])
-        subprocess.check_call(["cmake", "--build", build])
+        """Three folders of CMake's, so that builds share what they have in common.
+
+        The operator libraries know no Python, and that for CPUs no CUDA: wheels for other Pythons
+        take them as they are. CMake caches what it found, so a configuration has its own folder.
+        """
         target = pathlib.Path(self.build_lib).resolve() / "clusca_ext"
         for library in target.glob("*.so"):  # this folder serves all configurations in turn
             library.unlink()
+        self.cmake("operators", "operators", target)
+        cuda = re.sub(r"\W+", "-", f"{LOCAL_VERSION} {ARCHITECTURES}").strip("-")
+        if LOCAL_VERSION != "cpu":
+            options = {
+                "CLUSCA_CUDA": "ON",
+                "CLUSCA_NVCC": NVCC,
+                "CLUSCA_CUDA_ARCHITECTURES": ARCHITECTURES,
+                "CLUSCA_LINEINFO": os.environ.get("CLUSCA_LINEINFO", "OFF"),
+            }
+            self.cmake("cuda", cuda, target, options)
+        options = {"CLUSCA_PYTHON": sys.executable, "CLUSCA_BUILT_CUDA": ROOT / "build" / cuda}
+        if pybind11 := importlib.util.find_spec("pybind11"):
+            options["pybind11_DIR"] = pathlib.Path(pybind11.origin).parent / "share/cmake/pybind11"
+        self.cmake("python", f"{sys.implementation.cache_tag}-{cuda}", target, options)
+
+    def cmake(self, part: str, folder: str, target: pathlib.Path, more: dict | None = None) -> None:
+        build = ROOT / "build" / folder
+        options = {
+            "CMAKE_BUILD_TYPE": "Release",
+            "CMAKE_MAKE_PROGRAM": shutil.which("ninja"),  # an isolated build's changes every time
+            "CLUSCA_PARTS": part,
+            "CLUSCA_TORCH_DIR": find_torch(),
+            "CLUSCA_WERROR": os.environ.get("CLUSCA_WERROR", "OFF"),
+            **(more or {}),
+        }
+        defines = [f"-D{name}={value}" for name, value in options.items() if value is not None]
+        subprocess.check_call(["cmake", "-S", ROOT, "-B", build, "-G", "Ninja", *defines])
+        subprocess.check_call(["cmake", "--build", build])
         subprocess.check_call(["cmake", "--install", build, "--prefix", target])
 
     def copy_extensions_to_source(self) -> None:

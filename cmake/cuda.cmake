@@ -26,21 +26,32 @@ endif()
 enable_language(CUDA)
 
 if(NOT CLUSCA_CUDA_ARCHITECTURES)
-  set(CLUSCA_CUDA_ARCHITECTURES 80 86 89 90a)
+  # A chip runs the code of an older one of its major version: 86 and 89 that of 80.
+  set(CLUSCA_CUDA_ARCHITECTURES 80 90a)
   if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 12.8)
     list(APPEND CLUSCA_CUDA_ARCHITECTURES 100 120)
   endif()
 endif()
+file(WRITE ${CMAKE_BINARY_DIR}/built_cuda.cmake
+     "set(CLUSCA_BUILT_CUDA_VERSION ${CMAKE_CUDA_COMPILER_VERSION})\n"
+     "set(CLUSCA_BUILT_ARCHITECTURES ${CLUSCA_CUDA_ARCHITECTURES})\n")
 message(STATUS "clusca_ext: CUDA ${CMAKE_CUDA_COMPILER_VERSION} for ${CLUSCA_CUDA_ARCHITECTURES}")
 
 function(clusca_link_cuda target)
-  # Chips that are not listed compile the PTX of the oldest.
+  # Chips of a major version that is not listed compile the PTX of the oldest.
   set(gencode "SHELL:-gencode=arch=compute_80,code=compute_80")
   foreach(arch ${CLUSCA_CUDA_ARCHITECTURES})
     list(APPEND gencode "SHELL:-gencode=arch=compute_${arch},code=sm_${arch}")
   endforeach()
+  set(flags -Xfatbin=-compress-all)
+  if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 12.8)
+    list(APPEND flags -compress-mode=size)
+  endif()
+  if(CLUSCA_LINEINFO) # more than half of the library
+    list(APPEND flags -lineinfo)
+  endif()
   target_compile_options(
-    ${target} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${gencode};-lineinfo;-Xfatbin=-compress-all;SHELL:-Xptxas -v,-warn-spills;SHELL:-Xcompiler -Wall,-Wextra,-ffile-prefix-map=${CMAKE_SOURCE_DIR}/=>")
+    ${target} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${gencode};${flags};SHELL:-Xptxas -v,-warn-spills;SHELL:-Xcompiler -Wall,-Wextra,-ffile-prefix-map=${CMAKE_SOURCE_DIR}/=>")
   target_compile_definitions(${target} PRIVATE CLUSCA_CUDA USE_CUDA) # USE_CUDA: torch's CUDA shims
   target_include_directories(${target} SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
   # cudart is torch's: one runtime in the process, and another CUDA major fails at load.

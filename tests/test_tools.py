@@ -119,7 +119,7 @@ def test_registers_are_reported_by_chip():
 
 def test_registration_is_left_out_on_a_torch_with_cuda(monkeypatch, capsys):
     monkeypatch.setattr(torch.version, "cuda", "13.0")
-    monkeypatch.setattr(sys, "argv", ["check_registration.py", "nowhere"])
+    monkeypatch.setattr(sys, "argv", ["check_registration.py", "nowhere", "nowhere"])
     check_registration.main()
     assert re.search(
         "left out: torch .* has CUDA, and the check is for one", capsys.readouterr().out

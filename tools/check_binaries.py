@@ -1,6 +1,6 @@
 """What can be checked of the built libraries without a GPU.
 
-    python tools/check_binaries.py FOLDER [--architectures 80,86,89,90a,100,120]
+    python tools/check_binaries.py FOLDER [--architectures 80,90a,100,120]
 
 - Undefined symbols are torch's stable C interface, cudart and libc: nothing mangled of torch.
 - libclusca_cuda.so needs libtorch_cuda.so and libcudart.so, and neither library has an RPATH.
@@ -207,7 +207,7 @@ def without_products(found: dict[tuple[str, str], set[str]]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--architectures", default="80,86,89,90a,100,120")
+    parser.add_argument("--architectures", default="80,90a,100,120")
     args = parser.parse_args()
     ops, cuda = args.folder / "libclusca_ops.so", args.folder / "libclusca_cuda.so"
     problems = []

@@ -25,6 +25,7 @@ from clusca_ext.forecast import (
     TaylorForecaster,
 )
 from clusca_ext.info import build_info
+from clusca_ext.info import version as _version
 from clusca_ext.methods import method
 from clusca_ext.schedule import (
     AdaCacheSchedule,
@@ -41,6 +42,8 @@ from clusca_ext.schedule import (
 from clusca_ext.selection import GivenTokens, Nearest, RandomPerLayer, RandomPerStep
 from clusca_ext.storage.lean.description import LeanStorage
 from clusca_ext.summary import Summary
+
+__version__ = _version()
 
 __all__ = [
     "AdaCacheSchedule",

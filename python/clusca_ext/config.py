@@ -1,12 +1,11 @@
 """The configuration of a cache: its parts, and how they are saved."""
 
-import dataclasses
 import json
 import pathlib
 from dataclasses import dataclass
 from typing import Any
 
-from clusca_ext import adapters, mixin
+from clusca_ext import adapters, config_format, mixin
 from clusca_ext.checks import flag, integer, part
 from clusca_ext.correction import (
     CORRECTION_PARTS,
@@ -40,8 +39,6 @@ from clusca_ext.schedule import (
 from clusca_ext.selection import GivenTokens, Nearest, RandomPerLayer, RandomPerStep
 from clusca_ext.storage.lean.demands import require_lean
 from clusca_ext.storage.lean.description import LeanStorage
-
-VERSION = 1
 
 _PARTS = {
     cls.__name__: cls
@@ -173,22 +170,18 @@ class ClusCaConfig:
         Raises:
             ValueError: A part is of a class that is not clusca_ext's.
         """
-        return {"version": VERSION, **_plain(self)}
+        return config_format.written(self, _PARTS)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ClusCaConfig":
-        """The configuration that ``to_dict`` wrote; missing keys take their defaults.
+        """The configuration that ``to_dict`` wrote, of this release or an older one.
+
+        Missing keys take their defaults.
 
         Raises:
-            ValueError: A key, class or value is not known.
+            ValueError: A key, class or value is not known, or a newer release wrote them.
         """
-        if not isinstance(values, dict):
-            raise ValueError(f"the configuration must be a dict, got {values!r}")
-        values = dict(values)
-        version = values.pop("version", VERSION)
-        if version != VERSION:
-            raise ValueError(f"version must be {VERSION}, got {version!r}")
-        config: ClusCaConfig = _build(cls, values, "the configuration")
+        config: ClusCaConfig = config_format.read(cls, values, _PARTS)
         return config
 
     def save(self, path: str | pathlib.Path) -> None:
@@ -210,36 +203,3 @@ class ClusCaConfig:
         if not isinstance(values, dict):
             raise ValueError(f"{path} must hold a JSON object, got {type(values).__name__}")
         return cls.from_dict(values)
-
-
-def _plain(part: Any) -> dict[str, Any]:
-    plain: dict[str, Any] = {}
-    for field in dataclasses.fields(part):
-        value = getattr(part, field.name)
-        if dataclasses.is_dataclass(value) or hasattr(value, "__dict__"):
-            name = type(value).__name__
-            if _PARTS.get(name) is not type(value):
-                raise ValueError(f"{field.name} must be one of clusca_ext's classes, got {name}")
-            plain[field.name] = {"type": name, **_plain(value)}
-        else:
-            plain[field.name] = list(value) if isinstance(value, tuple) else value
-    return plain
-
-
-def _build(cls: Any, values: dict[str, Any], where: str) -> Any:
-    known = [field.name for field in dataclasses.fields(cls)]
-    built = {}
-    for name, value in values.items():
-        if name not in known:
-            raise ValueError(f"{where} has no key {name!r}; it knows {known}")
-        if isinstance(value, dict):
-            value = dict(value)
-            kind = value.pop("type", None)
-            if kind not in list(_PARTS):  # a list has an answer for what cannot be hashed
-                raise ValueError(f"type of {name} must be one of {list(_PARTS)}, got {kind!r}")
-            value = _build(_PARTS[kind], value, kind)
-        built[name] = value
-    try:
-        return cls(**built)
-    except TypeError as error:
-        raise ValueError(f"{where}: {error}") from None

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from clusca_ext import _library
+from clusca_ext import _library, gpus
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -52,6 +52,8 @@ def call(op: Callable[..., Any], *args: object) -> Any:
         return op(*args)
     except RuntimeError as error:
         if not str(error).startswith(_PREFIX):
+            if reason := gpus.explained(error):
+                raise reason from error
             raise
         raise ValueError(str(error)) from None
 
@@ -141,3 +143,5 @@ for _name in OPS:
     _refuse_gradients(_name)
     if _library.cuda_missing:
         _missing_cuda.impl(_name, refused(_name), "CUDA")
+if not _library.cuda_missing:
+    gpus.watch()
