@@ -18,7 +18,7 @@ from clusca_ext.cli import app
 from command_line import clusca
 from documents import blocks
 
-QUICK = {"info", "estimate", "run", "bench operators", "bench pipeline"}  # whose examples are run
+QUICK = {"info", "estimate", "run", "bench operators"}  # whose examples are run
 
 
 def commands(group=None, name=""):

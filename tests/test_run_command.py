@@ -14,6 +14,7 @@ from clusca_ext.drawing.draw import Drawn, psnr
 from clusca_ext.drawing.files import write
 from clusca_ext.recording import Document
 from command_line import clusca
+from lab_cases import small_folder
 from saved_pipelines import save_dit, save_pixart, save_wan
 
 
@@ -57,6 +58,11 @@ def test_pictures_of_several_seeds_of_a_class_by_name(here):
     assert said.code == 0 and "tokens computed" not in said.words
     assert files(here) == ["clusca-run-0.png", "clusca-run-1.png"]
     assert Image.open("clusca-run-0.png").size == (64, 64)
+
+
+def test_a_model_like_an_embedded_one_of_a_folder(here):
+    said = clusca("run", small_folder(here / "model"), "--class", "3", "--steps", "2")
+    assert said.code == 0 and "2 of 2" in said.words
 
 
 def test_a_pipeline_of_classes_beside_itself(folder, here):
