@@ -1,5 +1,6 @@
 """``clusca calibrate --cost time`` takes no times that a busy machine gave, as ``clusca lab``."""
 
+import json
 import textwrap
 
 import pytest
@@ -19,7 +20,7 @@ FUNCTION = """
             return torch.stack([torch.full((1, 4, 4), seed % 3 / 9 + order / 50) for seed in seeds])
         return draw
     """
-ASKED = ["mine:make", "--psnr", "90", "--seeds", "1,2", "--held-out", "2", "--output", "fast.json"]
+ASKED = ["mine_quiet:make", "--psnr", "90", "--seeds", "1,2", "--held-out", "2", "--output", "fast.json"]
 
 
 def row(seconds, seeds=12, **more):
@@ -46,12 +47,16 @@ def test_what_the_journal_holds_of_the_model_is_judged(tmp_path, spread, quiet):
 
 
 def test_the_command_refuses_a_busy_machine(tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text(textwrap.dedent(FUNCTION))
+    (tmp_path / "mine_quiet.py").write_text(textwrap.dedent(FUNCTION))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Trials, "is_quiet", property(lambda self: False))
     said = clusca("calibrate", *ASKED)
     assert said.code == 1 and "the machine was not quiet" in said.words
     assert "remove fast.trials.jsonl" in said.words and not (tmp_path / "fast.json").exists()
-    assert clusca("calibrate", *ASKED, "--cost", "operations").code == 0
+    said = clusca("calibrate", *ASKED, "--cost", "operations")
+    assert said.code == 0 and "The machine was not quiet" in said.words
+    assert "in time" not in said.words
+    assert json.loads((tmp_path / "fast.report.json").read_text())["chosen"]["time"] is None
     (tmp_path / "fast.json").unlink()
-    assert clusca("calibrate", *ASKED, "--busy").code == 0 and (tmp_path / "fast.json").exists()
+    said = clusca("calibrate", *ASKED, "--busy")
+    assert said.code == 0 and "in time" in said.words and (tmp_path / "fast.json").exists()

@@ -5,9 +5,15 @@ from typing import Any
 from clusca_ext.demo.judge import Estimate
 from clusca_ext.lab import metrics
 from clusca_ext.lab.calibrate import Effort, Found
+from clusca_ext.lab.comparison import QUIET
 from clusca_ext.lab.tables import plus_minus
 from clusca_ext.lab.target import Target
 from clusca_ext.lab.trials import Trial, Trials
+
+BUSY = (
+    "The machine was not quiet: times of the full sampler differ by more than "
+    f"{QUIET - 1:.0%}, and times are not to be trusted."
+)
 
 
 def over_baseline(found: Found) -> Estimate | None:
@@ -20,22 +26,27 @@ def over_baseline(found: Found) -> Estimate | None:
 
 def words(found: Found, target: Target, trials: Trials, effort: Effort) -> list[str]:
     """Sentences, one idea each."""
-    best, seen = found.best_held_out, found.best
+    best, seen, timed = found.best_held_out, found.best, _is_told(target, trials)
     lines = [
         f"Target: {target}.",
         f"Chosen of {trials.count} trials: {best.candidate.name}.",
-        f"On {effort.held_out} seeds that the search has not seen: {_numbers(best)}.",
+        f"On {effort.held_out} seeds that the search has not seen: {_numbers(best, timed)}.",
     ]
     if not target.meets(seen):
         lines.append("No configuration that was tried meets the target; this one is the nearest.")
     elif not target.meets(best):
         lines.append(
-            f"It meets the target on the search's seeds ({_numbers(seen)}) but not on these."
+            f"It meets the target on the search's seeds ({_numbers(seen, timed)}) but not on these."
         )
-    return [*lines, *_beside(found, target), *_limits(best, trials)]
+    return [*lines, *_beside(found, target, timed), *_limits(best, trials)]
 
 
-def _beside(found: Found, target: Target) -> list[str]:
+def _is_told(target: Target, trials: Trials) -> bool:
+    """Whether times are told: the machine was quiet, or its user takes them as they are."""
+    return trials.is_quiet or target.cost == "time"
+
+
+def _beside(found: Found, target: Target, timed: bool) -> list[str]:
     """Bounded Taylor at the same target."""
     theirs, over = found.baseline_held_out, over_baseline(found)
     if theirs is None or over is None:
@@ -47,7 +58,7 @@ def _beside(found: Found, target: Target) -> list[str]:
     beyond = "beyond" if abs(over.mean) > 2 * over.error else "within"
     return [
         f"Bounded Taylor, evenly placed ({theirs.candidate.name}), {meets} the target there: "
-        f"{_numbers(theirs)}.",
+        f"{_numbers(theirs, timed)}.",
         f"Paired by sample, the chosen one's PSNR differs by {plus_minus(over, '+.2f')} dB, "
         f"{beyond} two standard errors; its speed by {target.cost} is {ratio:.2f}x that one's.",
     ]
@@ -57,6 +68,8 @@ def _limits(best: Trial, trials: Trials) -> list[str]:
     """What it could not say."""
     steps = "the function's own steps" if trials.model.steps is None else trials.model.steps
     lines = []
+    if not trials.is_quiet:
+        lines.append(BUSY)
     if best.row["operations"] is None:
         lines.append("Operations could not be counted.")
     if best.row["distance"] is None:
@@ -69,8 +82,10 @@ def _limits(best: Trial, trials: Trials) -> list[str]:
     return lines
 
 
-def _numbers(trial: Trial) -> str:
-    parts = [f"PSNR {plus_minus(trial.quality)} dB", f"{plus_minus(trial.time)}x in time"]
+def _numbers(trial: Trial, timed: bool) -> str:
+    parts = [f"PSNR {plus_minus(trial.quality)} dB"]
+    if timed:
+        parts.append(f"{plus_minus(trial.time)}x in time")
     if trial.row["operations"] is not None:
         parts.append(f"{trial.row['operations']:.2f}x in operations")
     if trial.row["distance"] is not None:
@@ -82,14 +97,14 @@ def _numbers(trial: Trial) -> str:
 
 def report(found: Found, target: Target, trials: Trials, effort: Effort) -> dict[str, Any]:
     """The same as data, for a JSON file."""
-    over = over_baseline(found)
+    over, timed = over_baseline(found), _is_told(target, trials)
     return {
         "target": {"speedup": target.speedup, "psnr": target.psnr, "cost": target.cost},
         "met_on_held_out_seeds": target.meets(found.best_held_out),
         "met_in_search": target.meets(found.best),
         "words": words(found, target, trials, effort),
-        "chosen": _data(found.best_held_out),
-        "baseline": found.baseline_held_out and _data(found.baseline_held_out),
+        "chosen": _data(found.best_held_out, timed),
+        "baseline": found.baseline_held_out and _data(found.baseline_held_out, timed),
         "over_baseline_db": over and _pair(over),
         "held_out_seeds": found.best_held_out.row["seeds"],
         "trials": trials.count,
@@ -98,13 +113,13 @@ def report(found: Found, target: Target, trials: Trials, effort: Effort) -> dict
     }
 
 
-def _data(trial: Trial) -> dict[str, Any]:
+def _data(trial: Trial, timed: bool) -> dict[str, Any]:
     distance = trial.row["distance"]
     return {
         "name": trial.candidate.name,
         "config": trial.candidate.config.to_dict(),
         "psnr_db": _pair(trial.quality),
-        "time": _pair(trial.time),
+        "time": _pair(trial.time) if timed else None,
         "operations": trial.row["operations"],
         "distance": distance and _pair(metrics.mean_of(distance)),
     }
