@@ -103,6 +103,8 @@ def flags_of(script):
 )
 def test_scripts_know_their_flags(page, line, in_block):
     words = shlex.split(line)[1:]
+    if words[0] == "-c":
+        return compile(words[1], page, "exec")
     is_pytest = words[:2] == ["-m", "pytest"]
     paths = [word for word in words if "/" in word and not word.startswith("-") and "<" not in word]
     if not is_pytest and "-m" not in words and not page.startswith("bench"):
