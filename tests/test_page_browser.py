@@ -1,5 +1,7 @@
 """The page in a browser: it opens in both themes, can be read by all, and loads nothing."""
 
+import dataclasses
+
 import pytest
 
 from chromium import expect, opened, refuse, text
@@ -81,6 +83,19 @@ def test_what_is_hostile_is_shown_as_text(browser, tmp_path):
         assert page.locator("h1").inner_text() == HOSTILE
         assert page.locator("img[src=x]").count() == 0
         assert HOSTILE in text(page, "maps-missing")
+
+
+def test_a_map_of_a_video_has_no_picture_under_it(browser, tmp_path):
+    """Its pictures are frames, of which none is that of the latents."""
+    full, cached, _ = recorded().runs
+    moving = dataclasses.replace(cached, maps=dataclasses.replace(cached.maps, frame=1, frames=3))
+    path = tmp_path / "video.html"
+    path.write_text(render(Document(kind="run", title="video", runs=[full, moving])), "utf-8")
+    with opened(browser, path) as page:
+        assert text(page, "map-text").startswith("Frame 1 of the latents, of 3.")
+        assert page.locator("#map-picture").is_hidden()
+        page.get_by_role("checkbox", name="Clusters").uncheck()  # what is drawn is grey, no error
+        assert page.locator("#pareto").count() == 0  # of one point
 
 
 @pytest.mark.parametrize("rows", [(), recorded().rows], ids=["nothing", "rows-alone"])

@@ -155,7 +155,8 @@ class Recorder:
         """What was seen of the run.
 
         Args:
-            images: What it drew; the first ``limits.PICTURES`` are kept.
+            images: What it drew, one for each sample, or the frames of a video; the first
+                ``limits.PICTURES`` are kept.
             reference: What each of them is compared with, as 8 bits a channel.
             squared_error: Of each of them, where that is known better: mean over values in [0, 1].
             unrecorded_seconds: Duration of the same run without a recorder, where it was run.

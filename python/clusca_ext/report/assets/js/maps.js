@@ -64,9 +64,12 @@ async function drawMap() {
   if (!map) return;
   const canvas = byId("map");
   const cell = Math.max(1, Math.round(CELLS / Math.max(map.width, map.height)));
-  const image = run().pictures[chosen.sample] ? new Image() : null;
+  // Pictures of a video are its frames, of which none is that of the latents.
+  const source = run().maps.frames > 1 ? undefined : run().pictures[chosen.sample];
+  const image = source ? new Image() : null;
+  byId("map-picture").parentElement.hidden = !image;
   if (image) {
-    image.src = run().pictures[chosen.sample];
+    image.src = source;
     await image.decode();
     if (turn !== mapDrawing) return;
   }
@@ -83,7 +86,8 @@ async function drawMap() {
   const words = mapWords();
   const clusters = map.labels ? new Set(map.labels.filter((l) => l !== NONE)).size : 0;
   canvas.setAttribute("aria-label", `Tokens, ${map.height} by ${map.width}, in ${clusters} clusters. ${words}`);
-  byId("map-text").textContent = frameWords() + (image ? "The picture is the run's last; white squares are computed tokens." : "White squares are computed tokens.");
+  const under = image ? "Under them lies the finished picture." : "";
+  byId("map-text").textContent = `${frameWords()}White squares are computed tokens. ${under}`;
   drawMapTable(map);
 }
 
