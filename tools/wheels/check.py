@@ -38,11 +38,12 @@ def size_without_models(wheel: Path) -> int:
 
 
 def glibc_of(library: Path) -> tuple[int, int]:
-    """The newest glibc that a library asks for."""
+    """The newest glibc that a library asks for; (0, 0) if it asks for none."""
     versions = subprocess.run(
         ["readelf", "-V", "--wide", library], check=True, capture_output=True, text=True
     ).stdout
-    return max(tuple(map(int, v)) for v in re.findall(r"GLIBC_(\d+)\.(\d+)", versions))
+    found = re.findall(r"GLIBC_(\d+)\.(\d+)", versions)
+    return max(((int(major), int(minor)) for major, minor in found), default=(0, 0))
 
 
 def tag_problems(name: WheelName, libraries: list[Path]) -> list[str]:

@@ -42,7 +42,7 @@ def check_operators() -> None:
 def check_model() -> None:
     """The embedded model draws the same digit with a cache, nearly."""
     pipe = load_digits()
-    noise = {"num_inference_steps": 10, "seeds": [3]}
+    noise = {"num_inference_steps": 20, "seeds": [3]}
     full = pipe([7], **noise)
     config = clusca_ext.ClusCaConfig(schedule=clusca_ext.EvenSchedule(interval=2))
     with clusca_ext.cache(pipe, config):
