@@ -1,5 +1,4 @@
 // Shares of the roof's speed, a line for every operator, a pair of points for every shape.
-const ROW = 30;
 
 function drawRoofline() {
   const group = seen.roofline[Number(byId("roofline-group").value)];
@@ -8,8 +7,10 @@ function drawRoofline() {
   const low = Math.min(0.1, ...values) / 1.15;
   const high = Math.max(1.2, ...values) * 1.15;
   const label = `Share of the roof's speed of ${names.length} operators, ${group.points.length} cases; the table below has each`;
-  const narrow = byId("roofline-plot").clientWidth < 560;
-  const into = plot(byId("roofline-plot"), 60 + names.length * ROW, label, { left: narrow ? 8 : 170, top: 18 });
+  const narrow = byId("roofline-plot").clientWidth < 560; // names stand above their points
+  const row = narrow ? 46 : 30;
+  const above = narrow ? 18 : 4;
+  const into = plot(byId("roofline-plot"), 60 + names.length * row, label, { left: narrow ? 8 : 170, top: 18 });
   const log = linear(Math.log(low), Math.log(high), into.left, into.x1);
   const x = (value) => log(Math.log(value));
   const ticks = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10].filter((t) => t > low && t < high);
@@ -19,11 +20,11 @@ function drawRoofline() {
     shape("text", { x: x(1) + 4, y: 12, text: "the roof" }),
   );
   names.forEach((name, index) => {
-    const top = into.top + index * ROW;
+    const top = into.top + index * row;
     const of = group.points.filter((p) => p.operator === name);
-    const text = narrow ? { x: into.left, y: top + 10 } : { x: into.left - 8, y: top + ROW / 2 + 4, "text-anchor": "end" };
+    const text = narrow ? { x: into.left, y: top + 13 } : { x: into.left - 8, y: top + row / 2 + 4, "text-anchor": "end" };
     into.svg.append(shape("text", { class: "name", ...text, text: name }));
-    of.forEach((p, at) => drawCase(into, p, x, top + 4 + ((at + 0.5) / of.length) * (ROW - 8)));
+    of.forEach((p, at) => drawCase(into, p, x, top + above + ((at + 0.5) / of.length) * (row - above - 4)));
   });
   const rows = group.points.map((p) => [
     p.operator,
