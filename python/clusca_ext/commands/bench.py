@@ -56,6 +56,7 @@ def operators(
     from clusca_ext.measuring import operators as known
     from clusca_ext.measuring.rows import Recorder
     from clusca_ext.measuring.run import chosen_cases, measure
+    from clusca_ext.measuring.timing import caches
 
     if output is not None:
         require_folder(output)
@@ -77,8 +78,9 @@ def operators(
         raise typer.BadParameter(str(error)) from None
     keep_freed_memory()
     console, found = Console(highlight=False, soft_wrap=True), []
+    total = len(cases) * len(caches(on))
     try:
-        with Bar(console, len(cases)) as bar:
+        with Bar(console, total) as bar:
             for each in measure(cases, compiled, quick, bar.begin):
                 found.append(each)
                 for row in each.rows():
@@ -87,7 +89,7 @@ def operators(
                 bar.step()
     except KeyboardInterrupt:
         _show(found, compiled)
-        raise Stopped(f"Stopped; {len(found)} of {len(cases)} cases are measured.") from None
+        raise Stopped(f"Stopped; {len(found)} of {total} cases are measured.") from None
     except (AssertionError, RuntimeError) as error:
         raise Failed(f"an operator and plain torch: {error}") from error
     _show(found, compiled)
