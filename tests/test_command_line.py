@@ -69,7 +69,7 @@ def test_examples_run(name, tmp_path, monkeypatch):
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs/command-line.md"
 ON_PAGE = [
-    shlex.split(line)[1:]
+    shlex.split(line, comments=True)[1:]
     for block in blocks(PAGE.read_text())
     if block.language == "bash"
     for line in block.text.splitlines()

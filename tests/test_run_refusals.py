@@ -77,7 +77,7 @@ def test_configurations_of_a_wrong_kind(here):
         ("{", "must be a JSON file"),
         ("[]", "must hold a JSON object, got list"),
         ('{"version": 1, "steps": [0]}', "has no key 'steps'"),
-        ('{"version": 99}', "version must be 1, got 99"),
+        ('{"version": 99}', "version must be at most 1, got 99"),
     ):
         (here / "c.json").write_text(content)
         said = clusca("run", "digits", "--class", "3", "--config", "c.json")
