@@ -18,11 +18,12 @@ test: $(VENV)/ready
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n $(PROCESSES) --max-worker-restart 0 --dist loadfile
 
 # Environment, torch, build. Rebuilt when a source of the extension changes; Python is used in place.
+# CMake and ninja are the environment's: another release of ninja would build everything anew.
 $(VENV)/ready: $(SOURCES)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet "$(TORCH)" "setuptools>=77" "cmake>=3.25" ninja "pybind11>=2.13"
-	$(BIN)/pip install --quiet --no-build-isolation --editable ".[dev]"
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pip install --quiet --no-build-isolation --editable ".[dev]"
 	touch $@
 
 lint: $(VENV)/ready
