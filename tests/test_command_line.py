@@ -153,7 +153,10 @@ def test_every_command_ends_in_one_line(name, error, code, words, tmp_path, monk
 
 def test_a_signal_ends_a_run_and_keeps_its_pictures(tmp_path):
     """Ctrl-C in a shell: a real signal to a process of its own."""
-    command = [sys.executable, "-c", "from clusca_ext.cli import app; app()", "run", "digits"]
+    # What a background job ignores, its children do, too: the tests may run in one.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{listen}; from clusca_ext.cli import app; app()"
+    command = [sys.executable, "-c", program, "run", "digits"]
     command += ["--class", "3", "--steps", "4", "--count", "5000"]
     path = os.pathsep.join([str(cli.__file__).partition("/clusca_ext/")[0], *sys.path])
     process = subprocess.Popen(

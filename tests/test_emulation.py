@@ -26,7 +26,10 @@ FLAGS = [
 ]
 ENVIRONMENT = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
 # The longest first.
-FAMILIES = ["kmeans", "tokens", "collapse", "lean", "gather", "select", "formats"]
+FAMILIES = [
+    *("kmeans", "kmeans-matrix", "kmeans-cluster"),
+    *("tokens", "collapse", "lean", "gather", "select", "formats"),
+]
 EMULATOR = ["check_launch", "cuda_emulation", "fail", "fiber", "shared_memory", "tensor_core"]
 SHARED_MEMORY = 48 * 1024  # bytes a block may have without asking for more
 

@@ -14,6 +14,8 @@ void test_collapse();
 void test_lean();
 void test_select();
 void test_kmeans();
+void test_kmeans_matrix();
+void test_kmeans_cluster();
 
 constexpr Format kFloats[] = {Format::kFloat, Format::kHalf, Format::kBFloat16};
 constexpr Layout kLayouts[] = {Layout::kDense, Layout::kPadded, Layout::kSwapped, Layout::kSkewed};

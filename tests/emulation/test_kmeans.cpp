@@ -137,7 +137,37 @@ constexpr Shape kMatrixShapes[] = {
 // Tokens enough for the kernel of large tiles.
 constexpr Shape kMany = {1, 16'400, 3, 8};
 
-void check_matrix(Random& random) {
+constexpr Shape kClusterShapes[] = {
+    {0, 5, 2, 8},       // no batch rows
+    {2, 0, 3, 8},       // no tokens
+    {1, 1, 1, 8},       // one of everything, seven blocks without channels
+    {2, 70, 16, 136},   // three tiles, the last block has a packet
+    {1, 300, 20, 24},   // two chunks, more than 16 clusters
+    {1, 20, 3, 2816},   // tiles of 16 tokens, for want of shared memory
+    {1, 20, 32, 1664},  // the same of more clusters
+};
+
+}  // namespace
+
+void test_kmeans() {
+  Random random(4), starts(4);
+  for (const Format format : kFloats) {
+    for (const Shape& shape : kShapes) {
+      for (int variant = 0; variant < 3; ++variant) {
+        check_pass(random, shape, format, Layout::kDense, variant);
+        check_pass(random, shape, format, kLayouts[random.below(4)], variant);
+      }
+    }
+    for (const Shape& shape : kFitShapes) {
+      for (int variant = 0; variant < 2; ++variant) {
+        check_fit(starts, shape, format, kLayouts[starts.below(4)], variant);
+      }
+    }
+  }
+}
+
+void test_kmeans_matrix() {
+  Random random(5);
   for (const Format format : {Format::kHalf, Format::kBFloat16}) {
     for (const Shape& shape : kMatrixShapes) {
       for (const int variant : {0, 2}) {
@@ -154,17 +184,8 @@ void check_matrix(Random& random) {
   }
 }
 
-constexpr Shape kClusterShapes[] = {
-    {0, 5, 2, 8},       // no batch rows
-    {2, 0, 3, 8},       // no tokens
-    {1, 1, 1, 8},       // one of everything, seven blocks without channels
-    {2, 70, 16, 136},   // three tiles, the last block has a packet
-    {1, 300, 20, 24},   // two chunks, more than 16 clusters
-    {1, 20, 3, 2816},   // tiles of 16 tokens, for want of shared memory
-    {1, 20, 32, 1664},  // the same of more clusters
-};
-
-void check_cluster(Random& random) {
+void test_kmeans_cluster() {
+  Random random(6);
   for (const Format format : {Format::kHalf, Format::kBFloat16}) {
     for (const Shape& shape : kClusterShapes) {
       const Layout layout = random.of({Layout::kDense, Layout::kPadded, Layout::kSwapped});
@@ -172,26 +193,4 @@ void check_cluster(Random& random) {
       if (shape.D < 256) check_fit(random, shape, format, layout, 0, kClusterKernel);
     }
   }
-}
-
-}  // namespace
-
-void test_kmeans() {
-  Random random(4), starts(4);
-  for (const Format format : kFloats) {
-    for (const Layout layout : kLayouts) {
-      for (const Shape& shape : kShapes) {
-        for (int variant = 0; variant < 3; ++variant) {
-          check_pass(random, shape, format, layout, variant);
-        }
-      }
-    }
-    for (const Shape& shape : kFitShapes) {
-      for (int variant = 0; variant < 4; ++variant) {
-        check_fit(starts, shape, format, kLayouts[starts.below(4)], variant);
-      }
-    }
-  }
-  check_matrix(random);
-  check_cluster(random);
 }
