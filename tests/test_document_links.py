@@ -57,8 +57,10 @@ def test_the_figure_is_its_scripts():
 
 
 def test_pages_are_short():
-    long = {name_of(path): path.read_text().count("\n") for path in DOCUMENTS}
-    assert not {name: lines for name, lines in long.items() if lines > 260}
+    """Rows of tables aside: what is measured grows."""
+    pages = {name_of(path): path.read_text().splitlines() for path in DOCUMENTS}
+    long = {name: sum(not line.startswith("|") for line in lines) for name, lines in pages.items()}
+    assert not {name: lines for name, lines in long.items() if lines > 250}
 
 
 def test_nothing_is_left_to_fill_in():
