@@ -4,13 +4,15 @@ VENV ?= .venv
 TORCH ?= torch==2.13.0
 # Of the tests: auto is as many as there are cores, 0 is none but their own.
 PROCESSES ?= auto
+# Options of the demonstration.
+DEMO ?=
 BIN := $(VENV)/bin
 SOURCES := $(wildcard csrc/*.cpp csrc/*/* cmake/*) CMakeLists.txt setup.py pyproject.toml version.txt
 
 .PHONY: demo test lint docs bench wheel nightly clean
 
 demo: $(VENV)/ready
-	$(BIN)/clusca demo
+	$(BIN)/clusca demo $(DEMO)
 
 # A file's tests stay together: what its fixtures compile is compiled once. Threads that wait for work
 # leave the cores to the other processes. A process that crashes is not replaced: the run has failed.

@@ -16,7 +16,7 @@ import pytest
 HERE = Path(__file__).parent / "emulation"
 CSRC = Path(__file__).parents[1] / "csrc"
 FLAGS = [
-    *("-std=c++17", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover"),
+    *("-std=c++17", "-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover"),
     *("-fno-omit-frame-pointer", "-fsanitize-sections=cuda_shared"),
     # Packets alias scalars, as CUDA allows; both sides round every operation; a kernel's address is
     # the one in the symbol table.
