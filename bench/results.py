@@ -10,7 +10,7 @@ if importlib.util.find_spec("clusca_ext") is None:  # gpu.py uses it from its so
 
 import torch  # noqa: E402
 
-from clusca_ext.lab import origin  # noqa: E402
+from clusca_ext import origin  # noqa: E402
 from clusca_ext.measuring.rows import KEY, NotMeasured, Recorder, read, write  # noqa: E402
 from clusca_ext.measuring.timing import DEVICE  # noqa: E402
 

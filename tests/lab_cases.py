@@ -56,6 +56,7 @@ class SyntheticModel:
     """
 
     name, steps, channels, device = "synthetic", STEPS, 0, torch.device("cpu")
+    weights = "w"
 
     def __init__(self, broken=lambda config: False, judge=None):
         self.drawn, self.broken, self.judge = [], broken, judge
@@ -64,7 +65,7 @@ class SyntheticModel:
         return self.judge
 
     def draw(self, config, seeds):
-        from clusca_ext.lab.models import Drawn
+        from clusca_ext.lab.drawn import Drawn
 
         self.drawn.append((config, list(seeds)))
         if config is not None and self.broken(config):
@@ -75,6 +76,9 @@ class SyntheticModel:
         full = full_steps(config)
         seconds = (full * FULL_STEP + (STEPS - full) * CACHED_STEP) * len(seeds)
         return Drawn(images, seconds, self._summary(full))
+
+    def full_seconds(self, seeds):
+        return STEPS * FULL_STEP
 
     def _image(self, config, seed):
         generator = torch.Generator().manual_seed(seed)

@@ -5,10 +5,9 @@ import textwrap
 
 import pytest
 
-from clusca_ext.lab.comparison import is_timed
 from clusca_ext.lab.full import FullSampler
 from clusca_ext.lab.journal import Journal
-from clusca_ext.lab.trials import Trials
+from clusca_ext.lab.trials import Trials, are_timed
 from command_line import clusca
 from lab_cases import ORIGIN, SyntheticModel
 
@@ -29,11 +28,11 @@ def row(seconds, seeds=12, **more):
 
 
 def test_only_runs_of_one_batch_are_compared():
-    assert is_timed([row(1.0), row(1.1), row(1.14)])
-    assert not is_timed([row(1.0), row(1.1), row(1.16)])
-    assert is_timed([row(1.0), row(3.0, seeds=4), row(3.3, seeds=4), row(1.1, seeds=36)])
-    assert not is_timed([row(1.0), row(2.0, seeds=4), row(3.0, seeds=4)])
-    assert is_timed([row(1.0), row(9.0, error="ValueError: no")]) and not is_timed([])
+    assert are_timed([row(1.0), row(1.1), row(1.14)])
+    assert not are_timed([row(1.0), row(1.1), row(1.16)])
+    assert are_timed([row(1.0), row(3.0, seeds=4), row(3.3, seeds=4), row(1.1, seeds=36)])
+    assert not are_timed([row(1.0), row(2.0, seeds=4), row(3.0, seeds=4)])
+    assert are_timed([row(1.0), row(9.0, error="ValueError: no")]) and not are_timed([])
 
 
 @pytest.mark.parametrize("spread, quiet", [(1.1, True), (1.3, False)])

@@ -8,20 +8,23 @@ import numpy as np
 import pytest
 import torch
 
+import lab_cases
 import results
 from clusca_ext.demo.judge import psnr
-from clusca_ext.lab import metrics, runner
-from clusca_ext.lab.comparison import Baseline, groups, time_ratio
+from clusca_ext.lab import metrics, rows, runner
+from clusca_ext.lab.comparison import Baseline, groups, is_timed, time_ratio
+from clusca_ext.lab.drawn import Drawn
 from clusca_ext.lab.full import FullSampler
 from clusca_ext.lab.grid import settings
 from clusca_ext.lab.journal import Journal, read
 from clusca_ext.lab.methods import BASELINE, METHODS
-from clusca_ext.lab.models import Drawn, open_model
-from clusca_ext.lab.origin import device_name, machine, origin, sources
+from clusca_ext.lab.models import open_model
+from clusca_ext.lab.rows import Plan
 from clusca_ext.measuring.timing import DEVICE
+from clusca_ext.origin import device_name, machine, origin, sources
 from lab_cases import ORIGIN, MeanFeatures, SyntheticModel, Watch
 
-PLAN = runner.Plan(samples=6, batch=4)
+PLAN = Plan(samples=6, batch=4)
 GRID = settings(["taylor-even", "reuse", "hermite-even"], [4, 6], [1, 2])
 
 
@@ -68,8 +71,7 @@ def test_an_interrupted_run_goes_on_and_measures_nothing_twice(tmp_path):
     assert outcome.rows == whole.rows == journal.rows == read(tmp_path / "parts/rows.jsonl")
     assert outcome.measured == len(GRID) - 4
     assert not {*cached_runs(first)} & {*cached_runs(second)}
-    drawn = [seed for config, seeds in second.drawn if config is None for seed in seeds]
-    assert max(drawn) < PLAN.batch  # one batch is timed again, pictures are not drawn again
+    assert None not in [config for config, _ in second.drawn]  # its pictures are in a file
     third = SyntheticModel()
     again, _ = measure(tmp_path / "parts", third)
     assert again.rows == whole.rows and again.measured == 0 and not third.drawn
@@ -89,14 +91,72 @@ def test_what_is_no_row_is_refused(tmp_path):
         measure(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["version", "sources", "machine", "torch"])
-def test_rows_of_other_sources_are_measured_again(tmp_path, name):
-    measure(tmp_path)
+@pytest.mark.parametrize("name", ["version", "sources", "torch"])
+def test_rows_of_other_sources_are_kept_where_pictures_are_the_same(tmp_path, name):
+    before, _ = measure(tmp_path)
     model = SyntheticModel()
     outcome, journal = measure(tmp_path, model, who=ORIGIN | {name: "other"})
-    assert outcome.measured == len(GRID) and len(journal.rows) == 2 * len(GRID)
+    assert (outcome.measured, outcome.renewed) == (0, len(GRID))
+    assert [len(seeds) for config, seeds in model.drawn if config] == [PLAN.batch] * len(GRID)
     assert any(config is None for config, _ in model.drawn)  # pictures of its own
-    assert len(groups(journal.rows)[0].rows) == len(GRID)  # the newest are shown
+    for row, old in zip(outcome.rows, before.rows, strict=True):
+        assert row[name] == "other" and len(row["seconds"]) == 1
+        assert [row[each] for each in rows.QUALITY] == [old[each] for each in rows.QUALITY]
+    assert read(journal.path) == [*before.rows, *outcome.rows]
+    assert groups(journal.rows)[0].rows == tuple(outcome.rows)  # the newest are shown
+    assert measure(tmp_path, who=ORIGIN | {name: "other"})[0].renewed == 0
+
+
+def test_rows_of_other_sources_are_measured_again_where_pictures_differ(tmp_path, monkeypatch):
+    measure(tmp_path)
+    changed = GRID[2].config
+    expected = lab_cases.expected_psnr
+    monkeypatch.setattr(
+        lab_cases, "expected_psnr", lambda config: expected(config) + 0.02 * (config == changed)
+    )
+    outcome, _ = measure(tmp_path, who=ORIGIN | {"sources": "other"})
+    assert (outcome.measured, outcome.renewed) == (1, len(GRID) - 1)
+    assert [len(row["seconds"]) for row in outcome.rows] == [1 + (i == 2) for i in range(len(GRID))]
+
+
+def test_rows_of_another_machine_are_not_taken(tmp_path):
+    measure(tmp_path)
+    outcome, journal = measure(tmp_path, who=ORIGIN | {"machine": "other"})
+    assert outcome.measured == len(GRID) and len(groups(journal.rows)) == 2
+
+
+def test_a_model_that_was_trained_on_is_measured_anew(tmp_path):
+    before, _ = measure(tmp_path)
+    model = SyntheticModel()
+    model.weights = "more training"
+    outcome, journal = measure(tmp_path, model, grid=GRID[:3])
+    assert (outcome.measured, outcome.renewed) == (3, 0)
+    assert any(config is None for config, _ in model.drawn)  # pictures of its own
+    (group,) = groups(journal.rows)  # never beside the old ones
+    assert group.rows == tuple(outcome.rows)
+
+
+def test_a_setting_that_failed_is_measured_again_by_other_sources(tmp_path):
+    measure(tmp_path, SyntheticModel(broken=lambda config: config == GRID[1].config))
+    outcome, _ = measure(tmp_path, who=ORIGIN | {"sources": "other"})
+    assert (outcome.measured, outcome.renewed) == (1, len(GRID) - 1)
+    assert outcome.rows[1]["error"] is None
+
+
+def test_times_of_a_busy_machine_are_taken_anew(tmp_path):
+    class Busy(SyntheticModel):
+        turns = 0
+
+        def full_seconds(self, seeds):
+            self.turns += 1
+            return super().full_seconds(seeds) * (1.3 if self.turns == 3 else 1)
+
+    outcome, _ = measure(tmp_path, Busy())  # around the settings it is timed at 0, 1, 2 and so on
+    assert [is_timed(row) for row in outcome.rows] == [i != 1 and i != 2 for i in range(len(GRID))]
+    assert measure(tmp_path)[0].renewed == 0  # not asked for
+    again, _ = measure(tmp_path, times=True)
+    assert (again.measured, again.renewed) == (0, 2) and all(map(is_timed, again.rows))
+    assert measure(tmp_path, times=True)[0].renewed == 0
 
 
 def test_a_limit_leaves_the_rest(tmp_path):
@@ -130,10 +190,10 @@ def test_samples_that_decide_for_themselves_are_counted_by_themselves():
         return Drawn(torch.zeros(samples, 1, 8, 8), 1.0, said)
 
     runs = [drawn(2, full_by_sample=(10, 14)), drawn(1, full_by_sample=(9,), partial=3)]
-    found = runner._steps(runs)
+    found = rows._steps(runs)
     assert (found["full"], found["partial"]) == (11, 1)
     assert found["full"] + found["partial"] + found["cached"] == 40
-    assert runner._steps([*runs, Drawn(torch.zeros(1, 1, 8, 8), 1.0, None)])["full"] is None
+    assert rows._steps([*runs, Drawn(torch.zeros(1, 1, 8, 8), 1.0, None)])["full"] is None
 
 
 def test_pictures_that_are_not_numbers_fail(tmp_path):
@@ -232,7 +292,7 @@ def test_the_machine_is_called_as_in_bench():
 def test_the_embedded_model(tmp_path):
     model = open_model("digits", steps=6)
     grid = settings(["taylor-even", "clusca-even"], [3], [1])
-    outcome, _ = measure(tmp_path, model, grid=grid, plan=runner.Plan(samples=2, batch=2))
+    outcome, _ = measure(tmp_path, model, grid=grid, plan=Plan(samples=2, batch=2))
     for row in outcome.rows:
         assert row["error"] is None and row["full"] + row["cached"] == 6
         assert 1 < row["operations"] < 6 / row["full"]

@@ -16,12 +16,13 @@ from clusca_ext.lab.full import FullSampler
 from clusca_ext.lab.grid import settings
 from clusca_ext.lab.journal import Journal, read
 from clusca_ext.lab.methods import METHODS
+from clusca_ext.lab.rows import Plan
 from lab_cases import ORIGIN, MeanFeatures, SyntheticModel, Watch, small_folder
 
 
 def timed(rows, quiet=True):
-    """The full sampler took as long whenever it was timed, or once a quarter longer."""
-    return [row | {"full_seconds": 1.0 if quiet or i else 1.25} for i, row in enumerate(rows)]
+    """The full sampler took as long after a setting as before it, or a quarter longer."""
+    return [row | {"full_seconds": [1.0, 1.0 if quiet else 1.25]} for row in rows]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def rows(tmp_path_factory):
     grid = settings(["taylor-even", "reuse", "hermite-even"], [4, 6], [1, 2])
     journal = Journal(folder / "rows.jsonl", ORIGIN)
     full = FullSampler(model, folder / "full.safetensors", ORIGIN)
-    runner.run(model, grid, runner.Plan(samples=6, batch=3), journal, full, Watch())
+    runner.run(model, grid, Plan(samples=6, batch=3), journal, full, Watch())
     return journal.rows
 
 
@@ -58,12 +59,12 @@ def test_tables_say_what_rows_say(rows):
                 base = np.array(by_place["taylor-even", "1", interval]["psnr_db"])
                 assert f"{(values - base).mean():+.2f} ± " in cell
     (quiet,) = groups(timed(rows))
-    costs = cells("\n".join(tables.table(quiet, tables.cost_of(quiet))))
+    costs = cells("\n".join(tables.table(quiet, tables.cost_of)))
     row, cell = by_place["taylor-even", "1", 4], costs["taylor-even", "1"][0]
     start = f"{row['full']:g} + {row['cached']:g}; {1 / np.median(row['seconds']):.2f}"
     assert cell.startswith(start) and cell.endswith("; not measured")  # it has no operations
     (busy,) = groups(timed(rows, quiet=False))
-    costs = cells("\n".join(tables.table(busy, tables.cost_of(busy))))
+    costs = cells("\n".join(tables.table(busy, tables.cost_of)))
     assert costs["taylor-even", "1"][0].endswith("; not measured; not measured")
     assert plots.figure(busy).axes  # with nothing in them: neither time nor operations
 
@@ -86,10 +87,10 @@ def test_a_section_says_who_measured_and_what_failed(rows):
 def test_a_column_is_an_interval_of_more_than_the_baseline(rows):
     more = [row | {"interval": 2} for row in rows if row["method"] == "taylor-even"]
     (group,) = groups([*rows, *more])
-    header = tables.table(group, tables.cost_of(group))[0]
+    header = tables.table(group, tables.cost_of)[0]
     assert header == "| method | order | interval 4 | interval 6 |"
     (alone,) = groups(more)
-    assert tables.table(alone, tables.cost_of(alone))[0] == "| method | order | interval 2 |"
+    assert tables.table(alone, tables.cost_of)[0] == "| method | order | interval 2 |"
 
 
 def test_a_section_replaces_only_itself(rows):
@@ -134,6 +135,11 @@ def test_plots_are_written(rows, tmp_path):
         assert len(axes.containers) == len(group.good) == 9
     labels = [text.get_text() for text in drawn.axes[0].texts]
     assert "hermite-even, 6, order 2" in labels
+    counted = [row | {"operations": 2.0} for row in timed(rows, quiet=False) if not row["error"]]
+    of = plots.figure(groups([counted[0] | {"full_seconds": [1.0, 1.0]}, *counted[1:]])[0])
+    lines = [len(axes.containers) for axes in of.axes]
+    assert lines == [1, 1, 1, 9, 9, 9]  # one was timed; all were counted
+    assert [axes.get_xlabel().split()[4] for axes in of.axes[::3]] == ["time", "operations"]
     notes = pages.write(rows, tmp_path / "docs")
     picture = tmp_path / "docs" / pages.picture_of(group)
     assert np.asarray(Image.open(picture)).std() > 5

@@ -22,15 +22,16 @@ from pictures import SIZE, crops, pictures
 from training import Training, generator_of, learning_rate, start_as_identity
 
 NUM_CLASSES = len(NAMES)
+BLOCKS, HEADS, HEAD_CHANNELS = 8, 3, 64
 
 
 def build() -> tuple[DiTTransformer2DModel, FlowMatchEulerDiscreteScheduler]:
     model = DiTTransformer2DModel(
-        num_attention_heads=2,
-        attention_head_dim=64,
+        num_attention_heads=HEADS,
+        attention_head_dim=HEAD_CHANNELS,
         in_channels=3,
         out_channels=3,
-        num_layers=8,
+        num_layers=BLOCKS,
         sample_size=SIZE,
         patch_size=4,
         num_embeds_ada_norm=NUM_CLASSES,
@@ -62,6 +63,7 @@ def train(args: argparse.Namespace) -> dict:
     model, scheduler = build()
     model.eval()  # loss_of drops labels, for all blocks at once
     settings = {"steps": args.steps, "batch": args.batch, "seed": args.seed}
+    settings |= {"blocks": BLOCKS, "channels": HEADS * HEAD_CHANNELS}
     training = Training(model, args.state, settings)
     compiled = torch.compile(model)  # 15 % faster on a CPU: its GELU's backward is fused
     loss = training.run(

@@ -84,9 +84,9 @@ def calibrate(
     from clusca_ext.lab.journal import Journal
     from clusca_ext.lab.methods import METHODS
     from clusca_ext.lab.models import open_model
-    from clusca_ext.lab.origin import origin
     from clusca_ext.lab.target import Target
     from clusca_ext.lab.trials import Trials
+    from clusca_ext.origin import origin
 
     require_device(device)
     require_folder(output)
@@ -131,8 +131,8 @@ def _search(
     from clusca_ext.demo.allocator import keep_freed_memory
     from clusca_ext.lab import verdict
     from clusca_ext.lab.calibrate import search
-    from clusca_ext.lab.comparison import QUIET
     from clusca_ext.lab.trials import OutOfTime
+    from clusca_ext.quiet import QUIET
 
     keep_freed_memory()
     console = Console()

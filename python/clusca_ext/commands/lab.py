@@ -42,6 +42,9 @@ def lab(
     limit: Annotated[
         float | None, typer.Option(min=0, help="Seconds after which no setting is begun.")
     ] = None,
+    times: Annotated[
+        bool, typer.Option("--times", help="Time those anew whose times a busy machine spoilt.")
+    ] = False,
     write_docs: Annotated[
         pathlib.Path | None,
         typer.Option(help="Folder whose quality.md gets the tables, beside the plots."),
@@ -72,7 +75,7 @@ def lab(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     require_device(device)
-    _run(model, grid, samples, batch, steps, device, output, limit, write_docs)
+    _run(model, grid, samples, batch, steps, device, output, limit, times, write_docs)
 
 
 def _run(
@@ -84,6 +87,7 @@ def _run(
     device: str,
     output: pathlib.Path,
     limit: float | None,
+    times: bool,
     write_docs: pathlib.Path | None,
 ) -> None:
     # diffusers is slow to import, and the other commands do not need it
@@ -94,10 +98,11 @@ def _run(
     from clusca_ext.lab.full import FullSampler
     from clusca_ext.lab.journal import Journal
     from clusca_ext.lab.models import open_model
-    from clusca_ext.lab.origin import origin
+    from clusca_ext.lab.rows import Plan
+    from clusca_ext.origin import origin
 
     keep_freed_memory()
-    plan = runner.Plan(samples, batch)
+    plan = Plan(samples, batch)
     console = Console()
     try:
         model = open_model(name, device, steps)
@@ -110,7 +115,7 @@ def _run(
     seconds = float("inf") if limit is None else limit
     try:
         with _Shown(console, grid, plan) as watch:
-            outcome = runner.run(model, grid, plan, journal, full, watch, seconds)
+            outcome = runner.run(model, grid, plan, journal, full, watch, seconds, times=times)
     except KeyboardInterrupt:
         raise Stopped(f"Stopped; the rows are in {path}: run it again for the rest.") from None
     console.print(pages.console_table(outcome.rows))
@@ -119,6 +124,8 @@ def _run(
         where = f"{row['method']}, interval {row['interval']}, order {row['order']}"
         console.print(f"Failed: {where}: {row['error']}", highlight=False, markup=False)
     told = f"{len(outcome.rows)} settings, {outcome.measured} of them measured now, in {path}"
+    if outcome.renewed:
+        told += f"; {outcome.renewed} timed anew, drawn as they were"
     console.print(told, highlight=False)
     if outcome.left:
         console.print(f"The limit was reached: {outcome.left} are left; run it again for them.")

@@ -10,7 +10,7 @@ from clusca_ext.drawing.draw import Drawn, draw, psnr
 from clusca_ext.drawing.sheet import Panel
 from clusca_ext.drawing.sources import Source
 from clusca_ext.enable import cache, summary
-from clusca_ext.lab.comparison import QUIET
+from clusca_ext.quiet import is_quiet
 from clusca_ext.summary import Summary
 
 FULL = "full sampler"
@@ -73,7 +73,7 @@ class Compared:
     def is_quiet(self) -> bool | None:
         """Whether runs without the cache took equally long; None: there was only one."""
         seconds = _seconds(self.full)
-        return None if len(seconds) < 2 else max(seconds) <= QUIET * min(seconds)
+        return None if len(seconds) < 2 else is_quiet(seconds)
 
     def panels(self) -> list[list[Panel]]:
         """A row a seed, of what is there so far."""

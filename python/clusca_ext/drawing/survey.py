@@ -10,8 +10,8 @@ from clusca_ext.drawing.compare import FULL, Watch
 from clusca_ext.drawing.draw import Drawn, draw, psnr
 from clusca_ext.drawing.sources import Source
 from clusca_ext.enable import cache, summary
-from clusca_ext.lab.comparison import QUIET
 from clusca_ext.measuring.rows import Row
+from clusca_ext.quiet import QUIET, is_quiet
 from clusca_ext.summary import Summary
 
 BUSY = "the machine was not quiet: the full sampler's own times differ by more than"
@@ -89,7 +89,7 @@ class Survey:
     def is_quiet(self) -> bool | None:
         """Whether the full sampler took equally long every time; None: it ran once."""
         seconds = [each.seconds for each in self.full.drawn]
-        return None if len(seconds) < 2 else max(seconds) <= QUIET * min(seconds)
+        return None if len(seconds) < 2 else is_quiet(seconds)
 
     def speedup(self, runs: Runs) -> float:
         return self.full.seconds / runs.seconds

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import mean
 from typing import Any
 
 from clusca_ext.demo.judge import Estimate
 from clusca_ext.lab import metrics
 from clusca_ext.lab.journal import Row
 from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER
+from clusca_ext.quiet import is_quiet
 
 SEEN = 0.005  # dB; a smaller difference is none
 
@@ -45,17 +47,27 @@ class Group:
         return [row for row in self.rows if row["error"] is None]
 
     @property
+    def timed(self) -> list[Row]:
+        return [row for row in self.good if is_timed(row)]
+
+    @property
     def failed(self) -> list[Row]:
         return [row for row in self.rows if row["error"] is not None]
 
 
 def groups(rows: Iterable[Row]) -> list[Group]:
-    """Rows of the laboratory by what they may be compared with; the newest of each setting."""
+    """Rows of the laboratory by what they may be compared with; the newest of each setting.
+
+    Of a model that was trained on, rows of its newest weights.
+    """
     found: dict[tuple[str, int | None, int, str], dict[tuple[Any, ...], Row]] = {}
+    weights: dict[tuple[str, int | None, int, str], str] = {}
     for row in rows:
         if row.get("bench") == "lab":
             where = row["model"], row["steps"], row["samples"], row["machine"]
             what = row["method"], row["interval"], row["order"]
+            if weights.setdefault(where, row["weights"]) != row["weights"]:
+                weights[where], found[where] = row["weights"], {}
             found.setdefault(where, {}).pop(what, None)
             found[where][what] = row
     return [
@@ -103,29 +115,19 @@ class Baseline:
         return Over(metrics.paired(row["psnr_db"], values), high != low)
 
 
-QUIET = 1.15  # how far the full sampler's own times may lie apart, as a ratio
+def is_timed(row: Row) -> bool:
+    """Whether a row's time is worth telling: the machine was quiet while it was measured.
 
-
-def is_timed(rows: Iterable[Row]) -> bool:
-    """Whether rows' times are worth telling: the machine was quiet while they were measured.
-
-    A sample of the full sampler took equally long whenever it was drawn in a batch of that size.
+    The full sampler took as long right after the setting as right before it.
     """
-    seconds: dict[int, list[float]] = {}
-    for row in rows:
-        if not row["error"]:
-            samples = row["samples"] if "samples" in row else row["seeds"][1]
-            seconds.setdefault(min(samples, row["batch"]), []).append(row["full_seconds"])
-    return bool(seconds) and all(max(each) <= QUIET * min(each) for each in seconds.values())
+    return not row["error"] and is_quiet(row["full_seconds"])
 
 
 def time_ratio(row: Row) -> Estimate:
-    """The full sampler's time over a row's, both of one session."""
-    return metrics.speedup(row["full_seconds"], row["seconds"])
+    """The full sampler's time over a row's, taken right before and after it."""
+    return metrics.speedup(mean(row["full_seconds"]), row["seconds"])
 
 
-def speed(group: Group, row: Row) -> Estimate | None:
-    """That ratio where the machine was quiet, else of counted operations; None: not counted."""
-    if is_timed(group.good):
-        return time_ratio(row)
+def counted(row: Row) -> Estimate | None:
+    """The same of operations; None where none were seen."""
     return Estimate(row["operations"], float("nan")) if row["operations"] else None

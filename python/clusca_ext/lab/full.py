@@ -1,7 +1,9 @@
 """The full sampler: its pictures, kept in a file, and how long it takes in this session."""
 
 import json
+import math
 import pathlib
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from statistics import median
@@ -11,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from clusca_ext.lab.drawn import Model
 from clusca_ext.lab.journal import SAME
-from clusca_ext.lab.models import Model
 
 RETIME = 2  # settings between two timings of the full sampler: a shared machine's speed drifts
 RECENT = 3  # timings whose median stands for it
@@ -29,10 +31,11 @@ class FullSampler:
 
     def __init__(self, model: Model, path: pathlib.Path, origin: Mapping[str, str]) -> None:
         self._model, self._path = model, path
-        of = {"model": model.name, "steps": model.steps}
+        of = {"model": model.name, "weights": model.weights, "steps": model.steps}
         self._of = json.dumps(of | {name: origin[name] for name in SAME}, sort_keys=True)
         self._images = self._load()
         self._timings: dict[int, list[float]] = defaultdict(list)
+        self._last: dict[int, tuple[float, float]] = {}  # when, by the size of the batch
         self._turns: dict[int, int] = defaultdict(int)
 
     def images(self, seeds: Sequence[int]) -> Tensor:
@@ -50,6 +53,20 @@ class FullSampler:
         if not self._timings[size] or (turn and turn % RETIME == 0):
             self._draw(seeds)
         return median(self._timings[size][-RECENT:])
+
+    def seconds_now(self, seeds: Sequence[int], recent: float = 10.0) -> float:
+        """Seconds of a sample in a batch such as this at this moment.
+
+        Args:
+            seeds: The batch.
+            recent: Age in seconds up to which the last timing of such a batch will do.
+        """
+        size = len(seeds)
+        at, found = self._last.get(size, (-math.inf, 0.0))
+        if time.monotonic() - at > recent:
+            found = self._model.full_seconds(seeds)
+            self._last[size] = time.monotonic(), found
+        return found
 
     def _draw(self, seeds: Sequence[int]) -> None:
         if not self._timings:  # the first run of a session is slower than those that follow

@@ -26,11 +26,17 @@ class Journal:
     def __init__(self, path: pathlib.Path, origin: Mapping[str, str]) -> None:
         self.path, self.origin = path, dict(origin)
         self.rows = read(path)
+        here = [row for row in self.rows if row.get("machine") == self.origin["machine"]]
+        self._newest = {_digest(row, self._names(row)): row for row in here}
         self._known = {_digest(row, self._names(row)): row for row in self.rows if self._ours(row)}
 
     def find(self, key: Mapping[str, Any]) -> Row | None:
         """The newest row of this key, where the same machine measured the same sources."""
         return self._known.get(_digest(key, list(key)))
+
+    def earlier(self, key: Mapping[str, Any]) -> Row | None:
+        """The newest row of this key that the same machine measured, whatever the sources."""
+        return self._newest.get(_digest(key, list(key)))
 
     def add(self, key: Mapping[str, Any], numbers: Mapping[str, Any]) -> Row:
         """Append a row; it is on the disk when this returns."""
@@ -42,7 +48,7 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
         self.rows.append(row)
-        self._known[_digest(key, list(key))] = row
+        self._known[_digest(key, list(key))] = self._newest[_digest(key, list(key))] = row
         return row
 
     def _ours(self, row: Row) -> bool:

@@ -1,59 +1,19 @@
 """What is measured: a model is one entry of ``MODELS``, a folder of its kind, or a function."""
 
-import importlib
+import hashlib
 import pathlib
-import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.enable import disable_cache, enable_cache, summary
+from clusca_ext.lab.drawn import Drawn, Model, now
+from clusca_ext.lab.function_model import FunctionModel
 from clusca_ext.lab.metrics import Features
-from clusca_ext.summary import Summary
-
-DrawFunction = Callable[[ClusCaConfig | None, Sequence[int]], Tensor]
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """What a run drew.
-
-    Attributes:
-        images: Values in [-1, 1], float32, on the CPU. [B, C, H, W]
-        seconds: Duration of the run, on the wall clock.
-        summary: What its cache did; None of the full sampler, or where it is not known.
-    """
-
-    images: Tensor
-    seconds: float
-    summary: Summary | None
-
-
-class Model(Protocol):
-    """What draws pictures of seeds, with a cache or without.
-
-    Attributes:
-        name: What rows call it.
-        device: Where it runs.
-        steps: Steps of its sampler; None where that is not known.
-        channels: Channels D of a token; 0 where that is not known.
-    """
-
-    name: str
-    device: torch.device
-    steps: int | None
-    channels: int
-
-    def draw(self, config: ClusCaConfig | None, seeds: Sequence[int]) -> Drawn:
-        """One sample a seed; it does not depend on the others. None: the full sampler."""
-
-    def features(self) -> Features | None:
-        """What judges its pictures beside PSNR; None where nothing does."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +74,7 @@ class PipelineModel:
         self.steps: int | None = entry.steps if steps is None else steps
         self.device = torch.device(pipeline.device)
         self.channels = int(getattr(pipeline.transformer, "inner_dim", 0))
+        self.weights = _digest(pipeline.transformer)
         # A folder may hold a model of another size, which the embedded one's judge has not seen.
         judge = entry.features if name in MODELS else None
         self._features = None if judge is None else judge()
@@ -126,16 +87,26 @@ class PipelineModel:
 
     def draw(self, config: ClusCaConfig | None, seeds: Sequence[int]) -> Drawn:
         self._enable(config)
-        labels = [seed % self._entry.classes for seed in seeds]
         try:
-            start = _now(self.device)
-            images = self._pipeline(labels, seeds=list(seeds), num_inference_steps=self.steps)
-            seconds = _now(self.device) - start
+            images, seconds = self._timed(seeds, self.steps)
             said = None if config is None else summary(self._pipeline)
         except BaseException:  # the next run must not go on with what this one left
             self._enable(None)
             raise
         return Drawn(images.float().cpu(), seconds, said)
+
+    def full_seconds(self, seeds: Sequence[int]) -> float:
+        """From every eighth of its steps, which all take as long."""
+        assert self.steps is not None
+        steps = -(-self.steps // 8)
+        self._enable(None)
+        return self._timed(seeds, steps)[1] / len(seeds) * self.steps / steps
+
+    def _timed(self, seeds: Sequence[int], steps: int | None) -> tuple[Tensor, float]:
+        labels = [seed % self._entry.classes for seed in seeds]
+        start = now(self.device)
+        images = self._pipeline(labels, seeds=list(seeds), num_inference_steps=steps)
+        return images, now(self.device) - start
 
     def features(self) -> Features | None:
         return self._features
@@ -151,29 +122,11 @@ class PipelineModel:
             self._enabled = config
 
 
-class FunctionModel:
-    """A function of the user's: of a configuration and seeds it returns pictures in [-1, 1]."""
-
-    steps: int | None = None
-    channels = 0
-
-    def __init__(self, name: str, function: DrawFunction) -> None:
-        self.name, self._function = name, function
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-    def draw(self, config: ClusCaConfig | None, seeds: Sequence[int]) -> Drawn:
-        start = _now(self.device)
-        images = self._function(config, list(seeds))
-        seconds = _now(self.device) - start
-        if not isinstance(images, Tensor) or images.ndim < 2 or len(images) != len(seeds):
-            got = list(images.shape) if isinstance(images, Tensor) else type(images).__name__
-            raise ValueError(
-                f"{self.name} must return a tensor of {len(seeds)} images, one a seed, got {got}"
-            )
-        return Drawn(images.detach().float().cpu(), seconds, None)
-
-    def features(self) -> Features | None:
-        return None
+def _digest(module: torch.nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode() + b"\0" + tensor.detach().cpu().float().numpy().tobytes())
+    return digest.hexdigest()[:12]
 
 
 def open_model(name: str, device: str = "cpu", steps: int | None = None) -> Model:
@@ -201,7 +154,7 @@ def open_model(name: str, device: str = "cpu", steps: int | None = None) -> Mode
         )
     if steps is not None:
         raise ValueError(f"steps are a matter of {name} itself, got steps={steps}")
-    return FunctionModel(name, _function(module, function, name))
+    return FunctionModel(name, module, function)
 
 
 def _of_folder(folder: pathlib.Path, device: str, steps: int | None) -> Model:
@@ -212,24 +165,3 @@ def _of_folder(folder: pathlib.Path, device: str, steps: int | None) -> Model:
         except ValueError as error:
             reasons.append(f"{kind}: {error}")
     raise ValueError(f"{folder} must hold a model of a kind that is known: {'; '.join(reasons)}")
-
-
-def _function(module: str, function: str, name: str) -> DrawFunction:
-    if "" not in sys.path:  # a module that lies in the folder the command is called in
-        sys.path.insert(0, "")
-    try:
-        draw = getattr(importlib.import_module(module), function)()
-    except (ImportError, AttributeError, TypeError) as error:
-        raise ValueError(
-            f"model must be module:function of a function without arguments, got {name!r}: {error}"
-        ) from error
-    if not callable(draw):
-        raise ValueError(f"{name} must return a function draw(config, seeds), got {draw!r}")
-    made: DrawFunction = draw
-    return made
-
-
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()

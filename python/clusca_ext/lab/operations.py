@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.demo.flops import counter, kmeans_operations
-from clusca_ext.lab.models import Model
+from clusca_ext.lab.drawn import Model
 
 
 class Operations:

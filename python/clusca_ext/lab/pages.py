@@ -17,7 +17,7 @@ def console_table(rows: Iterable[Row]) -> Table:
     """Every row that has numbers."""
     shown = Table(*HEADINGS, box=None, padding=(0, 1))
     for group in groups(rows):
-        baseline, timed = Baseline(group), is_timed(group.good)
+        baseline = Baseline(group)
         for row in group.good:
             counted = f"{row['operations']:.2f}x" if row["operations"] else "-"
             shown.add_row(
@@ -27,7 +27,7 @@ def console_table(rows: Iterable[Row]) -> Table:
                 "-" if row["full"] is None else f"{row['full']:g}",
                 tables.plus_minus(metrics.mean_of(row["psnr_db"])),
                 tables.difference(baseline.over(row)).replace("*", ""),
-                f"{time_ratio(row).mean:.2f}x" if timed else "-",
+                f"{time_ratio(row).mean:.2f}x" if is_timed(row) else "-",
                 counted,
             )
     return shown

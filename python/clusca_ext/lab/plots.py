@@ -1,4 +1,4 @@
-"""Pareto plots: PSNR, feature distance and Frechet distance against measured time."""
+"""Pareto plots: PSNR, feature distance and Frechet distance against time and operations."""
 
 import pathlib
 from collections.abc import Callable, Sequence
@@ -7,8 +7,7 @@ from typing import Any
 
 from clusca_ext.demo.judge import Estimate
 from clusca_ext.lab import metrics
-from clusca_ext.lab.comparison import Group, is_timed
-from clusca_ext.lab.comparison import speed as speed_of
+from clusca_ext.lab.comparison import Group, counted, is_timed, time_ratio
 from clusca_ext.lab.journal import Row
 
 # Colour-blind safe (Okabe and Ito's, without yellow), then repeated with another marker.
@@ -54,6 +53,17 @@ PANELS = (
 )
 
 
+def _time(row: Row) -> Estimate | None:
+    return time_ratio(row) if is_timed(row) else None
+
+
+# What a row of panels has along its axis. Time was not measured while the machine was busy.
+SPEEDS = {
+    "speed: the full sampler's time / measured time": _time,
+    "speed: the full sampler's operations / those counted": counted,
+}
+
+
 def front(points: Sequence[tuple[float, float]], higher: bool) -> list[int]:
     """Indices of the points that none other beats in speed and quality, fastest first."""
     sign = 1 if higher else -1
@@ -67,7 +77,7 @@ def front(points: Sequence[tuple[float, float]], higher: bool) -> list[int]:
 
 
 def figure(group: Group) -> Any:
-    """A panel for every measure that has rows.
+    """A column of panels for every measure that has rows, a line of them for time and operations.
 
     Raises:
         ValueError: matplotlib is not installed, or there is nothing to draw.
@@ -82,11 +92,17 @@ def figure(group: Group) -> Any:
     if not panels:
         raise ValueError(f"rows must hold a measured setting to draw, got {len(group.rows)} rows")
     methods = list(dict.fromkeys(row["method"] for row in group.good))
-    size = (5.4 * len(panels), 5.0 + 0.2 * (len(methods) / (2 * len(panels))))
+    speeds = [how for how in SPEEDS.items() if any(how[1](row) for row in group.good)]
+    speeds = speeds or list(SPEEDS.items())[:1]  # with nothing in it
+    size = (5.4 * len(panels), 5.0 * len(speeds) + 0.2 * (len(methods) / (2 * len(panels))))
     picture = Figure(figsize=size, dpi=110, facecolor="white", layout="constrained")
-    for axes, panel in zip(picture.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        _draw(axes, panel, group, methods)
-    handles, labels = picture.axes[0].get_legend_handles_labels()
+    places = picture.subplots(len(speeds), len(panels), squeeze=False)
+    for line, (label, speed) in zip(places, speeds, strict=True):
+        for axes, panel in zip(line, panels, strict=True):
+            found = [(row, speed(row), panel.value(row)) for row in group.good]
+            _draw(axes, panel, found, methods)
+            axes.set_xlabel(label)
+    handles, labels = picture.axes[-1].get_legend_handles_labels()
     columns = 2 * len(panels)
     picture.legend(
         handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=8
@@ -94,9 +110,10 @@ def figure(group: Group) -> Any:
     return picture
 
 
-def _draw(axes: Any, panel: Panel, group: Group, methods: list[str]) -> None:
-    measured = [(row, panel.value(row)) for row in group.good]
-    found = [(row, speed_of(group, row), value) for row, value in measured]
+Point = tuple[Row, Estimate | None, Estimate | None]  # of a row, its speed and its quality
+
+
+def _draw(axes: Any, panel: Panel, found: list[Point], methods: list[str]) -> None:
     points = [(r, at, value) for r, at, value in found if at is not None and value is not None]
     named: set[str] = set()  # the legend has each method once
     for row, speed, value in points:
@@ -132,8 +149,6 @@ def _draw(axes: Any, panel: Panel, group: Group, methods: list[str]) -> None:
             fontsize=6.5,
             color=INK,
         )
-    what = "time / measured time" if is_timed(group.good) else "operations / those counted"
-    axes.set_xlabel(f"speed: the full sampler's {what}")
     axes.set_ylabel(panel.title)
     axes.grid(color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)

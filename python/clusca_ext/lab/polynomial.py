@@ -5,7 +5,8 @@ import pathlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from clusca_ext.lab.models import Model, PipelineModel
+from clusca_ext.lab.drawn import Model
+from clusca_ext.lab.models import PipelineModel
 from clusca_ext.learning.polynomial import fit_polynomial
 from clusca_ext.methods import method
 from clusca_ext.schedule import TeaCacheSchedule

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable
 
 from clusca_ext.demo.judge import Estimate
 from clusca_ext.lab import metrics
-from clusca_ext.lab.comparison import QUIET, Baseline, Group, Over, is_timed, speed, time_ratio
+from clusca_ext.lab.comparison import Baseline, Group, Over, counted, is_timed, time_ratio
 from clusca_ext.lab.journal import Row
 from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, METHODS
+from clusca_ext.quiet import QUIET
 
 BEGIN, END = "<!-- clusca lab: {name} -->", "<!-- end of clusca lab: {name} -->"
 MISSING = "not measured"
@@ -17,9 +18,9 @@ PSNR is to the full sampler with the same seeds, the mean over samples with its 
 after it the difference to `{BASELINE}`, order {BASELINE_ORDER}, at the same number of full steps,
 paired by sample (`~`: interpolated between two numbers of full steps), in **bold** beyond two
 standard errors; of twenty that are chance alone, one would be. Time is the full sampler's over the
-median of runs, the full sampler timed in the same session; operations are counted. Where the full
-sampler's own times lie more than {QUIET - 1:.0%} apart the machine was not quiet: time is not told
-then, and speed is by operations. Feature distance is LPIPS-like, to the full sampler; the standard
+median of runs, the full sampler timed right before and after them: where those two lie more than
+{QUIET - 1:.0%} apart the machine was busy, and the time is left out. Operations are counted.
+Feature distance is LPIPS-like, to the full sampler; the standard
 error of the Frechet distance is a jackknife's."""
 
 Cell = Callable[[Row], str]
@@ -68,17 +69,12 @@ def perceived(row: Row) -> str:
     return f"{plus_minus(metrics.mean_of(row['distance']), '.3g')}; {plus_minus(frechet, '.3g')}"
 
 
-def cost_of(group: Group) -> Cell:
+def cost_of(row: Row) -> str:
     """Steps, measured time where the machine was quiet, counted operations."""
-    timed = is_timed(group.good)
-
-    def cell(row: Row) -> str:
-        steps = " + ".join(f"{row[kind]:g}" for kind in ("full", "partial", "cached") if row[kind])
-        counted = f"{row['operations']:.2f}x" if row["operations"] else MISSING
-        time = f"{plus_minus(time_ratio(row))}x" if timed else MISSING
-        return f"{steps or MISSING}; {time}; {counted}"
-
-    return cell
+    steps = " + ".join(f"{row[kind]:g}" for kind in ("full", "partial", "cached") if row[kind])
+    operations = f"{row['operations']:.2f}x" if row["operations"] else MISSING
+    time = f"{plus_minus(time_ratio(row))}x" if is_timed(row) else MISSING
+    return f"{steps or MISSING}; {time}; {operations}"
 
 
 def lines_of(header: list[str], rows: list[list[str]]) -> list[str]:
@@ -126,7 +122,7 @@ def findings(group: Group) -> list[str]:
         lines.append(
             f"- Interval {interval}, {len(rows)} settings: furthest above the baseline at as many "
             f"full steps is `{best['method']}`, order {best['order']}, by {difference(over)} dB, "
-            f"at {plus_minus(metrics.mean_of(best['psnr_db']))} dB{_speed_of(group, best)}."
+            f"at {plus_minus(metrics.mean_of(best['psnr_db']))} dB{_speed_of(best)}."
         )
     others = [row for row in group.good if row["method"] != BASELINE]
     overs = [over for over in map(baseline.over, others) if over is not None]
@@ -143,8 +139,8 @@ def findings(group: Group) -> list[str]:
     return lines
 
 
-def _speed_of(group: Group, row: Row) -> str:
-    found, by = speed(group, row), "" if is_timed(group.good) else ", by operations"
+def _speed_of(row: Row) -> str:
+    found, by = (time_ratio(row), "") if is_timed(row) else (counted(row), ", by operations")
     return "" if found is None else f" and {plus_minus(found)}x the full sampler's speed{by}"
 
 
@@ -161,7 +157,7 @@ def section(group: Group, picture: str | None = None) -> str:
         tables["Feature distance; Frechet distance"] = perceived
     else:
         lines += [f"Feature distance and Frechet distance: {MISSING}.", ""]
-    tables["Full + cached steps; speed in time; in operations"] = cost_of(group)
+    tables["Full + cached steps; speed in time; in operations"] = cost_of
     for title, cell in tables.items():
         lines += [f"{title}; {origin(group)}", "", *table(group, cell), ""]
     return "\n".join([*lines, END.format(name=name)]) + "\n"

@@ -1,7 +1,7 @@
 """Configurations tried on a few seeds: what each gave is kept, and never measured twice."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,11 @@ import torch
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.demo.judge import Estimate
 from clusca_ext.lab import metrics
-from clusca_ext.lab.comparison import is_timed
+from clusca_ext.lab.drawn import Model
 from clusca_ext.lab.full import FullSampler
 from clusca_ext.lab.journal import Journal, Row
-from clusca_ext.lab.models import Model
 from clusca_ext.lab.operations import Operations
+from clusca_ext.quiet import is_quiet
 
 
 class OutOfTime(Exception):
@@ -63,6 +63,17 @@ class Trial:
         return self.time.mean if cost == "time" else (self.row["operations"] or 0.0)
 
 
+def are_timed(rows: Iterable[Row]) -> bool:
+    """Whether times can be compared: a sample of the full sampler took equally long whenever it
+    was drawn in a batch of that size."""
+    seconds: dict[int, list[float]] = {}
+    for row in rows:
+        if not row["error"]:
+            size = min(row["seeds"][1], row["batch"])
+            seconds.setdefault(size, []).append(row["full_seconds"])
+    return bool(seconds) and all(map(is_quiet, seconds.values()))
+
+
 class Trials:
     """Tries candidates.
 
@@ -97,7 +108,7 @@ class Trials:
         """Whether times of what the journal holds of this model can be trusted."""
         model = self.model
         rows = [row for row in self.journal.rows if row.get("bench") == "calibrate"]
-        return is_timed(
+        return are_timed(
             row for row in rows if (row["model"], row["steps"]) == (model.name, model.steps)
         )
 
@@ -114,6 +125,7 @@ class Trials:
         key = {
             "bench": "calibrate",
             "model": self.model.name,
+            "weights": self.model.weights,
             "steps": self.model.steps,
             "seeds": [seeds.start, len(seeds)],
             "batch": self._batch,

@@ -5,10 +5,10 @@ from typing import Any
 from clusca_ext.demo.judge import Estimate
 from clusca_ext.lab import metrics
 from clusca_ext.lab.calibrate import Effort, Found
-from clusca_ext.lab.comparison import QUIET
 from clusca_ext.lab.tables import plus_minus
 from clusca_ext.lab.target import Target
 from clusca_ext.lab.trials import Trial, Trials
+from clusca_ext.quiet import QUIET
 
 BUSY = (
     "The machine was not quiet: times of the full sampler differ by more than "

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from clusca_ext.lab.origin import commit, device_name
 from clusca_ext.measuring.timing import DEVICE
+from clusca_ext.origin import commit, device_name
 from clusca_ext.writing import replaced
 
 KEY = ("bench", "shape", "dtype", "impl", "device")

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from clusca_ext.lab.comparison import QUIET
 from clusca_ext.measuring import operators
 from clusca_ext.measuring.rows import Row
 from clusca_ext.measuring.shapes import MODELS, Case
 from clusca_ext.measuring.timing import caches, is_gpu, median_seconds
+from clusca_ext.quiet import QUIET, is_quiet
 
 BUSY = "the machine was not quiet: plain torch's times differ by more than"
 
@@ -131,6 +131,5 @@ def _measured(name: str, case: Case, cache: str, compiles: bool, quick: bool) ->
         again = 1e6 * median_seconds(work.call("torch", case), cache, case.device, quick)
     except torch.OutOfMemoryError:
         return Measured(name, case, cache, {}, 0, notes=dict.fromkeys(impls, "does not fit"))
-    both = again, times["torch"]
     moved = work.bytes_moved * work.passes
-    return Measured(name, case, cache, times, moved, max(both) <= QUIET * min(both))
+    return Measured(name, case, cache, times, moved, is_quiet([again, times["torch"]]))

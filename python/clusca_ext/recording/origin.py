@@ -6,7 +6,7 @@ import platform
 import torch
 
 from clusca_ext.info import build_info
-from clusca_ext.lab.origin import device_name
+from clusca_ext.origin import device_name
 
 
 def origin(device: torch.device | None = None) -> dict[str, str]:

@@ -7,7 +7,8 @@ from typing import Any
 from clusca_ext.recording import Recording
 from clusca_ext.report.speed import seconds_of
 
-SPEED, PSNR = "times as fast as the reference", "PSNR to the reference, dB"
+SPEED, FEWER = "times as fast as the reference", "times fewer operations, counted"
+PSNR = "PSNR to the reference, dB"
 
 Row = Mapping[str, Any]
 
@@ -47,7 +48,8 @@ def of_demo(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def of_lab(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Rows of a journal of ``clusca lab``: by time where the machine was quiet, else counted.
+    """Rows of a journal of ``clusca lab``: by the time of those measured on a quiet machine, and
+    all by counted operations.
 
     Raises:
         ValueError: They are not rows of the laboratory.
@@ -56,25 +58,28 @@ def of_lab(rows: Sequence[Row]) -> list[dict[str, Any]]:
     if not journal:
         return []
     # It knows every method, and so imports all of them.
+    from clusca_ext.demo.judge import Estimate
     from clusca_ext.lab import comparison, metrics
 
     found = []
     try:
         for group in comparison.groups(journal):
-            timed = comparison.is_timed(group.good)
-            points = []
-            for row in group.good:
-                speed = comparison.speed(group, row)
-                if speed is None:
-                    continue
-                quality = metrics.mean_of(row["psnr_db"])
-                name = f"{row['method']}, interval {row['interval']}, order {row['order']}"
-                both = (speed.mean, speed.error), (quality.mean, quality.error)
-                points.append(_point(name, *both))
-            where = f"Laboratory: {group.model}, {group.steps} steps, n={group.samples}"
-            what = SPEED if timed else "times fewer operations, counted (times: not measured)"
-            title = f"{where}, {group.machine}"
-            found.append({"title": title, "x": what, "y": PSNR, "points": points})
+            title = f"Laboratory: {group.model}, {group.steps} steps, n={group.samples}, "
+            title += group.machine
+            speeds: dict[str, list[tuple[dict[str, Any], Estimate | None]]] = {
+                SPEED: [(row, comparison.time_ratio(row)) for row in group.timed],
+                FEWER: [(row, comparison.counted(row)) for row in group.good],
+            }
+            for what, rows_at in speeds.items():
+                points = []
+                for row, speed in rows_at:
+                    if speed is None:
+                        continue
+                    quality = metrics.mean_of(row["psnr_db"])
+                    name = f"{row['method']}, interval {row['interval']}, order {row['order']}"
+                    both = (speed.mean, speed.error), (quality.mean, quality.error)
+                    points.append(_point(name, *both))
+                found.append({"title": title, "x": what, "y": PSNR, "points": points})
     except (KeyError, IndexError, TypeError, AttributeError, ZeroDivisionError) as error:
         raise ValueError(
             f"rows of the laboratory must be as clusca lab writes them, got {error!r}"

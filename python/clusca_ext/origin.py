@@ -12,9 +12,11 @@ import torch
 
 from clusca_ext.info import build_info
 
-PACKAGE = pathlib.Path(__file__).parents[1]
+PACKAGE = pathlib.Path(__file__).parent
 # What draws no picture: it may change between two runs.
-APART = ("lab", "commands", "measuring", "recording", "report", "cli.py")
+APART = {"lab", "commands", "measuring", "recording", "drawing", "report"}
+APART |= {"cli.py", "origin.py", "quiet.py"}
+WEIGHTS = {("demo", "digits"), ("demo", "pictures")}  # of models, which say what they are
 
 
 def device_name(device: torch.device) -> str:
@@ -52,11 +54,13 @@ def commit() -> str:
 
 @lru_cache
 def sources() -> str:
-    """A digest of the package's files that have a part in pictures: Python, libraries, weights."""
+    """A digest of the package's files that have a part in pictures of any model."""
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*")):
         name = path.relative_to(PACKAGE)
-        if path.suffix in (".py", ".so", ".safetensors", ".json") and name.parts[0] not in APART:
+        if name.parts[0] in APART or name.parts[:2] in WEIGHTS:
+            continue
+        if path.suffix in (".py", ".so", ".safetensors", ".json"):
             digest.update(str(name).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
 

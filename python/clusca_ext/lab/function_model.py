@@ -1,0 +1,58 @@
+"""A function of the user's as a model of the laboratory."""
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from clusca_ext.config import ClusCaConfig
+from clusca_ext.lab.drawn import Drawn, now
+from clusca_ext.lab.metrics import Features
+
+DrawFunction = Callable[[ClusCaConfig | None, Sequence[int]], Tensor]
+
+
+class FunctionModel:
+    """A function of the user's: of a configuration and seeds it returns pictures in [-1, 1]."""
+
+    steps: int | None = None
+    channels = 0
+    weights = ""
+
+    def __init__(self, name: str, module: str, function: str) -> None:
+        self.name, self._function = name, _function(module, function, name)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    def draw(self, config: ClusCaConfig | None, seeds: Sequence[int]) -> Drawn:
+        start = now(self.device)
+        images = self._function(config, list(seeds))
+        seconds = now(self.device) - start
+        if not isinstance(images, Tensor) or images.ndim < 2 or len(images) != len(seeds):
+            got = list(images.shape) if isinstance(images, Tensor) else type(images).__name__
+            raise ValueError(
+                f"{self.name} must return a tensor of {len(seeds)} images, one a seed, got {got}"
+            )
+        return Drawn(images.detach().float().cpu(), seconds, None)
+
+    def full_seconds(self, seeds: Sequence[int]) -> float:
+        return self.draw(None, seeds).seconds / len(seeds)
+
+    def features(self) -> Features | None:
+        return None
+
+
+def _function(module: str, function: str, name: str) -> DrawFunction:
+    if "" not in sys.path:  # a module that lies in the folder the command is called in
+        sys.path.insert(0, "")
+    try:
+        draw = getattr(importlib.import_module(module), function)()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"model must be module:function of a function without arguments, got {name!r}: {error}"
+        ) from error
+    if not callable(draw):
+        raise ValueError(f"{name} must return a function draw(config, seeds), got {draw!r}")
+    made: DrawFunction = draw
+    return made

@@ -1,0 +1,141 @@
+"""A row of the laboratory: a setting measured, or one of earlier sources looked at once more."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import mean
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clusca_ext.config import ClusCaConfig
+from clusca_ext.lab import metrics
+from clusca_ext.lab.drawn import Drawn, Model
+from clusca_ext.lab.full import FullSampler
+from clusca_ext.lab.journal import Row
+from clusca_ext.lab.operations import Operations
+
+# What a row says of pictures and steps, beside times.
+QUALITY = ("full", "cached", "partial", "cache_mib", "psnr_db", "distance", "frechet", "operations")
+ALIKE = 0.01  # dB; PSNR of a sample that other sources draw as before
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is drawn of every setting.
+
+    Attributes:
+        samples: Seeds 0, 1, 2 and so on.
+        batch: Samples in a run.
+    """
+
+    samples: int = 128
+    batch: int = 32
+
+    def batches(self) -> Iterator[list[int]]:
+        for start in range(0, self.samples, self.batch):
+            yield list(range(start, min(start + self.batch, self.samples)))
+
+
+class Rows:
+    """Makes the numbers of rows.
+
+    Args:
+        model: What draws.
+        plan: How many samples.
+        full: The full sampler of the model.
+        operations: What counts its operations.
+        batch: Called after every batch.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        plan: Plan,
+        full: FullSampler,
+        operations: Operations,
+        batch: Callable[[], None],
+    ) -> None:
+        self._model, self._plan, self._full = model, plan, full
+        self._operations, self._batch = operations, batch
+
+    def measured(self, config: ClusCaConfig) -> dict[str, Any]:
+        """All of a setting."""
+        batches = list(self._plan.batches())
+        references = torch.cat([self._full.images(batch) for batch in batches])
+        runs, times = self._drawn(config, batches)
+        images = torch.cat([drawn.images for drawn in runs])
+        quality = _steps(runs) | _quality(self._model, images, references)
+        ratio = self._operations.ratio(config)
+        quality |= {"operations": None if ratio is None else _short(ratio)}
+        return quality | times
+
+    def renewed(self, config: ClusCaConfig, row: Row) -> dict[str, Any] | None:
+        """A row's numbers with new times, if its first batch comes out as it did; else None."""
+        seeds = next(self._plan.batches())
+        reference = self._full.images(seeds)
+        runs, times = self._drawn(config, [seeds])
+        now = metrics.decibels(runs[0].images, reference)
+        gaps = (now - torch.tensor(row["psnr_db"][: len(seeds)])).abs()
+        return {name: row[name] for name in QUALITY} | times if gaps.max() <= ALIKE else None
+
+    def _drawn(
+        self, config: ClusCaConfig, batches: Sequence[list[int]]
+    ) -> tuple[list[Drawn], dict[str, Any]]:
+        """Runs of the batches, and how long they took between two timings of the full sampler."""
+        around = [self._full.seconds_now(batches[0])]
+        runs = []
+        for batch in batches:
+            runs.append(self._model.draw(config, batch))
+            self._batch()
+        around.append(self._full.seconds_now(batches[0], recent=0.0))
+        seconds = [run.seconds / len(batch) for run, batch in zip(runs, batches, strict=True)]
+        return runs, {
+            "full_seconds": list(map(_short, around)),
+            "seconds": list(map(_short, seconds)),
+            "threads": torch.get_num_threads(),
+            "error": None,
+        }
+
+
+def _quality(model: Model, images: Tensor, full: Tensor) -> dict[str, Any]:
+    """Of every sample, so that differences can be paired with any other row."""
+    features = model.features()
+    numbers: dict[str, Any] = {"psnr_db": _list(metrics.decibels(images, full))}
+    if features is None:
+        return numbers | {"distance": None, "frechet": None}
+    numbers |= {"distance": _list(features.distance(images, full)), "frechet": None}
+    if len(images) > 1:  # a set of one has no spread
+        spread = metrics.frechet(features, images, full)
+        numbers["frechet"] = [_short(spread.mean), _short(spread.error)]
+    return numbers
+
+
+def _steps(runs: Sequence[Drawn]) -> dict[str, Any]:
+    """Steps of each kind, the mean of samples; None where the model does not say."""
+    said = [drawn.summary for drawn in runs if drawn.summary is not None]
+    if len(said) < len(runs):
+        return dict.fromkeys(("full", "cached", "partial", "cache_mib"))
+    full = [mean(each.full_by_sample or (each.full,)) for each in said]
+    samples = [len(drawn.images) for drawn in runs]
+
+    def of_samples(values: Sequence[float]) -> float:
+        return sum(v * n for v, n in zip(values, samples, strict=True)) / sum(samples)
+
+    steps, of_full = of_samples([each.steps for each in said]), of_samples(full)
+    of_partial = of_samples([each.partial for each in said])
+    return {
+        "full": _short(of_full),
+        "cached": _short(steps - of_full - of_partial),
+        "partial": _short(of_partial),
+        "cache_mib": _short(max(each.cache_bytes for each in said) / 2**20),
+    }
+
+
+def _short(value: float) -> float | None:
+    """Five digits; NaN, which JSON does not know, is None."""
+    return None if value != value else float(f"{value:.5g}")
+
+
+def _list(values: Tensor) -> list[float]:
+    return [float(f"{value:.5g}") for value in values.tolist()]
