@@ -1,7 +1,7 @@
 """``clusca lab``: measures a grid of methods, intervals and orders."""
 
 import pathlib
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,8 +10,10 @@ from clusca_ext.commands.checks import require_device
 from clusca_ext.commands.endings import FAILED, Stopped
 
 if TYPE_CHECKING:
+    from clusca_ext.commands.progress import Bar
     from clusca_ext.lab.grid import Setting
     from clusca_ext.lab.journal import Row
+    from clusca_ext.lab.rows import Plan
 
 
 def lab(
@@ -93,6 +95,7 @@ def _run(
     # diffusers is slow to import, and the other commands do not need it
     from rich.console import Console
 
+    from clusca_ext.commands.progress import Bar
     from clusca_ext.demo.allocator import keep_freed_memory
     from clusca_ext.lab import pages, runner
     from clusca_ext.lab.full import FullSampler
@@ -114,7 +117,8 @@ def _run(
     full = FullSampler(model, path.with_suffix(".safetensors"), who)
     seconds = float("inf") if limit is None else limit
     try:
-        with _Shown(console, grid, plan) as watch:
+        with Bar(console, len(grid) * len(list(plan.batches()))) as bar:
+            watch = _Shown(bar, plan)
             outcome = runner.run(model, grid, plan, journal, full, watch, seconds, times=times)
     except KeyboardInterrupt:
         raise Stopped(f"Stopped; the rows are in {path}: run it again for the rest.") from None
@@ -137,30 +141,17 @@ def _run(
 
 
 class _Shown:
-    """A progress bar over the settings and their batches."""
+    """A bar over the settings and their batches."""
 
-    def __init__(self, console: Any, grid: "list[Setting]", plan: Any) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-        self._progress = Progress(*columns, console=console, transient=True)
-        self._batches = len(list(plan.batches()))
-        self._task = self._progress.add_task("the full sampler", total=len(grid) * self._batches)
-        self._done = 0
-
-    def __enter__(self) -> "_Shown":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+    def __init__(self, bar: "Bar", plan: "Plan") -> None:
+        self._bar, self._batches, self._done = bar, len(list(plan.batches())), 0
 
     def begin(self, setting: "Setting") -> None:
-        self._progress.update(self._task, description=str(setting))
+        self._bar.begin(str(setting))
 
     def batch(self) -> None:
-        self._progress.advance(self._task)
+        self._bar.step()
 
     def end(self, row: "Row") -> None:
         self._done += self._batches  # all of a row that was there already, or failed midway
-        self._progress.update(self._task, completed=self._done)
+        self._bar.reach(self._done)

@@ -41,3 +41,7 @@ class Bar:
 
     def step(self) -> None:
         self._progress.advance(self._task)
+
+    def reach(self, steps: int) -> None:
+        """So many of them are done, however they were told."""
+        self._progress.update(self._task, completed=steps)
