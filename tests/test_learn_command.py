@@ -48,7 +48,7 @@ def learn(folder, output, *options):
 
 @pytest.mark.parametrize("objective", ["pairs", "data", "run"])
 def test_it_learns_measures_and_reports(objective, folder, tmp_path):
-    done = learn(folder, tmp_path, "--objective", objective)
+    done = learn(folder, tmp_path, "--objective", objective, "--theta", "1")
     assert done.exit_code == 0, done.output
     assert "Left out:" in done.output and "Taylor, order 1, clusters" in done.output
     report = json.loads((tmp_path / "report.json").read_text())
@@ -58,6 +58,14 @@ def test_it_learns_measures_and_reports(objective, folder, tmp_path):
     schedule = MaskSchedule.load(tmp_path / "mask.json")
     assert schedule.num_steps == 4 and report["removed"] == round(schedule.removed, 4)
     assert (tmp_path / "mask.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_where_nothing_is_left_out_nothing_is_compared(folder, tmp_path):
+    done = learn(folder, tmp_path, "--theta", "0")
+    assert done.exit_code == 0, done.output
+    assert "Nothing is left out: every score is above theta 0" in done.output
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["removed"] == 0 and "psnr_and_standard_error" not in report
 
 
 def test_stopped_by_a_key_it_says_how_to_go_on(folder, tmp_path, monkeypatch):

@@ -119,6 +119,16 @@ def _finish(
 
     assert isinstance(pipeline, DigitsPipeline)
     schedule = training.routers.schedule(theta)
+    if not schedule.removed:
+        write_report(training, theta, output)
+        console.print(
+            f"Nothing is left out: every score is above theta {theta:g}, so that there is nothing "
+            f"to compare. Train longer, with a larger --lambda, or take a larger --theta. Files: "
+            f"{output}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        return
     compared = compare(pipeline, schedule, samples)
     write_report(training, theta, output, plain(compared, samples))
     even = len(even_steps(schedule))
