@@ -2,7 +2,7 @@
 
 import pathlib
 
-from clusca_ext.lab import journal, pages, plots, tables
+from clusca_ext.lab import journal, pages, plots, section
 from clusca_ext.lab.comparison import groups
 from results import FOLDER
 
@@ -13,7 +13,7 @@ def results() -> list[dict]:
 
 def page(above: str, rows: list[dict]) -> str:
     """The page with a section for every model and machine below what stands there."""
-    return tables.put(above, pages.sections(rows))
+    return section.put(above, pages.sections(rows))
 
 
 def draw(rows: list[dict], folder: pathlib.Path) -> None:

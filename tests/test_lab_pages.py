@@ -1,5 +1,6 @@
 """What the laboratory shows: tables that say what rows say, plots, and the command."""
 
+import inspect
 import json
 import sys
 
@@ -9,8 +10,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from clusca_ext.cli import app
+from clusca_ext.commands.arguments import numbers
+from clusca_ext.commands.lab import lab
 from clusca_ext.demo.judge import Estimate
-from clusca_ext.lab import pages, plots, runner, tables
+from clusca_ext.lab import grid, pages, plots, runner, section, tables
 from clusca_ext.lab.comparison import Over, groups
 from clusca_ext.lab.full import FullSampler
 from clusca_ext.lab.grid import settings
@@ -30,10 +33,10 @@ def rows(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     broken = METHODS["reuse"](6, 1)
     model = SyntheticModel(lambda config: config == broken, MeanFeatures())
-    grid = settings(["taylor-even", "reuse", "hermite-even"], [4, 6], [1, 2])
+    chosen = settings(["taylor-even", "reuse", "hermite-even"], [4, 6], [1, 2])
     journal = Journal(folder / "rows.jsonl", ORIGIN)
     full = FullSampler(model, folder / "full.safetensors", ORIGIN)
-    runner.run(model, grid, Plan(samples=6, batch=3), journal, full, Watch())
+    runner.run(model, chosen, Plan(samples=6, batch=3), journal, full, Watch())
     return journal.rows
 
 
@@ -71,17 +74,36 @@ def test_tables_say_what_rows_say(rows):
 
 def test_a_section_says_who_measured_and_what_failed(rows):
     (group,) = groups(rows)
-    text = tables.section(group)
+    text = section.section(group)
     assert "- `reuse`, order 0, interval 6 failed: RuntimeError: it does not work" in text
     assert "`hermite-even`, order 2" in text and "n = 6" in text
     assert "furthest above the baseline at as many full steps is `hermite-even`" in text
     for block, before in zip(text.split("\n\n")[1:], text.split("\n\n"), strict=False):
         assert not block.startswith("| ") or "commit abc, torch 2." in before
-    assert text.count("| method |") == 3 and "not measured." not in text
+    assert text.count("| method |") == 4 and "not measured." not in text
     without = [row | {"distance": None, "frechet": None} for row in rows]
-    text = tables.section(groups(without)[0])
-    assert text.count("| method |") == 2
+    text = section.section(groups(without)[0])
+    assert text.count("| method |") == 3
     assert "Feature distance and Frechet distance: not measured." in text
+
+
+def test_the_summary_has_a_line_a_method_best_first(rows):
+    (group,) = groups(rows)
+    found = cells("\n".join(tables.summary(group)))
+    assert [*found] == [
+        ("hermite-even", "2"),
+        ("hermite-even", "1"),
+        ("taylor-even", "2"),
+        ("reuse", "0"),
+    ]
+    by_place = {
+        (row["method"], row["order"], row["interval"]): np.array(row["psnr_db"])
+        for row in rows
+        if not row["error"]
+    }
+    gaps = [(by_place["hermite-even", 2, i] - by_place["taylor-even", 1, i]).mean() for i in (4, 6)]
+    assert found["hermite-even", "2"] == ["4, 6", f"{min(gaps):+.2f} to {max(gaps):+.2f}", "2, 0"]
+    assert found["reuse", "0"][0] == "4" and found["reuse", "0"][2] == "0, 1"
 
 
 def test_a_column_is_an_interval_of_more_than_the_baseline(rows):
@@ -94,24 +116,24 @@ def test_a_column_is_an_interval_of_more_than_the_baseline(rows):
 
 
 def test_a_section_replaces_only_itself(rows):
-    page = tables.put("# Quality\n\nAbove.\n", pages.sections(rows))
-    other = tables.put(
+    page = section.put("# Quality\n\nAbove.\n", pages.sections(rows))
+    other = section.put(
         page,
         [
             (
                 "other",
-                tables.BEGIN.format(name="other")
+                section.BEGIN.format(name="other")
                 + "\nA\n"
-                + tables.END.format(name="other")
+                + section.END.format(name="other")
                 + "\n",
             )
         ],
     )
     fewer = [row for row in rows if row["interval"] == 4]
-    again = tables.put(other, pages.sections(fewer))
+    again = section.put(other, pages.sections(fewer))
     assert again.startswith("# Quality\n\nAbove.\n\n<!-- clusca lab: synthetic-a-cpu -->")
     assert "interval 6" not in again and again.endswith("<!-- end of clusca lab: other -->\n")
-    assert tables.put(again, pages.sections(rows)) == other
+    assert section.put(again, pages.sections(rows)) == other
 
 
 @pytest.mark.parametrize(
@@ -164,6 +186,13 @@ def test_without_matplotlib_the_extra_is_named(rows, tmp_path, monkeypatch):
 
 def clusca(*arguments):
     return CliRunner().invoke(app, list(arguments))
+
+
+def test_the_command_measures_the_whole_grid():
+    taken = inspect.signature(lab).parameters
+    given = {name: numbers(name, taken[name].default) for name in ("intervals", "orders")}
+    assert given == {"intervals": list(grid.INTERVALS), "orders": list(grid.ORDERS)}
+    assert numbers("baseline", taken["baseline"].default) == list(grid.FURTHER)
 
 
 def test_help_has_an_example_and_methods_are_listed():

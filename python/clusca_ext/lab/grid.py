@@ -29,10 +29,16 @@ class Setting:
         return f"{self.method}, interval {self.interval}, order {self.order}"
 
 
+# What is measured where nothing else is asked for.
+INTERVALS, ORDERS = (4, 5, 6, 7, 8), (1, 2, 3)
+# Of the baseline alone: some methods choose their own number of full steps, and are compared there.
+FURTHER = (2, 3, 12)
+
+
 def settings(
     methods: Iterable[str],
-    intervals: Iterable[int],
-    orders: Iterable[int],
+    intervals: Iterable[int] = INTERVALS,
+    orders: Iterable[int] = ORDERS,
     baseline: Iterable[int] = (),
 ) -> list[Setting]:
     """All settings that exist, the baseline first; a method that has no order appears once.
@@ -43,8 +49,7 @@ def settings(
         methods: Entries of ``METHODS``.
         intervals: Intervals of all of them.
         orders: Orders of their forecasters.
-        baseline: Further intervals of the baseline: some methods choose their own number of full
-            steps, and are compared with it there.
+        baseline: Further intervals of the baseline.
 
     Raises:
         ValueError: A method is not known, or a number is out of range.

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
-from clusca_ext.lab import metrics, plots, tables
+from clusca_ext.lab import metrics, plots, section, tables
 from clusca_ext.lab.comparison import Baseline, Group, groups, is_timed, time_ratio
 from clusca_ext.lab.journal import Row
 
@@ -40,7 +40,7 @@ def picture_of(group: Group) -> str:
 def sections(rows: Iterable[Row]) -> list[tuple[str, str]]:
     """Name and text of what a page says of every group; a plot is named where it can be drawn."""
     return [
-        (tables.name_of(group), tables.section(group, picture_of(group) if group.good else None))
+        (tables.name_of(group), section.section(group, picture_of(group) if group.good else None))
         for group in groups(rows)
     ]
 
@@ -50,7 +50,7 @@ def write(rows: list[Row], folder: pathlib.Path) -> list[str]:
     page = folder / PAGE
     text = page.read_text("utf-8") if page.exists() else ""
     folder.mkdir(parents=True, exist_ok=True)
-    page.write_text(tables.put(text, sections(rows)), "utf-8")
+    page.write_text(section.put(text, sections(rows)), "utf-8")
     notes = [f"Tables: {page}"]
     for group in groups(rows):
         try:
