@@ -1,4 +1,4 @@
-"""A model whose quality and time are known functions of its configuration, and what watches it."""
+"""A model whose quality and time are known functions of its configuration, and a grid of it."""
 
 import dataclasses
 import math
@@ -6,6 +6,12 @@ import math
 import torch
 
 from clusca_ext import HermiteForecaster, ReuseForecaster
+from clusca_ext.lab import runner
+from clusca_ext.lab.drawn import Drawn
+from clusca_ext.lab.full import FullSampler
+from clusca_ext.lab.grid import settings
+from clusca_ext.lab.journal import Journal
+from clusca_ext.lab.rows import Plan
 from clusca_ext.schedule import Step
 from clusca_ext.summary import Summary
 from small_dit import make_dit, scheduler_of
@@ -65,8 +71,6 @@ class SyntheticModel:
         return self.judge
 
     def draw(self, config, seeds):
-        from clusca_ext.lab.drawn import Drawn
-
         self.drawn.append((config, list(seeds)))
         if config is not None and self.broken(config):
             raise RuntimeError("it does not work")
@@ -142,3 +146,18 @@ class Watch:
 
     def end(self, row):
         self.rows.append(row)
+
+
+PLAN = Plan(samples=6, batch=4)
+GRID = settings(["taylor-even", "reuse", "hermite-even"], [4, 6], [1, 2])
+
+
+def measure(folder, model=None, watch=None, grid=GRID, who=ORIGIN, plan=PLAN, **options):
+    model = model or SyntheticModel()
+    journal = Journal(folder / "rows.jsonl", who)
+    full = FullSampler(model, folder / "full.safetensors", who)
+    return runner.run(model, grid, plan, journal, full, watch or Watch(), **options), journal
+
+
+def cached_runs(model):
+    return [config for config, _ in model.drawn if config is not None]

@@ -8,35 +8,28 @@ import numpy as np
 import pytest
 import torch
 
-import lab_cases
 import results
 from clusca_ext.demo.judge import psnr
-from clusca_ext.lab import metrics, rows, runner
-from clusca_ext.lab.comparison import Baseline, groups, is_timed, time_ratio
+from clusca_ext.lab import metrics, rows
+from clusca_ext.lab.comparison import Baseline, groups, time_ratio
 from clusca_ext.lab.drawn import Drawn
 from clusca_ext.lab.full import FullSampler
 from clusca_ext.lab.grid import settings
-from clusca_ext.lab.journal import Journal, read
+from clusca_ext.lab.journal import read
 from clusca_ext.lab.methods import BASELINE, METHODS
 from clusca_ext.lab.models import open_model
 from clusca_ext.lab.rows import Plan
 from clusca_ext.measuring.timing import DEVICE
 from clusca_ext.origin import device_name, machine, origin, sources
-from lab_cases import ORIGIN, MeanFeatures, SyntheticModel, Watch
-
-PLAN = Plan(samples=6, batch=4)
-GRID = settings(["taylor-even", "reuse", "hermite-even"], [4, 6], [1, 2])
-
-
-def measure(folder, model=None, watch=None, grid=GRID, who=ORIGIN, plan=PLAN, **options):
-    model = model or SyntheticModel()
-    journal = Journal(folder / "rows.jsonl", who)
-    full = FullSampler(model, folder / "full.safetensors", who)
-    return runner.run(model, grid, plan, journal, full, watch or Watch(), **options), journal
-
-
-def cached_runs(model):
-    return [config for config, _ in model.drawn if config is not None]
+from lab_cases import (
+    GRID,
+    ORIGIN,
+    MeanFeatures,
+    SyntheticModel,
+    Watch,
+    cached_runs,
+    measure,
+)
 
 
 def test_the_grid_has_every_combination_once():
@@ -89,74 +82,6 @@ def test_what_is_no_row_is_refused(tmp_path):
     (tmp_path / "rows.jsonl").write_text('{"key": []}\nnonsense\n')
     with pytest.raises(ValueError, match=r"line 2 of .*rows.jsonl must be a row of numbers, got"):
         measure(tmp_path)
-
-
-@pytest.mark.parametrize("name", ["version", "sources", "torch"])
-def test_rows_of_other_sources_are_kept_where_pictures_are_the_same(tmp_path, name):
-    before, _ = measure(tmp_path)
-    model = SyntheticModel()
-    outcome, journal = measure(tmp_path, model, who=ORIGIN | {name: "other"})
-    assert (outcome.measured, outcome.renewed) == (0, len(GRID))
-    assert [len(seeds) for config, seeds in model.drawn if config] == [PLAN.batch] * len(GRID)
-    assert any(config is None for config, _ in model.drawn)  # pictures of its own
-    for row, old in zip(outcome.rows, before.rows, strict=True):
-        assert row[name] == "other" and len(row["seconds"]) == 1
-        assert [row[each] for each in rows.QUALITY] == [old[each] for each in rows.QUALITY]
-    assert read(journal.path) == [*before.rows, *outcome.rows]
-    assert groups(journal.rows)[0].rows == tuple(outcome.rows)  # the newest are shown
-    assert measure(tmp_path, who=ORIGIN | {name: "other"})[0].renewed == 0
-
-
-def test_rows_of_other_sources_are_measured_again_where_pictures_differ(tmp_path, monkeypatch):
-    measure(tmp_path)
-    changed = GRID[2].config
-    expected = lab_cases.expected_psnr
-    monkeypatch.setattr(
-        lab_cases, "expected_psnr", lambda config: expected(config) + 0.02 * (config == changed)
-    )
-    outcome, _ = measure(tmp_path, who=ORIGIN | {"sources": "other"})
-    assert (outcome.measured, outcome.renewed) == (1, len(GRID) - 1)
-    assert [len(row["seconds"]) for row in outcome.rows] == [1 + (i == 2) for i in range(len(GRID))]
-
-
-def test_rows_of_another_machine_are_not_taken(tmp_path):
-    measure(tmp_path)
-    outcome, journal = measure(tmp_path, who=ORIGIN | {"machine": "other"})
-    assert outcome.measured == len(GRID) and len(groups(journal.rows)) == 2
-
-
-def test_a_model_that_was_trained_on_is_measured_anew(tmp_path):
-    before, _ = measure(tmp_path)
-    model = SyntheticModel()
-    model.weights = "more training"
-    outcome, journal = measure(tmp_path, model, grid=GRID[:3])
-    assert (outcome.measured, outcome.renewed) == (3, 0)
-    assert any(config is None for config, _ in model.drawn)  # pictures of its own
-    (group,) = groups(journal.rows)  # never beside the old ones
-    assert group.rows == tuple(outcome.rows)
-
-
-def test_a_setting_that_failed_is_measured_again_by_other_sources(tmp_path):
-    measure(tmp_path, SyntheticModel(broken=lambda config: config == GRID[1].config))
-    outcome, _ = measure(tmp_path, who=ORIGIN | {"sources": "other"})
-    assert (outcome.measured, outcome.renewed) == (1, len(GRID) - 1)
-    assert outcome.rows[1]["error"] is None
-
-
-def test_times_of_a_busy_machine_are_taken_anew(tmp_path):
-    class Busy(SyntheticModel):
-        turns = 0
-
-        def full_seconds(self, seeds):
-            self.turns += 1
-            return super().full_seconds(seeds) * (1.3 if self.turns == 3 else 1)
-
-    outcome, _ = measure(tmp_path, Busy())  # around the settings it is timed at 0, 1, 2 and so on
-    assert [is_timed(row) for row in outcome.rows] == [i != 1 and i != 2 for i in range(len(GRID))]
-    assert measure(tmp_path)[0].renewed == 0  # not asked for
-    again, _ = measure(tmp_path, times=True)
-    assert (again.measured, again.renewed) == (0, 2) and all(map(is_timed, again.rows))
-    assert measure(tmp_path, times=True)[0].renewed == 0
 
 
 def test_a_limit_leaves_the_rest(tmp_path):

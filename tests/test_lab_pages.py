@@ -107,7 +107,11 @@ def test_the_summary_has_a_line_a_method_best_first(rows):
 
 
 def test_a_column_is_an_interval_of_more_than_the_baseline(rows):
-    more = [row | {"interval": 2} for row in rows if row["method"] == "taylor-even"]
+    more = [
+        row | {"interval": 2, "config": METHODS["taylor-even"](2, row["order"]).to_dict()}
+        for row in rows
+        if row["method"] == "taylor-even"
+    ]
     (group,) = groups([*rows, *more])
     header = tables.table(group, tables.cost_of)[0]
     assert header == "| method | order | interval 4 | interval 6 |"
@@ -240,14 +244,14 @@ def test_an_interrupted_command_says_how_to_go_on(tmp_path, monkeypatch, command
 
 def test_every_method_runs(tmp_path):
     """Together with its schedule, storage and the counting of its operations."""
-    arguments = ["--model", small_folder(tmp_path / "small"), "--steps", "5", "--samples", "1"]
-    arguments += ["--intervals", "3", "--orders", "2", "--output", str(tmp_path)]
+    arguments = ["--model", small_folder(tmp_path / "small"), "--steps", "14", "--samples", "1"]
+    arguments += ["--intervals", "6", "--orders", "2", "--output", str(tmp_path)]
     result = clusca("lab", *arguments, "--baseline", "2")
     assert result.exit_code == 0, result.output
     rows = read(next(tmp_path.glob("*-lab-small.jsonl")))
     assert {row["method"]: row["error"] for row in rows} == dict.fromkeys(METHODS)
     for row in rows:
-        assert row["operations"] > 0.9 and row["full"] + row["cached"] + row["partial"] == 5
+        assert row["operations"] > 0.9 and row["full"] + row["cached"] + row["partial"] == 14
 
 
 def test_the_command_shows_failures(tmp_path, monkeypatch):

@@ -16,7 +16,10 @@ PACKAGE = pathlib.Path(__file__).parent
 # What draws no picture: it may change between two runs.
 APART = {"lab", "commands", "measuring", "recording", "drawing", "report"}
 APART |= {"cli.py", "origin.py", "quiet.py"}
-WEIGHTS = {("demo", "digits"), ("demo", "pictures")}  # of models, which say what they are
+# Of models, which say what they are, and reports on them.
+WEIGHTS = {("demo", model, "transformer") for model in ("digits", "pictures")}
+REPORTS = {"report.json", "training.json"}
+KEPT = {("lab", "metrics.py"), ("lab", "models.py"), ("lab", "operations.py")}
 
 
 def device_name(device: torch.device) -> str:
@@ -58,7 +61,8 @@ def sources() -> str:
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*")):
         name = path.relative_to(PACKAGE)
-        if name.parts[0] in APART or name.parts[:2] in WEIGHTS:
+        apart = name.parts[0] in APART and name.parts not in KEPT
+        if apart or name.parts[:3] in WEIGHTS or name.name in REPORTS:
             continue
         if path.suffix in (".py", ".so", ".safetensors", ".json"):
             digest.update(str(name).encode() + b"\0" + path.read_bytes())

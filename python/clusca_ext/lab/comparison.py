@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import mean
+from statistics import mean, median
 from typing import Any
 
 from clusca_ext.demo.judge import Estimate
 from clusca_ext.lab import metrics
 from clusca_ext.lab.journal import Row
-from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER
+from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, METHODS
 from clusca_ext.quiet import is_quiet
 
 SEEN = 0.005  # dB; a smaller difference is none
@@ -47,6 +47,11 @@ class Group:
         return [row for row in self.rows if row["error"] is None]
 
     @property
+    def different(self) -> list[Row]:
+        """Those that are measured by themselves: not by a setting that draws the same."""
+        return [row for row in self.good if "same_as" not in row]
+
+    @property
     def timed(self) -> list[Row]:
         return [row for row in self.good if is_timed(row)]
 
@@ -61,19 +66,30 @@ def groups(rows: Iterable[Row]) -> list[Group]:
     Of a model that was trained on, rows of its newest weights.
     """
     found: dict[tuple[str, int | None, int, str], dict[tuple[Any, ...], Row]] = {}
-    weights: dict[tuple[str, int | None, int, str], str] = {}
-    for row in rows:
-        if row.get("bench") == "lab":
-            where = row["model"], row["steps"], row["samples"], row["machine"]
+    lab = [row for row in rows if row.get("bench") == "lab"]
+    newest = {_where(row): row["weights"] for row in lab}
+    for row in lab:
+        where = _where(row)
+        if row["weights"] == newest[where] and _is_todays(row):
             what = row["method"], row["interval"], row["order"]
-            if weights.setdefault(where, row["weights"]) != row["weights"]:
-                weights[where], found[where] = row["weights"], {}
             found.setdefault(where, {}).pop(what, None)
             found[where][what] = row
     return [
         Group(model, steps, samples, machine, tuple(found[model, steps, samples, machine].values()))
         for model, steps, samples, machine in sorted(found, key=str)
     ]
+
+
+def _where(row: Row) -> tuple[str, int | None, int, str]:
+    return row["model"], row["steps"], row["samples"], row["machine"]
+
+
+def _is_todays(row: Row) -> bool:
+    """Whether its method is still configured as it was then; one that is gone says so itself."""
+    if row["method"] not in METHODS or row["error"] is not None:
+        return True
+    config = METHODS[row["method"]](row["interval"], row["order"])
+    return config is not None and config.to_dict() == row["config"]
 
 
 def work(row: Row) -> float | None:
@@ -118,9 +134,12 @@ class Baseline:
 def is_timed(row: Row) -> bool:
     """Whether a row's time is worth telling: the machine was quiet while it was measured.
 
-    The full sampler took as long right after the setting as right before it.
+    The full sampler took as long right after the setting as right before it, and the median of its
+    own batches about as long as the fastest.
     """
-    return not row["error"] and is_quiet(row["full_seconds"])
+    if row["error"] or not is_quiet(row["full_seconds"]):
+        return False
+    return is_quiet([median(row["seconds"]), min(row["seconds"])])
 
 
 def time_ratio(row: Row) -> Estimate:

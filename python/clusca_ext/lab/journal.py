@@ -30,6 +30,8 @@ class Journal:
         self._newest = {_digest(row, self._names(row)): row for row in here}
         self._known = {_digest(row, self._names(row)): row for row in self.rows if self._ours(row)}
 
+        self._drawn = {r["draws"]: r for r in self._known.values() if r.get("draws")}
+
     def find(self, key: Mapping[str, Any]) -> Row | None:
         """The newest row of this key, where the same machine measured the same sources."""
         return self._known.get(_digest(key, list(key)))
@@ -37,6 +39,10 @@ class Journal:
     def earlier(self, key: Mapping[str, Any]) -> Row | None:
         """The newest row of this key that the same machine measured, whatever the sources."""
         return self._newest.get(_digest(key, list(key)))
+
+    def alike(self, draws: str) -> Row | None:
+        """The newest row by the same machine and sources of a setting that draws the same."""
+        return self._drawn.get(draws)
 
     def add(self, key: Mapping[str, Any], numbers: Mapping[str, Any]) -> Row:
         """Append a row; it is on the disk when this returns."""
@@ -48,6 +54,8 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
         self.rows.append(row)
+        if "draws" in row:
+            self._drawn[row["draws"]] = row
         self._known[_digest(key, list(key))] = self._newest[_digest(key, list(key))] = row
         return row
 

@@ -23,6 +23,7 @@ from clusca_ext.forecast import (
     TaylorForecaster,
 )
 from clusca_ext.methods import method
+from clusca_ext.presets.placements import load_placement
 from clusca_ext.schedule import (
     AdaCacheSchedule,
     EvenSchedule,
@@ -157,24 +158,38 @@ def published(name: str) -> Method:
     return at
 
 
+def newton(interval: int, order: int) -> ClusCaConfig | None:
+    """Order 1 is unbounded Taylor's."""
+    forecaster = NewtonForecaster(order=order)
+    return composed(by_interval, lambda _: forecaster)(interval, order) if order > 1 else None
+
+
 def newton_even(interval: int, order: int) -> ClusCaConfig | None:
     """Order 1 is Taylor's."""
     forecaster = NewtonForecaster(order=order)
     return composed(evenly, lambda _: forecaster)(interval, order) if order > 1 else None
 
 
+def placed(interval: int, order: int) -> ClusCaConfig | None:
+    """The placement that was searched on the digits: ten full steps, as many as they take at 6."""
+    schedule = load_placement("digits-50-10").schedule
+    return composed(lambda _: schedule, taylor)(interval, order) if interval == 6 else None
+
+
+# The bound never acts on full steps that are spread evenly: unbounded forecasts have none there.
 METHODS: dict[str, Method] = {
     "taylor-even": composed(evenly, taylor),
+    "placed": placed,
     "reuse": composed(by_interval, reuse),  # FORA
     "reuse-even": composed(evenly, reuse),
     "taylor": composed(by_interval, taylor),
     "taylor-unbounded": composed(by_interval, taylor_unbounded),  # TaylorSeer
-    "taylor-unbounded-even": composed(evenly, taylor_unbounded),
     "hermite": composed(by_interval, hermite),
     "hermite-unbounded": composed(by_interval, hermite_unbounded),  # HiCache
     "hermite-even": composed(evenly, hermite),
-    "hermite-unbounded-even": composed(evenly, hermite_unbounded),
     "newton-even": newton_even,
+    "newton": newton,
+    "spaced-hermite": composed(by_interval, spaced_hermite),
     "spaced-hermite-even": composed(evenly, spaced_hermite),
     "damped-even": composed(evenly, damped),
     "freqca": published("freqca"),

@@ -15,9 +15,10 @@ from clusca_ext.lab.full import FullSampler
 from clusca_ext.lab.journal import Row
 from clusca_ext.lab.operations import Operations
 
-# What a row says of pictures and steps, beside times.
-QUALITY = ("full", "cached", "partial", "cache_mib", "psnr_db", "distance", "frechet", "operations")
-ALIKE = 0.01  # dB; PSNR of a sample that other sources draw as before
+# What a row says of pictures and steps.
+QUALITY = ("full", "cached", "partial", "psnr_db", "distance", "frechet")
+ALIKE = 0.01  # dB of PSNR, and share of a feature distance, of a sample that is drawn as before
+SMALLEST = 1e-4  # a feature distance that is none
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Rows:
         plan: How many samples.
         full: The full sampler of the model.
         operations: What counts its operations.
+        commit: Of the package, which draws.
         batch: Called after every batch.
     """
 
@@ -54,10 +56,11 @@ class Rows:
         plan: Plan,
         full: FullSampler,
         operations: Operations,
+        commit: str,
         batch: Callable[[], None],
     ) -> None:
         self._model, self._plan, self._full = model, plan, full
-        self._operations, self._batch = operations, batch
+        self._operations, self._commit, self._batch = operations, commit, batch
 
     def measured(self, config: ClusCaConfig) -> dict[str, Any]:
         """All of a setting."""
@@ -66,18 +69,31 @@ class Rows:
         runs, times = self._drawn(config, batches)
         images = torch.cat([drawn.images for drawn in runs])
         quality = _steps(runs) | _quality(self._model, images, references)
-        ratio = self._operations.ratio(config)
-        quality |= {"operations": None if ratio is None else _short(ratio)}
-        return quality | times
+        return {**quality, "drawn_by": self._commit} | self._costs(config, runs) | times
 
     def renewed(self, config: ClusCaConfig, row: Row) -> dict[str, Any] | None:
-        """A row's numbers with new times, if its first batch comes out as it did; else None."""
+        """A row's numbers with new costs, if its first batch comes out as it did; else None."""
         seeds = next(self._plan.batches())
-        reference = self._full.images(seeds)
         runs, times = self._drawn(config, [seeds])
-        now = metrics.decibels(runs[0].images, reference)
-        gaps = (now - torch.tensor(row["psnr_db"][: len(seeds)])).abs()
-        return {name: row[name] for name in QUALITY} | times if gaps.max() <= ALIKE else None
+        now = _samples(self._model, runs[0].images, self._full.images(seeds))
+        if not all(_alike(name, now[name], row[name]) for name in now):
+            return None
+        kept = {name: row[name] for name in QUALITY}
+        return (
+            {**kept, "drawn_by": row.get("drawn_by", row["commit"])}
+            | self._costs(config, runs)
+            | times
+        )
+
+    def _costs(self, config: ClusCaConfig, runs: Sequence[Drawn]) -> dict[str, Any]:
+        """Counted operations, and the memory of the cache."""
+        ratio = self._operations.ratio(config)
+        said = [drawn.summary for drawn in runs if drawn.summary is not None]
+        memory = max((each.cache_bytes for each in said), default=None)
+        return {
+            "operations": None if ratio is None else _short(ratio),
+            "cache_mib": None if memory is None else _short(memory / 2**20),
+        }
 
     def _drawn(
         self, config: ClusCaConfig, batches: Sequence[list[int]]
@@ -98,14 +114,28 @@ class Rows:
         }
 
 
-def _quality(model: Model, images: Tensor, full: Tensor) -> dict[str, Any]:
+def _samples(model: Model, images: Tensor, full: Tensor) -> dict[str, Any]:
     """Of every sample, so that differences can be paired with any other row."""
     features = model.features()
-    numbers: dict[str, Any] = {"psnr_db": _list(metrics.decibels(images, full))}
-    if features is None:
-        return numbers | {"distance": None, "frechet": None}
-    numbers |= {"distance": _list(features.distance(images, full)), "frechet": None}
-    if len(images) > 1:  # a set of one has no spread
+    distance = None if features is None else _list(features.distance(images, full))
+    return {"psnr_db": _list(metrics.decibels(images, full)), "distance": distance}
+
+
+def _alike(name: str, now: list[float] | None, before: list[float] | None) -> bool:
+    """Whether samples that are drawn again are those that were: PSNR in dB, distances as shares."""
+    if now is None or before is None:
+        return now is before
+    share = name != "psnr_db"
+    return all(
+        abs(a - b) <= ALIKE * (max(b, SMALLEST) if share else 1.0)
+        for a, b in zip(now, before, strict=False)  # the first batch of more
+    )
+
+
+def _quality(model: Model, images: Tensor, full: Tensor) -> dict[str, Any]:
+    features = model.features()
+    numbers = {**_samples(model, images, full), "frechet": None}
+    if features is not None and len(images) > 1:  # a set of one has no spread
         spread = metrics.frechet(features, images, full)
         numbers["frechet"] = [_short(spread.mean), _short(spread.error)]
     return numbers
@@ -115,7 +145,7 @@ def _steps(runs: Sequence[Drawn]) -> dict[str, Any]:
     """Steps of each kind, the mean of samples; None where the model does not say."""
     said = [drawn.summary for drawn in runs if drawn.summary is not None]
     if len(said) < len(runs):
-        return dict.fromkeys(("full", "cached", "partial", "cache_mib"))
+        return dict.fromkeys(("full", "cached", "partial"))
     full = [mean(each.full_by_sample or (each.full,)) for each in said]
     samples = [len(drawn.images) for drawn in runs]
 
@@ -128,7 +158,6 @@ def _steps(runs: Sequence[Drawn]) -> dict[str, Any]:
         "full": _short(of_full),
         "cached": _short(steps - of_full - of_partial),
         "partial": _short(of_partial),
-        "cache_mib": _short(max(each.cache_bytes for each in said) / 2**20),
     }
 
 

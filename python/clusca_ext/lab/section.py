@@ -29,16 +29,17 @@ PSNR is to the full sampler with the same seeds, the mean over samples with its 
 after it the difference to `{BASELINE}`, order {BASELINE_ORDER}, at the same number of full steps,
 paired by sample (`~`: interpolated between two numbers of full steps), in **bold** beyond two
 standard errors; of twenty that are chance alone, one would be. Time is the full sampler's over the
-median of runs, the full sampler timed right before and after them: where those two lie more than
-{QUIET - 1:.0%} apart the machine was busy, and the time is left out. Operations are counted.
-Feature distance is LPIPS-like, to the full sampler; the standard
+median of runs, the full sampler timed by an eighth of its steps right before and after them; where
+those two, or the median and the fastest run, lie more than {QUIET - 1:.0%} apart the machine was
+busy, and the time is left out (it has no standard error where one run was timed). Operations are
+counted. Feature distance is LPIPS-like, to the full sampler; the standard
 error of the Frechet distance is a jackknife's."""
 
 
 def origin(group: Group) -> str:
     """Device, model, command and commits."""
     devices = ", ".join(sorted({row["device"] for row in group.rows}))
-    commits = ", ".join(sorted({row["commit"] for row in group.rows}))
+    commits = ", ".join(sorted({str(row.get("drawn_by", row["commit"])) for row in group.rows}))
     torches = ", ".join(sorted({row["torch"] for row in group.rows}))
     steps = "" if group.steps is None else f", {group.steps} steps"
     what = f"{group.model}{steps}, n = {group.samples}"
@@ -49,7 +50,11 @@ def findings(group: Group) -> list[str]:
     """What lies furthest above the baseline at each interval, and how often it is beaten."""
     baseline, lines = Baseline(group), [_how_many(group)]
     for interval in sorted({row["interval"] for row in group.good if row["method"] != BASELINE}):
-        rows = [row for row in group.good if row["interval"] == interval]
+        rows = [
+            row
+            for row in group.good
+            if row["interval"] == interval and _name(row) != (BASELINE, BASELINE_ORDER)
+        ]
         compared = [(over, row) for row in rows if (over := baseline.over(row)) is not None]
         if not compared:
             continue
@@ -59,7 +64,7 @@ def findings(group: Group) -> list[str]:
             f"full steps is `{best['method']}`, order {best['order']}, by {difference(over)} dB, "
             f"at {plus_minus(metrics.mean_of(best['psnr_db']))} dB{_speed_of(best)}."
         )
-    others = [row for row in group.good if row["method"] != BASELINE]
+    others = [row for row in group.different if row["method"] != BASELINE]
     overs = [over for over in map(baseline.over, others) if over is not None]
     if overs:
         gains = sum(over.is_beyond and over.value.mean > 0 for over in overs)
@@ -74,14 +79,23 @@ def findings(group: Group) -> list[str]:
     return lines
 
 
+def _name(row: Row) -> tuple[str, int]:
+    return row["method"], row["order"]
+
+
 def _how_many(group: Group) -> str:
     found = {(row["method"], row["interval"], row["order"]) for row in group.rows}
     whole = settings(METHODS, baseline=FURTHER)
     asked = {(each.method, each.interval, each.order) for each in whole}
     return (
         f"- {len(found & asked)} of the {len(asked)} settings of the whole grid are measured; "
-        f"{len(group.timed)} of {len(group.good)} have a time."
+        f"{len(group.timed)} of {len(group.good)} have a time{_threads(group)}."
     )
+
+
+def _threads(group: Group) -> str:
+    counts = sorted({row["threads"] for row in group.timed})
+    return f", on {' or '.join(map(str, counts))} threads" if counts else ""
 
 
 def _speed_of(row: Row) -> str:

@@ -1,0 +1,132 @@
+"""Which rows of the laboratory are kept, timed anew, taken from a twin, or measured again."""
+
+import itertools
+
+import pytest
+
+import lab_cases
+from clusca_ext import HermiteForecaster, TaylorForecaster
+from clusca_ext.lab import rows, runner
+from clusca_ext.lab.comparison import groups, is_timed
+from clusca_ext.lab.grid import settings
+from clusca_ext.lab.journal import read
+from clusca_ext.lab.methods import BASELINE, METHODS
+from lab_cases import GRID, ORIGIN, PLAN, SyntheticModel, cached_runs, measure
+
+
+@pytest.mark.parametrize("name", ["version", "sources", "torch"])
+def test_rows_of_other_sources_are_kept_where_pictures_are_the_same(tmp_path, name):
+    before, _ = measure(tmp_path)
+    model = SyntheticModel()
+    outcome, journal = measure(tmp_path, model, who=ORIGIN | {name: "other"})
+    assert (outcome.measured, outcome.renewed) == (0, len(GRID))
+    batches = [len(seeds) for config, seeds in model.drawn if config]
+    assert batches == [PLAN.batch, runner.COUNTED] * len(GRID)
+    assert any(config is None for config, _ in model.drawn)  # pictures of its own
+    for row, old in zip(outcome.rows, before.rows, strict=True):
+        assert row[name] == "other" and len(row["seconds"]) == 1 and row["drawn_by"] == "abc"
+        assert [row[each] for each in rows.QUALITY] == [old[each] for each in rows.QUALITY]
+    assert read(journal.path) == [*before.rows, *outcome.rows]
+    assert groups(journal.rows)[0].rows == tuple(outcome.rows)  # the newest are shown
+    assert measure(tmp_path, who=ORIGIN | {name: "other"})[0].renewed == 0
+
+
+def test_rows_of_other_sources_are_measured_again_where_pictures_differ(tmp_path, monkeypatch):
+    measure(tmp_path)
+    changed = GRID[2].config
+    expected = lab_cases.expected_psnr
+    monkeypatch.setattr(
+        lab_cases, "expected_psnr", lambda config: expected(config) + 0.02 * (config == changed)
+    )
+    outcome, _ = measure(tmp_path, who=ORIGIN | {"sources": "other"})
+    assert (outcome.measured, outcome.renewed) == (1, len(GRID) - 1)
+    assert [len(row["seconds"]) for row in outcome.rows] == [1 + (i == 2) for i in range(len(GRID))]
+
+
+def test_rows_of_another_machine_are_not_taken(tmp_path):
+    measure(tmp_path)
+    outcome, journal = measure(tmp_path, who=ORIGIN | {"machine": "other"})
+    assert outcome.measured == len(GRID) and len(groups(journal.rows)) == 2
+
+
+def test_a_model_that_was_trained_on_is_measured_anew(tmp_path):
+    before, _ = measure(tmp_path)
+    model = SyntheticModel()
+    model.weights = "more training"
+    outcome, journal = measure(tmp_path, model, grid=GRID[:3])
+    assert (outcome.measured, outcome.renewed) == (3, 0)
+    assert any(config is None for config, _ in model.drawn)  # pictures of its own
+    (group,) = groups(journal.rows)  # never beside the old ones
+    assert group.rows == tuple(outcome.rows)
+    (group,) = groups([*journal.rows, before.rows[0]])
+    assert len(group.rows) == len(GRID) and {row["weights"] for row in group.rows} == {"w"}
+
+
+def test_a_row_of_a_method_that_has_changed_is_not_shown(tmp_path, monkeypatch):
+    _, journal = measure(tmp_path)
+    changed = METHODS["hermite-even"]
+    monkeypatch.setitem(
+        METHODS, "hermite-even", lambda interval, order: changed(interval, order + 1)
+    )
+    (group,) = groups(journal.rows)
+    assert {row["method"] for row in group.rows} == {"taylor-even", "reuse"}
+
+
+def test_settings_that_draw_the_same_are_measured_once(tmp_path):
+    """In 40 steps, even placements of intervals 13 and 14 have the same four full steps."""
+    even = [METHODS[BASELINE](interval, 1).schedule.full_steps(40) for interval in (13, 14)]
+    assert even[0] == even[1]
+    model = SyntheticModel()
+    outcome, _ = measure(tmp_path, model, grid=settings([BASELINE], [13, 14], [1, 2]))
+    first, twin = (row for row in outcome.rows if row["order"] == 1)
+    assert outcome.measured == 2 and twin["same_as"] == [BASELINE, 13, 1]
+    assert [twin[name] for name in rows.QUALITY] == [first[name] for name in rows.QUALITY]
+    assert len({config.schedule for config in cached_runs(model)}) == 1
+    (group,) = groups(outcome.rows)
+    assert len(group.good) == 4 and len(group.different) == 2
+    assert measure(tmp_path, grid=settings([BASELINE], [13, 14], [1, 2]))[0].measured == 0
+
+
+def test_even_placements_never_reach_the_bound():
+    """So that their unbounded forecasts need no entries of their own."""
+    for bounded, unbounded in (
+        (TaylorForecaster(order=2), TaylorForecaster(order=2, bounded=False)),
+        (HermiteForecaster(order=2), HermiteForecaster(order=2, bounded=False)),
+    ):
+        for steps, interval in itertools.product((25, 50), (2, 3, 4, 5, 6, 7, 8, 12)):
+            full = METHODS[BASELINE](interval, 1).schedule.full_steps(steps)
+            for before, last, then in zip(full[:-1], full[1:], [*full[2:], steps], strict=True):
+                for step in range(last + 1, then):
+                    at = step - last, last - before
+                    assert bounded.weights(*at) == unbounded.weights(*at)
+
+
+def test_a_setting_that_failed_is_measured_again_by_other_sources(tmp_path):
+    measure(tmp_path, SyntheticModel(broken=lambda config: config == GRID[1].config))
+    outcome, _ = measure(tmp_path, who=ORIGIN | {"sources": "other"})
+    assert (outcome.measured, outcome.renewed) == (1, len(GRID) - 1)
+    assert outcome.rows[1]["error"] is None
+
+
+def test_times_of_a_busy_machine_are_taken_anew(tmp_path):
+    class Busy(SyntheticModel):
+        turns = 0
+
+        def full_seconds(self, seeds):
+            self.turns += 1
+            return super().full_seconds(seeds) * (1.3 if self.turns == 3 else 1)
+
+    outcome, _ = measure(tmp_path, Busy())  # around the settings it is timed at 0, 1, 2 and so on
+    assert [is_timed(row) for row in outcome.rows] == [i != 1 and i != 2 for i in range(len(GRID))]
+    assert measure(tmp_path)[0].renewed == 0  # not asked for
+    again, _ = measure(tmp_path, times=True)
+    assert (again.measured, again.renewed) == (0, 2) and all(map(is_timed, again.rows))
+    assert measure(tmp_path, times=True)[0].renewed == 0
+
+
+def test_a_row_whose_own_runs_differ_has_no_time():
+    row = {"error": None, "full_seconds": [1.0, 1.1], "seconds": [0.5, 0.55, 0.56, 0.9]}
+    assert is_timed(row)
+    assert not is_timed(row | {"seconds": [0.5, 0.75, 0.8, 1.0]})
+    assert not is_timed(row | {"full_seconds": [1.0, 1.2]})
+    assert not is_timed(row | {"error": "ValueError: no"})
