@@ -12,6 +12,7 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from rich.progress import Progress
@@ -23,8 +24,9 @@ from clusca_ext.correction import NoCorrection
 from clusca_ext.demo.allocator import keep_freed_memory
 from clusca_ext.demo.judge import Estimate, estimate
 from clusca_ext.demo.pipeline import load_digits
+from clusca_ext.lab.models import MODELS, PipelineModel
 from clusca_ext.measuring.timing import DEVICE
-from clusca_ext.search import DigitsDraw, Placement, SearchSettings, find_placement
+from clusca_ext.search import PipelineDraw, Placement, SearchSettings, find_placement
 from clusca_ext.search.journal import Journal, Scored
 from clusca_ext.search.moves import Steps, even_placement
 from clusca_ext.search.score import Scorer
@@ -41,6 +43,7 @@ SEARCH = SearchSettings(
     objective="embedded digits model, digits 0 to 4, guidance 1.25, DDIM",
 )
 TRIES = 60
+BATCH = 16  # samples drawn at once
 WORK = BENCH.parent / "build" / "placement-search"
 
 
@@ -93,17 +96,39 @@ SETTINGS = (  # the most telling first
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
-class KeptDraw(DigitsDraw):
-    """Keeps what the full sampler drew on the disk; no change of a cache changes it."""
+class KeptDraw(PipelineDraw):
+    """Some classes of a model; a seed's is ``digits[seed % len(digits)]``.
+
+    Keeps what the full sampler drew on the disk; no change of a cache changes it.
+
+    Args:
+        pipeline: The model's.
+        num_steps: Steps of the run.
+        digits: What is drawn.
+        weights: A digest of the model's.
+    """
+
+    def __init__(self, pipeline: Any, num_steps: int, digits: range, weights: str) -> None:
+        super().__init__(pipeline, self._draw, num_steps)
+        self.digits, self.weights = digits, weights
 
     def __call__(self, config: ClusCaConfig | None, seeds: Sequence[int]) -> Tensor:
         if config is not None:
             return super().__call__(config, seeds)
-        name = f"full-{self.num_steps}-digits-{self.digits[0]}-seeds-{seeds[0]}-{len(seeds)}"
-        path = WORK / f"{name}.safetensors"
+        by = f"{self.weights}-torch-{torch.__version__}"
+        run = f"{self.num_steps}-digits-{self.digits[0]}-seeds-{seeds[0]}-{len(seeds)}"
+        path = WORK / f"full-{by}-{run}.safetensors"
         if not path.exists():
             save_file({"pictures": super().__call__(None, seeds)}, path)
         return load_file(path)["pictures"]
+
+    def _draw(self, seeds: Sequence[int]) -> Tensor:
+        drawn = []
+        for start in range(0, len(seeds), BATCH):
+            part = seeds[start : start + BATCH]
+            labels = [self.digits[seed % len(self.digits)] for seed in part]
+            drawn.append(self.pipeline(labels, seeds=part, num_inference_steps=self.num_steps))
+        return torch.cat(drawn).float().cpu()
 
 
 def pair(value: Estimate) -> list[float]:
@@ -145,12 +170,12 @@ def main() -> None:
     keep_freed_memory()
     WORK.mkdir(parents=True, exist_ok=True)
     pipeline = load_digits().to(DEVICE)
-    pipeline.set_progress_bar_config(disable=True)
+    weights = PipelineModel("digits", pipeline, MODELS["digits"]).weights
     recorder = Recorder(FOLDER / f"{machine()}-search.json")
     here = recorder.origin["commit"], recorder.origin["device"]
     with Progress() as progress:
-        draw = KeptDraw(pipeline, SEARCH.num_steps, SEEN)
-        journal = WORK / "journal.jsonl"
+        draw = KeptDraw(pipeline, SEARCH.num_steps, SEEN, weights)
+        journal = WORK / f"journal-{weights}.jsonl"
         found = find_placement(
             draw, SEARCH, tries=options.tries, journal=journal, progress=progress
         )
@@ -165,7 +190,7 @@ def main() -> None:
         if time.monotonic() > end:
             print("the limit was reached: run it again for the rest")
             break
-        draw = KeptDraw(pipeline, setting.num_steps, setting.digits)
+        draw = KeptDraw(pipeline, setting.num_steps, setting.digits, weights)
         score = Scorer(draw, setting.config, SEARCH.held_out)
         if setting == SETTINGS[0]:  # the search has drawn it
             score = Journal(journal, SEARCH.to_dict()).held_out.__getitem__

@@ -22,8 +22,10 @@ seeds it has not seen.
 
     clusca search --steps 50 --full-steps 10 --tries 100 --output placement.json
 
-searches on the embedded model and writes a configuration. A search of any other pipeline is given a
-function that draws a picture for each seed:
+searches on the embedded digits model and writes a configuration. `--model pictures` searches on
+the larger embedded one, `--model FOLDER` on another of their kind, by default with that model's
+number of steps. A search of any other pipeline is given a function that draws a picture for each
+seed:
 
 ```python
 import torch
@@ -70,7 +72,7 @@ of full steps.
 STUDY = f"""\
 ## Where what was found holds
 
-{COMMAND} searches on the embedded model, a DiT that draws
+{COMMAND} searches on the embedded digits model, a DiT that draws
 digits, and then changes one thing at a time. PSNR is to the full sampler of the same setting, the
 mean over {SAMPLES} samples whose seeds the search has not seen, with its standard error. "Over
 even" is paired by sample, against as many full steps evenly from the first step to the last. In

@@ -6,8 +6,9 @@ import textwrap
 import pytest
 
 from clusca_ext.lab.full import FullSampler
-from clusca_ext.lab.journal import Journal
-from clusca_ext.lab.trials import Trials, are_timed
+from clusca_ext.lab.journal import Journal, read
+from clusca_ext.lab.methods import METHODS
+from clusca_ext.lab.trials import Candidate, OutOfTime, Trials
 from command_line import clusca
 from lab_cases import ORIGIN, SyntheticModel
 
@@ -23,36 +24,92 @@ ASKED = ["mine_quiet:make", "--psnr", "90", "--seeds", "1,2", "--held-out", "2"]
 ASKED += ["--output", "fast.json"]
 
 
-def row(seconds, seeds=12, **more):
-    return {"full_seconds": seconds, "seeds": [0, seeds], "batch": 12, "error": None} | more
+CANDIDATES = [Candidate(str(n), METHODS["taylor-even"](n, 1)) for n in (4, 6)]
 
 
-def test_only_runs_of_one_batch_are_compared():
-    assert are_timed([row(1.0), row(1.1), row(1.14)])
-    assert not are_timed([row(1.0), row(1.1), row(1.16)])
-    assert are_timed([row(1.0), row(3.0, seeds=4), row(3.3, seeds=4), row(1.1, seeds=36)])
-    assert not are_timed([row(1.0), row(2.0, seeds=4), row(3.0, seeds=4)])
-    assert are_timed([row(1.0), row(9.0, error="ValueError: no")]) and not are_timed([])
+class Spells(SyntheticModel):
+    """A model whose machine is slower at some timings of the full sampler, and how often it was
+    timed."""
+
+    def __init__(self, slow=()):
+        super().__init__()
+        self.slow, self.timings = slow, 0
+
+    def full_seconds(self, seeds):
+        self.timings += 1
+        return super().full_seconds(seeds) * (1.3 if self.timings in self.slow else 1.0)
 
 
-@pytest.mark.parametrize("spread, quiet", [(1.1, True), (1.3, False)])
-def test_what_the_journal_holds_of_the_model_is_judged(tmp_path, spread, quiet):
-    model, journal = SyntheticModel(), Journal(tmp_path / "trials.jsonl", ORIGIN)
-    of = {"bench": "calibrate", "model": model.name, "steps": model.steps}
-    for index, seconds in enumerate((1.0, spread)):
-        journal.add(of | {"config": index}, row(seconds))
-    journal.add(of | {"model": "another", "config": 0}, row(7.0))
-    trials = Trials(model, journal, FullSampler(model, tmp_path / "full", ORIGIN), 4)
-    assert trials.is_quiet == quiet
+def tried(folder, model, origin=ORIGIN, retries=3, **options):
+    journal = Journal(folder / "trials.jsonl", origin)
+    full = FullSampler(model, folder / "full", origin)
+    trials = Trials(model, journal, full, 4, retries=retries, **options)
+    return trials, trials.tried(CANDIDATES, range(6))
+
+
+def test_a_trial_lies_between_two_timings(tmp_path):
+    model = Spells()
+    trials, found = tried(tmp_path, model)
+    assert model.timings == 3  # that after the first is that before the second
+    assert [trial.row["full_seconds"] for trial in found] == [[40.0, 40.0]] * 2
+    assert trials.is_quiet and trials.spoilt == 0
+    assert found[0].time.mean == pytest.approx(40 / (found[0].row["seconds"][0]))
+
+
+def test_spoilt_times_are_taken_anew(tmp_path):
+    model = Spells(slow=[2])  # spoils the first trial, and what was timed right before the second
+    trials, found = tried(tmp_path, model)
+    rows = read(tmp_path / "trials.jsonl")
+    assert [row["name"] for row in rows] == ["4", "4", "6"]
+    assert rows[0]["full_seconds"] == [40.0, 52.0] and found[0].row == rows[1]
+    kept = "psnr_db", "distance", "operations", "seconds"
+    assert all(rows[0][name] == rows[1][name] for name in kept)
+    assert trials.is_quiet and trials.count == 2
+
+
+def test_a_machine_that_stays_busy_is_told(tmp_path):
+    trials, found = tried(tmp_path, Spells(slow=range(2, 100, 2)))
+    rows = read(tmp_path / "trials.jsonl")
+    assert [row["name"] for row in rows] == ["4"] * 4 + ["6"] * 4
+    assert not trials.is_quiet and trials.spoilt == 2 and len(found) == 2
+    trials.tried(CANDIDATES, range(6))
+    assert read(tmp_path / "trials.jsonl") == rows  # asked again, they are not timed again
+
+    quiet, _ = tried(tmp_path, Spells())  # a later session
+    assert quiet.is_quiet and len(read(tmp_path / "trials.jsonl")) == len(rows) + 2
+
+
+def test_without_retries_times_are_as_they_are(tmp_path):
+    trials, _ = tried(tmp_path, Spells(slow=[2]), retries=0)
+    assert not trials.is_quiet and len(read(tmp_path / "trials.jsonl")) == 2
+
+
+def test_nothing_is_timed_anew_after_the_limit(tmp_path):
+    tried(tmp_path, Spells(slow=[2]), retries=0)
+    with pytest.raises(OutOfTime):
+        tried(tmp_path, Spells(), seconds=-1)
+    assert len(read(tmp_path / "trials.jsonl")) == 2
+
+
+@pytest.mark.parametrize("other", ["machine", "torch", "weights", "model"])
+def test_rows_of_others_are_not_judged(tmp_path, other):
+    busy = Spells(slow=range(2, 100, 2))
+    setattr(busy, "name" if other == "model" else other, "another")
+    origin = ORIGIN | ({other: "another"} if other in ORIGIN else {})
+    before, _ = tried(tmp_path, busy, origin, retries=0)
+    here, _ = tried(tmp_path, Spells(), retries=0)
+    assert not before.is_quiet and here.is_quiet
 
 
 def test_the_command_refuses_a_busy_machine(tmp_path, monkeypatch):
     (tmp_path / "mine_quiet.py").write_text(textwrap.dedent(FUNCTION))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Trials, "is_quiet", property(lambda self: False))
-    said = clusca("calibrate", *ASKED)
+    monkeypatch.setattr("clusca_ext.lab.trials.is_timed", lambda row: False)
+    said = clusca("calibrate", *ASKED, "--rounds", "0", "--methods", "taylor-even,reuse")
     assert said.code == 1 and "the machine was not quiet" in said.words
-    assert "remove fast.trials.jsonl" in said.words and not (tmp_path / "fast.json").exists()
+    assert "trials, though timed anew 3 times" in said.words
+    assert not (tmp_path / "fast.json").exists()
+    rows = (tmp_path / "fast.trials.jsonl").read_text()
     said = clusca("calibrate", *ASKED, "--cost", "operations")
     assert said.code == 0 and "The machine was not quiet" in said.words
     assert "in time" not in said.words
@@ -60,3 +117,4 @@ def test_the_command_refuses_a_busy_machine(tmp_path, monkeypatch):
     (tmp_path / "fast.json").unlink()
     said = clusca("calibrate", *ASKED, "--busy")
     assert said.code == 0 and "in time" in said.words and (tmp_path / "fast.json").exists()
+    assert (tmp_path / "fast.trials.jsonl").read_text().startswith(rows)

@@ -121,9 +121,12 @@ def test_the_full_sampler_is_drawn_once(monkeypatch, tmp_path):
         return torch.tensor(seeds).view(-1, 1, 1, 1) / 10
 
     for _ in range(2):
-        draw = KeptDraw(pipeline, 5, range(3, 5))
+        draw = KeptDraw(pipeline, 5, range(3, 5), "abc")
         assert draw(None, (6, 7)).flatten().tolist() == pytest.approx([0.6, 0.7])
     assert calls == [([3, 4], (6, 7))]
-    other = KeptDraw(pipeline, 5, range(5, 9))
-    other(None, (6, 7))
-    assert len(calls) == 2
+    KeptDraw(pipeline, 5, range(5, 9), "abc")(None, (6, 7))
+    KeptDraw(pipeline, 5, range(3, 5), "other weights")(None, (6, 7))
+    assert len(calls) == 3
+    monkeypatch.setattr(torch, "__version__", "99.0.0")
+    KeptDraw(pipeline, 5, range(3, 5), "abc")(None, (6, 7))
+    assert len(calls) == 4

@@ -1,24 +1,21 @@
-"""What a search is told, draws with, and finds; its command."""
+"""What a search is told, draws with, and finds."""
 
 import json
 
 import pytest
 import torch
 from rich.progress import Progress
-from typer.testing import CliRunner
 
-import clusca_ext.search
 from clusca_ext import ClusCaConfig, NoCorrection, cache, summary
-from clusca_ext.cli import app
 from clusca_ext.demo.judge import Estimate
-from clusca_ext.demo.pipeline import load_digits
 from clusca_ext.search import (
-    DigitsDraw,
+    ModelDraw,
     PipelineDraw,
     Placement,
     SearchSettings,
     find_placement,
 )
+from lab_cases import SyntheticModel
 from small_dit import options, sample
 from test_pipeline import draw as draw_pipeline
 from test_pipeline import make_pipeline
@@ -173,9 +170,7 @@ def test_a_run_of_another_length_is_refused():
     [
         (lambda: PipelineDraw(None, None, 8), "call must be a function of seeds, got None"),
         (lambda: PipelineDraw(None, len, 0), "num_steps must be an integer of at least 1, got 0"),
-        (lambda: DigitsDraw(None, digits=()), "digits must be at least one digit, got none"),
-        (lambda: DigitsDraw(None, digits=(10,)), r"every one of digits must .* \[0, 9\], got 10"),
-        (lambda: DigitsDraw(None, batch=0), "batch must be an integer of at least 1, got 0"),
+        (lambda: ModelDraw(None, batch=0), "batch must be an integer of at least 1, got 0"),
     ],
 )
 def test_a_draw_that_cannot_be(make, message):
@@ -183,59 +178,8 @@ def test_a_draw_that_cannot_be(make, message):
         make()
 
 
-def test_a_digit_belongs_to_its_seed():
-    pipeline = load_digits()
-    pipeline.set_progress_bar_config(disable=True)
-    draw = DigitsDraw(pipeline, 3, digits=(3, 4), batch=2)
-    drawn = draw(None, (4, 5, 7))
-    expected = pipeline([3, 4, 4], seeds=[4, 5, 7], num_inference_steps=3)
-    torch.testing.assert_close(drawn, expected, rtol=1e-4, atol=1e-4)
-
-
-# ---- the command
-
-COMMAND = ["search", "--steps", "6", "--full-steps", "3", "--tries", "2", "--seeds", "2"]
-COMMAND += ["--held-out", "2", "--forecaster", "hermite", "--order", "2"]
-
-
-def test_the_command_writes_a_configuration_to_load(tmp_path, monkeypatch):
-    output = tmp_path / "found.json"
-    result = CliRunner().invoke(app, [*COMMAND, "--output", str(output)])
-    assert result.exit_code == 0, result.output
-    assert "Held-out seeds: " in result.output and "±" in result.output
-    config = ClusCaConfig.load(output)
-    found = Placement.load(tmp_path / "found.search.json")
-    assert config == found.config() and len(config.schedule.steps) == 3
-    assert config.forecaster.order == 2 and found.tries == 2
-    assert len((tmp_path / "found.journal.jsonl").read_text().splitlines()) >= 1 + 3 + 1
-
-    result = CliRunner().invoke(app, [*COMMAND, "--seed", "1", "--output", str(output)])
-    assert result.exit_code == 2
-    assert "other settings: seed must be 0 to go on" in " ".join(result.output.split())
-
-    def stop(*arguments, **more):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(clusca_ext.search, "find_placement", stop)
-    result = CliRunner().invoke(app, [*COMMAND, "--output", str(output)])
-    assert result.exit_code == 130 and "goes on where it was" in result.output
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (["--device", "cuda:77"], "cannot be used"),
-        (["--full-steps", "50"], "full_steps must be an integer in [2, 49], got 50"),
-        (["--interval", "1"], "full_steps must be an integer in [2, 49], got 50"),
-        (["--output", "/nonexistent/folder/x.json"], "no folder"),
-        (["--seeds", "1"], "Invalid value for '--seeds'"),
-    ],
-)
-def test_the_command_refuses_bad_arguments_at_once(arguments, message):
-    result = CliRunner().invoke(app, ["search", *arguments], terminal_width=200)
-    assert result.exit_code == 2
-    assert message in " ".join(result.output.replace("│", " ").split())
-
-
-def test_its_help_has_an_example():
-    assert "Example: clusca search " in CliRunner().invoke(app, ["search", "--help"]).output
+def test_a_model_is_drawn_in_batches():
+    model = SyntheticModel()
+    drawn = ModelDraw(model, batch=2)(PLAIN, (4, 5, 7))
+    assert model.drawn == [(PLAIN, [4, 5]), (PLAIN, [7])]
+    assert torch.equal(drawn, model.draw(PLAIN, (4, 5, 7)).images)

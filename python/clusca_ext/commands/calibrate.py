@@ -13,10 +13,12 @@ from clusca_ext.writing import replaced
 
 if TYPE_CHECKING:
     from clusca_ext.lab.calibrate import Effort
+    from clusca_ext.lab.full import FullSampler
     from clusca_ext.lab.target import Target
     from clusca_ext.lab.trials import Trials
 
 NOT_MET = 1
+RETRIES = 3  # of a trial's times
 
 
 def calibrate(
@@ -101,7 +103,9 @@ def calibrate(
         raise typer.BadParameter(str(error)) from None
     full = FullSampler(opened, output.with_suffix(".full.safetensors"), journal.origin)
     seconds = float("inf") if limit is None else limit
-    _search(Trials(opened, journal, full, batch, seconds), target, effort, chosen, output, busy)
+    retries = 0 if busy or cost == "operations" else RETRIES
+    trials = Trials(opened, journal, full, batch, seconds, retries=retries)
+    _search(trials, full, target, effort, chosen, output, busy)
 
 
 def _fit(model: str, device: str, steps: int | None, seeds: str, output: pathlib.Path) -> None:
@@ -120,6 +124,7 @@ def _fit(model: str, device: str, steps: int | None, seeds: str, output: pathlib
 
 def _search(
     trials: "Trials",
+    full: "FullSampler",
     target: "Target",
     effort: "Effort",
     methods: list[str],
@@ -140,6 +145,7 @@ def _search(
     with console.status("the full sampler") as status:
         trials.tell = lambda trial: status.update(f"trial {trials.count}: {trial.candidate.name}")
         try:
+            _require_same(full)
             found = search(trials, target, effort, methods, console.print)
         except KeyboardInterrupt:
             raise Stopped(f"Stopped; {again}") from None
@@ -150,9 +156,10 @@ def _search(
             raise Failed(str(error)) from None
     if target.cost == "time" and not busy and not trials.is_quiet:
         raise Failed(
-            "the machine was not quiet: the full sampler's own times differ by more than "
-            f"{QUIET - 1:.0%}. Take --cost operations, or remove {trials.journal.path} and run it "
-            "on a quiet machine, or say --busy"
+            "the machine was not quiet: the full sampler's times right before and right after "
+            f"differ by more than {QUIET - 1:.0%} at {trials.spoilt} of {trials.count} trials, "
+            f"though timed anew {RETRIES} times. Run it again on a quiet machine: it times only "
+            "these. Or take --cost operations, or say --busy"
         )
     said = verdict.report(found, target, trials, effort)
     for line in said["words"]:
@@ -165,3 +172,13 @@ def _search(
     console.print(f"Configuration: {output}; report: {beside}", highlight=False)
     if not said["met_on_held_out_seeds"]:
         raise typer.Exit(NOT_MET)
+
+
+def _require_same(full: "FullSampler") -> None:
+    try:
+        full.require_same()
+    except ValueError as error:
+        raise Failed(
+            f"{error}. Name another --output; a function of your own may be given another "
+            "attribute version instead, and all is drawn anew"
+        ) from None

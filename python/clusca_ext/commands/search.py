@@ -1,4 +1,4 @@
-"""``clusca search``: which steps of the embedded model's run should be full."""
+"""``clusca search``: which steps of an embedded model's run should be full."""
 
 import enum
 import pathlib
@@ -19,7 +19,12 @@ class Forecast(str, enum.Enum):
 
 
 def search(
-    steps: Annotated[int, typer.Option(min=3, help="DDIM steps of a run.")] = 50,
+    model: Annotated[
+        str, typer.Option(help="digits, pictures, or a folder that holds a model of their kind.")
+    ] = "digits",
+    steps: Annotated[
+        int | None, typer.Option(min=3, help="Steps of the sampler; default: the model's.")
+    ] = None,
     full_steps: Annotated[
         int | None, typer.Option(min=2, help="How many are full; default: as --interval says.")
     ] = None,
@@ -32,8 +37,8 @@ def search(
     order: Annotated[int, typer.Option(min=0, max=4, help="Order of the forecaster.")] = 1,
     clusters: Annotated[bool, typer.Option(help="Correct forecasts by clusters.")] = False,
     tries: Annotated[int, typer.Option(min=0, help="Placements to try.")] = 100,
-    seeds: Annotated[int, typer.Option(min=2, help="Digits that score a placement.")] = 12,
-    held_out: Annotated[int, typer.Option(min=2, help="Other digits, to judge the best by.")] = 64,
+    seeds: Annotated[int, typer.Option(min=2, help="Samples that score a placement.")] = 12,
+    held_out: Annotated[int, typer.Option(min=2, help="Other samples, to judge the best by.")] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Of the moves that are tried.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
     output: Annotated[
@@ -41,7 +46,7 @@ def search(
         typer.Option(help="The configuration to load; .search.json and .journal.jsonl beside it."),
     ] = pathlib.Path("placement.json"),
 ) -> None:
-    """Search which steps of a run of the embedded model should be full, scored by final pictures.
+    """Search which steps of a run of an embedded model should be full, scored by final pictures.
 
     Stopped by Ctrl-C or killed, the same command goes on where it was. For another pipeline:
     clusca_ext.search.
@@ -52,19 +57,26 @@ def search(
     from clusca_ext.config import ClusCaConfig
     from clusca_ext.correction import ClusterCorrector, NoCorrection
     from clusca_ext.demo.allocator import keep_freed_memory
-    from clusca_ext.demo.pipeline import load_digits
     from clusca_ext.forecast import HermiteForecaster, TaylorForecaster
+    from clusca_ext.lab.models import open_model
     from clusca_ext.schedule import EvenSchedule
-    from clusca_ext.search import DigitsDraw, SearchSettings, find_placement
+    from clusca_ext.search import ModelDraw, SearchSettings, find_placement
 
     require_folder(output)
     require_device(device)
     keep_freed_memory()
     forecasters = {Forecast.taylor: TaylorForecaster, Forecast.hermite: HermiteForecaster}
     try:
+        opened = open_model(model, device, steps)
+        length = opened.steps
+        if length is None:
+            raise ValueError(
+                f"model must be an embedded one or a folder, got {model!r}: a pipeline of your own "
+                "is searched by clusca_ext.search.find_placement"
+            )
         settings = SearchSettings(
-            num_steps=steps,
-            full_steps=full_steps or len(EvenSchedule(interval=interval).full_steps(steps)),
+            num_steps=length,
+            full_steps=full_steps or len(EvenSchedule(interval=interval).full_steps(length)),
             config=ClusCaConfig(
                 forecaster=forecasters[forecaster](order=order),
                 corrector=ClusterCorrector() if clusters else NoCorrection(),
@@ -72,15 +84,13 @@ def search(
             training=tuple(range(seeds)),
             held_out=tuple(range(seeds, seeds + held_out)),
             seed=seed,
-            objective=f"embedded digits model, DDIM, {device}",
+            objective=f"{model}, weights {opened.weights}, {device}",
         )
-        pipeline = load_digits().to(device)
-        pipeline.set_progress_bar_config(disable=True)
         console = Console()
         columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, transient=True) as progress:
             found = find_placement(
-                DigitsDraw(pipeline, steps),
+                ModelDraw(opened),
                 settings,
                 tries=tries,
                 journal=output.with_suffix(".journal.jsonl"),

@@ -4,9 +4,7 @@ import json
 import math
 import pathlib
 import time
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from statistics import median
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,9 +13,12 @@ from torch import Tensor
 
 from clusca_ext.lab.drawn import Model
 from clusca_ext.lab.journal import SAME
+from clusca_ext.lab.metrics import decibels
 
-RETIME = 2  # settings between two timings of the full sampler: a shared machine's speed drifts
-RECENT = 3  # timings whose median stands for it
+# dB between a picture and the same one of another session. What a GPU may do as it likes, the order
+# of sums and the choice of kernels, moves a picture less; other prompts or weights move it more.
+ALIKE = 40.0
+RECENT = 10.0  # seconds that a timing is young
 
 
 class FullSampler:
@@ -33,10 +34,29 @@ class FullSampler:
         self._model, self._path = model, path
         of = {"model": model.name, "weights": model.weights, "steps": model.steps}
         self._of = json.dumps(of | {name: origin[name] for name in SAME}, sort_keys=True)
-        self._images = self._load()
-        self._timings: dict[int, list[float]] = defaultdict(list)
+        self._images: dict[int, Tensor] = {}
+        self._alone: Tensor | None = None  # its first seed, drawn in a run of its own
+        self._load()
         self._last: dict[int, tuple[float, float]] = {}  # when, by the size of the batch
-        self._turns: dict[int, int] = defaultdict(int)
+
+    def require_same(self) -> None:
+        """Draw the first picture that is kept anew, and compare.
+
+        Raises:
+            ValueError: Another one came.
+        """
+        if self._alone is None:
+            return
+        seed = next(iter(self._images))
+        now = self._model.draw(None, [seed]).images[0]
+        same = now.shape == self._alone.shape
+        gap = decibels(now[None], self._alone[None]).item() if same else 0.0
+        if gap < ALIKE:
+            raise ValueError(
+                f"{self._model.name} must draw what is kept in {self._path}, within {ALIKE:g} dB, "
+                f"got {gap:.1f} dB at seed {seed}: what it draws with has changed, or a seed does "
+                "not decide its pictures"
+            )
 
     def images(self, seeds: Sequence[int]) -> Tensor:
         """Its picture of each seed. [B, C, H, W]"""
@@ -46,15 +66,7 @@ class FullSampler:
             self._save()
         return torch.stack([self._images[seed] for seed in seeds])
 
-    def seconds(self, seeds: Sequence[int]) -> float:
-        """Seconds of a sample in a batch such as this, measured in this session, not long ago."""
-        size = len(seeds)
-        turn, self._turns[size] = self._turns[size], self._turns[size] + 1
-        if not self._timings[size] or (turn and turn % RETIME == 0):
-            self._draw(seeds)
-        return median(self._timings[size][-RECENT:])
-
-    def seconds_now(self, seeds: Sequence[int], recent: float = 10.0) -> float:
+    def seconds_now(self, seeds: Sequence[int], recent: float = RECENT) -> float:
         """Seconds of a sample in a batch such as this at this moment.
 
         Args:
@@ -69,28 +81,30 @@ class FullSampler:
         return found
 
     def _draw(self, seeds: Sequence[int]) -> None:
-        if not self._timings:  # the first run of a session is slower than those that follow
-            self._model.draw(None, seeds[:1])
-        drawn = self._model.draw(None, seeds)
-        self._timings[len(seeds)].append(drawn.seconds / len(seeds))
-        self._images.update(zip(seeds, drawn.images, strict=True))
+        if self._alone is None:
+            first = next(iter(self._images), seeds[0])
+            self._alone = self._model.draw(None, [first]).images[0]
+        self._images.update(zip(seeds, self._model.draw(None, seeds).images, strict=True))
 
-    def _load(self) -> dict[int, Tensor]:
+    def _load(self) -> None:
         if not self._path.exists():
-            return {}
+            return
         try:
             with safe_open(self._path, "pt") as file:
                 if (file.metadata() or {}).get("of") != self._of:
-                    return {}
-                seeds, images = file.get_tensor("seeds"), file.get_tensor("images")
+                    return
+                kept = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except SafetensorError:  # not whole: it is drawn again
-            return {}
-        return dict(zip(seeds.tolist(), images, strict=True))
+            return
+        self._alone = kept.get("alone")
+        self._images = dict(zip(kept["seeds"].tolist(), kept["images"], strict=True))
 
     def _save(self) -> None:
+        assert self._alone is not None
         self._path.parent.mkdir(parents=True, exist_ok=True)
         partial = self._path.with_suffix(".partial")
         seeds = torch.tensor(list(self._images))
         images = torch.stack(list(self._images.values()))
-        save_file({"seeds": seeds, "images": images}, partial, {"of": self._of})
+        tensors = {"seeds": seeds, "images": images, "alone": self._alone}
+        save_file(tensors, partial, {"of": self._of})
         partial.replace(self._path)

@@ -1,8 +1,11 @@
 """A function of the user's as a model of the laboratory."""
 
+import hashlib
 import importlib
+import pathlib
 import sys
 from collections.abc import Callable, Sequence
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -15,14 +18,18 @@ DrawFunction = Callable[[ClusCaConfig | None, Sequence[int]], Tensor]
 
 
 class FunctionModel:
-    """A function of the user's: of a configuration and seeds it returns pictures in [-1, 1]."""
+    """A function of the user's: of a configuration and seeds it returns pictures in [-1, 1].
+
+    What it draws with is not seen: a digest of its module's file, and of its attribute ``version``,
+    stands for it.
+    """
 
     steps: int | None = None
     channels = 0
-    weights = ""
 
     def __init__(self, name: str, module: str, function: str) -> None:
         self.name, self._function = name, _function(module, function, name)
+        self.weights = _digest(sys.modules[module], self._function)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     def draw(self, config: ClusCaConfig | None, seeds: Sequence[int]) -> Drawn:
@@ -56,3 +63,13 @@ def _function(module: str, function: str, name: str) -> DrawFunction:
         raise ValueError(f"{name} must return a function draw(config, seeds), got {draw!r}")
     made: DrawFunction = draw
     return made
+
+
+def _digest(module: ModuleType, draw: DrawFunction) -> str:
+    version = getattr(draw, "version", "")
+    if not isinstance(version, (str, int)):
+        raise ValueError(f"version of draw must be a string or an integer, got {version!r}")
+    digest = hashlib.sha256(f"{version}\0".encode())
+    if module.__file__ is not None:  # else it was typed in
+        digest.update(pathlib.Path(module.__file__).read_bytes())
+    return digest.hexdigest()[:12]

@@ -1,20 +1,24 @@
 """Configurations tried on a few seeds: what each gave is kept, and never measured twice."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.demo.judge import Estimate
 from clusca_ext.lab import metrics
+from clusca_ext.lab.comparison import is_timed, time_ratio
 from clusca_ext.lab.drawn import Model
-from clusca_ext.lab.full import FullSampler
+from clusca_ext.lab.full import RECENT, FullSampler
 from clusca_ext.lab.journal import Journal, Row
 from clusca_ext.lab.operations import Operations
-from clusca_ext.quiet import is_quiet
+
+QUALITY = ("psnr_db", "distance", "operations")  # what a trial says, beside times
 
 
 class OutOfTime(Exception):
@@ -57,21 +61,10 @@ class Trial:
     @property
     def time(self) -> Estimate:
         """The full sampler's time over its own."""
-        return metrics.speedup(self.row["full_seconds"], self.row["seconds"])
+        return time_ratio(self.row)
 
     def speed(self, cost: str) -> float:
         return self.time.mean if cost == "time" else (self.row["operations"] or 0.0)
-
-
-def are_timed(rows: Iterable[Row]) -> bool:
-    """Whether times can be compared: a sample of the full sampler took equally long whenever it
-    was drawn in a batch of that size."""
-    seconds: dict[int, list[float]] = {}
-    for row in rows:
-        if not row["error"]:
-            size = min(row["seeds"][1], row["batch"])
-            seconds.setdefault(size, []).append(row["full_seconds"])
-    return bool(seconds) and all(map(is_quiet, seconds.values()))
 
 
 class Trials:
@@ -84,6 +77,7 @@ class Trials:
         batch: Samples in a run.
         seconds: Nothing is tried later than that.
         clock: Seconds that pass.
+        retries: How often a trial is timed anew, at most, whose times a busy machine spoilt.
     """
 
     def __init__(
@@ -94,23 +88,29 @@ class Trials:
         batch: int,
         seconds: float = float("inf"),
         clock: Callable[[], float] = time.monotonic,
+        retries: int = 0,
     ) -> None:
         self.model, self.journal, self._full, self._batch = model, journal, full, batch
-        self._clock, self._end = clock, clock() + seconds
+        self._clock, self._end, self._retries = clock, clock() + seconds, retries
         self.tell: Callable[[Trial], None] = lambda trial: None  # called with every trial
         self._operations = Operations(model, (0,))
         self.failed: dict[str, str] = {}
-        self.count = 0  # of different ones that were asked for
-        self._asked: set[str] = set()
+        self._rows: dict[str, Row] = {}  # of those that were asked for, by their keys
+
+    @property
+    def count(self) -> int:
+        """Different trials that were asked for."""
+        return len(self._rows)
+
+    @property
+    def spoilt(self) -> int:
+        """How many of them have times that cannot be trusted."""
+        return sum(not (row["error"] or is_timed(row)) for row in self._rows.values())
 
     @property
     def is_quiet(self) -> bool:
-        """Whether times of what the journal holds of this model can be trusted."""
-        model = self.model
-        rows = [row for row in self.journal.rows if row.get("bench") == "calibrate"]
-        return are_timed(
-            row for row in rows if (row["model"], row["steps"]) == (model.name, model.steps)
-        )
+        """Whether the times of all of them can be trusted."""
+        return not self.spoilt
 
     def tried(self, candidates: Sequence[Candidate], seeds: range) -> list[Trial]:
         """Those of the candidates that did not fail, in their order.
@@ -131,37 +131,60 @@ class Trials:
             "batch": self._batch,
             "config": candidate.config.to_dict(),
         }
-        row = self.journal.find(key)
-        if row is None:
-            if self._clock() > self._end:
-                raise OutOfTime
-            row = self.journal.add(key, {"name": candidate.name} | self._measured(candidate, seeds))
-        trial = Trial(candidate, row)
-        if str(key) not in self._asked:
-            self._asked.add(str(key))
-            self.count += 1
+        is_new = str(key) not in self._rows
+        if is_new:
+            self._rows[str(key)] = self._row(key, candidate, seeds)
+        trial = Trial(candidate, self._rows[str(key)])
+        if is_new:
             self.tell(trial)
         if trial.failed:
-            self.failed[candidate.name] = row["error"]
+            self.failed[candidate.name] = trial.row["error"]
         return trial
 
-    def _measured(self, candidate: Candidate, seeds: range) -> dict[str, Any]:
+    def _row(self, key: dict[str, Any], candidate: Candidate, seeds: range) -> Row:
         batches = [seeds[i : i + self._batch] for i in range(0, len(seeds), self._batch)]
+        config = candidate.config
+        row = self.journal.find(key)
+        if row is None:
+            row = self._added(key, candidate, partial(self._measured, config, batches))
+        for _ in range(self._retries):
+            if row["error"] or is_timed(row):
+                break
+            row = self._added(key, candidate, partial(self._timed_anew, row, config, batches))
+        return row
+
+    def _added(
+        self, key: dict[str, Any], candidate: Candidate, measure: Callable[[], dict[str, Any]]
+    ) -> Row:
+        if self._clock() > self._end:
+            raise OutOfTime
         try:
-            references = torch.cat([self._full.images(batch) for batch in batches])
-            full_seconds = self._full.seconds(batches[0])
-            runs = [self.model.draw(candidate.config, batch) for batch in batches]
-            images = torch.cat([drawn.images for drawn in runs])
-            features = self.model.features()
-            return {
-                "psnr_db": metrics.decibels(images, references).tolist(),
-                "distance": features and features.distance(images, references).tolist(),
-                "seconds": [
-                    drawn.seconds / len(batch) for drawn, batch in zip(runs, batches, strict=True)
-                ],
-                "full_seconds": full_seconds,
-                "operations": self._operations.ratio(candidate.config),
-                "error": None,
-            }
+            numbers = measure() | {"error": None}
         except Exception as error:  # of one candidate, whatever it is; the others go on
-            return {"error": f"{type(error).__name__}: {error}"}
+            numbers = {"error": f"{type(error).__name__}: {error}"}
+        return self.journal.add(key, {"name": candidate.name} | numbers)
+
+    def _measured(self, config: ClusCaConfig, batches: Sequence[range]) -> dict[str, Any]:
+        references = torch.cat([self._full.images(batch) for batch in batches])
+        images, times = self._drawn(config, batches)
+        features = self.model.features()
+        return times | {
+            "psnr_db": metrics.decibels(images, references).tolist(),
+            "distance": features and features.distance(images, references).tolist(),
+            "operations": self._operations.ratio(config),
+        }
+
+    def _timed_anew(
+        self, row: Row, config: ClusCaConfig, batches: Sequence[range]
+    ) -> dict[str, Any]:
+        return {name: row[name] for name in QUALITY} | self._drawn(config, batches, recent=0)[1]
+
+    def _drawn(
+        self, config: ClusCaConfig, batches: Sequence[range], recent: float = RECENT
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """Pictures, and how long they took between two timings of the full sampler."""
+        around = [self._full.seconds_now(batches[0], recent)]
+        runs = [self.model.draw(config, batch) for batch in batches]
+        around.append(self._full.seconds_now(batches[0], recent=0))
+        seconds = [run.seconds / len(batch) for run, batch in zip(runs, batches, strict=True)]
+        return torch.cat([run.images for run in runs]), {"seconds": seconds, "full_seconds": around}

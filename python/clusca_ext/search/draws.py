@@ -7,10 +7,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from clusca_ext.checks import integer, integers
+from clusca_ext.checks import integer
 from clusca_ext.config import ClusCaConfig
-from clusca_ext.demo.pipeline import NUM_CLASSES, DigitsPipeline
 from clusca_ext.enable import cache, summary
+from clusca_ext.lab.drawn import Model
 
 
 class Draw(Protocol):
@@ -59,34 +59,18 @@ class PipelineDraw:
         return pictures
 
 
-class DigitsDraw(PipelineDraw):
-    """The embedded model, or one of its kind; a seed's digit is ``digits[seed % len(digits)]``.
+class ModelDraw:
+    """A model of the laboratory, embedded or of a folder, with its own classes and steps.
 
     Args:
-        pipeline: ``clusca_ext.demo.pipeline.load_digits()``.
-        num_steps: DDIM steps.
-        digits: The digits to draw.
+        model: ``clusca_ext.lab.models.open_model("pictures")``.
         batch: Samples drawn at once.
     """
 
-    def __init__(
-        self,
-        pipeline: DigitsPipeline,
-        num_steps: int = 50,
-        digits: Sequence[int] = range(NUM_CLASSES),
-        batch: int = 16,
-    ) -> None:
-        super().__init__(pipeline, self._draw, num_steps)
-        self.digits = integers("digits", digits, 0, NUM_CLASSES - 1)
-        if not self.digits:
-            raise ValueError("digits must be at least one digit, got none")
+    def __init__(self, model: Model, batch: int = 16) -> None:
         integer("batch", batch, 1)
-        self.batch = batch
+        self.model, self.batch = model, batch
 
-    def _draw(self, seeds: Sequence[int]) -> Tensor:
-        drawn = []
-        for start in range(0, len(seeds), self.batch):
-            part = seeds[start : start + self.batch]
-            labels = [self.digits[seed % len(self.digits)] for seed in part]
-            drawn.append(self.pipeline(labels, seeds=part, num_inference_steps=self.num_steps))
-        return torch.cat(drawn).float().cpu()
+    def __call__(self, config: ClusCaConfig | None, seeds: Sequence[int]) -> Tensor:
+        batches = [seeds[i : i + self.batch] for i in range(0, len(seeds), self.batch)]
+        return torch.cat([self.model.draw(config, batch).images for batch in batches])
