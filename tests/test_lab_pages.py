@@ -1,26 +1,21 @@
-"""What the laboratory shows: tables that say what rows say, plots, and the command."""
+"""What the laboratory shows: tables that say what rows say, and plots."""
 
-import inspect
 import json
 import sys
 
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from clusca_ext.cli import app
-from clusca_ext.commands.arguments import numbers
-from clusca_ext.commands.lab import lab
 from clusca_ext.demo.judge import Estimate
-from clusca_ext.lab import grid, pages, plots, runner, section, tables
+from clusca_ext.lab import pages, plots, runner, section, tables
 from clusca_ext.lab.comparison import Over, groups
 from clusca_ext.lab.full import FullSampler
 from clusca_ext.lab.grid import settings
-from clusca_ext.lab.journal import Journal, read
+from clusca_ext.lab.journal import Journal
 from clusca_ext.lab.methods import METHODS
 from clusca_ext.lab.rows import Plan
-from lab_cases import ORIGIN, MeanFeatures, SyntheticModel, Watch, small_folder
+from lab_cases import ORIGIN, MeanFeatures, SyntheticModel, Watch
 
 
 def timed(rows, quiet=True):
@@ -183,106 +178,6 @@ def test_without_matplotlib_the_extra_is_named(rows, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     notes = pages.write(rows, tmp_path)
     assert "pip install 'clusca_ext[lab]'" in notes[1] and (tmp_path / "quality.md").exists()
-
-
-# ---- the command
-
-
-def clusca(*arguments):
-    return CliRunner().invoke(app, list(arguments))
-
-
-def test_the_command_measures_the_whole_grid():
-    taken = inspect.signature(lab).parameters
-    given = {name: numbers(name, taken[name].default) for name in ("intervals", "orders")}
-    assert given == {"intervals": list(grid.INTERVALS), "orders": list(grid.ORDERS)}
-    assert numbers("baseline", taken["baseline"].default) == list(grid.FURTHER)
-
-
-def test_help_has_an_example_and_methods_are_listed():
-    result = clusca("lab", "--help")
-    assert result.exit_code == 0 and "Example: clusca lab" in result.output
-    listed = clusca("lab", "--list-methods")
-    assert listed.exit_code == 0 and listed.output.split() == list(METHODS)
-
-
-ARGUMENTS = ["--steps", "5", "--samples", "2", "--intervals", "2", "--orders", "1"]
-ARGUMENTS += ["--baseline", ""]
-
-
-def test_the_command_measures_resumes_and_writes(tmp_path):
-    model = small_folder(tmp_path / "small")
-    arguments = ["lab", "--model", model, "--methods", "taylor-even,reuse", *ARGUMENTS]
-    arguments += ["--output", str(tmp_path)]
-    result = clusca(*arguments, "--limit", "0")
-    assert result.exit_code == 0 and "2 are left" in " ".join(result.output.split())
-    result = clusca(*arguments, "--write-docs", str(tmp_path / "docs"))
-    assert result.exit_code == 0, result.output
-    assert "2 of them measured now" in " ".join(result.output.split())
-    (path,) = tmp_path.glob("*-lab-small.jsonl")
-    assert [row["method"] for row in read(path)] == ["taylor-even", "reuse"]
-    assert "`taylor-even`" in (tmp_path / "docs/quality.md").read_text()
-    result = clusca(*arguments)
-    assert "0 of them measured now" in " ".join(result.output.split())
-    assert len(read(path)) == 2
-
-
-@pytest.mark.parametrize("command", ["lab", "calibrate"])
-def test_an_interrupted_command_says_how_to_go_on(tmp_path, monkeypatch, command):
-    def stop(*arguments, **options):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(SyntheticModel, "draw", stop)
-    monkeypatch.setattr("clusca_ext.lab.models.open_model", lambda *arguments: SyntheticModel())
-    arguments = ["--output", str(tmp_path)]
-    if command == "calibrate":
-        arguments = ["synthetic", "--psnr", "30", "--output", str(tmp_path / "x.json")]
-    result = clusca(command, *arguments)
-    assert result.exit_code == 130
-    assert "Stopped; " in result.output and "run it again" in " ".join(result.output.split())
-
-
-def test_every_method_runs(tmp_path):
-    """Together with its schedule, storage and the counting of its operations."""
-    arguments = ["--model", small_folder(tmp_path / "small"), "--steps", "14", "--samples", "1"]
-    arguments += ["--intervals", "6", "--orders", "2", "--output", str(tmp_path)]
-    result = clusca("lab", *arguments, "--baseline", "2")
-    assert result.exit_code == 0, result.output
-    rows = read(next(tmp_path.glob("*-lab-small.jsonl")))
-    assert {row["method"]: row["error"] for row in rows} == dict.fromkeys(METHODS)
-    for row in rows:
-        assert row["operations"] > 0.9 and row["full"] + row["cached"] + row["partial"] == 14
-
-
-def test_the_command_shows_failures(tmp_path, monkeypatch):
-    def refuse(interval, order):
-        raise ValueError("it cannot be [so]")
-
-    monkeypatch.setitem(METHODS, "refuse", refuse)
-    arguments = [*ARGUMENTS, "--output", str(tmp_path)]
-    result = clusca("lab", "--methods", "refuse", *arguments)
-    assert result.exit_code == 1
-    assert "Failed: refuse, interval 2, order 1: ValueError: it cannot be [so]" in result.output
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (["--methods", "best"], "methods must be some of"),
-        (["--methods", ","], "methods must be words with commas between, got ','"),
-        (["--intervals", "four"], "intervals must be integers with commas between, got 'four'"),
-        (["--intervals", "0"], "every one of intervals must be an integer of at least 1, got 0"),
-        (["--orders", "9"], "must be an integer in [0, 7], got 9"),
-        (["--samples", "0"], "Invalid value for '--samples'"),
-        (["--device", "cuda:77"], "cannot be used"),
-        (["--model", "nothing"], "a folder, or module:function, got 'nothing'"),
-    ],
-)
-def test_the_command_refuses_bad_arguments_at_once(arguments, message, tmp_path):
-    result = clusca("lab", *arguments, "--output", str(tmp_path))
-    assert result.exit_code == 2
-    words = " ".join(result.output.replace("│", " ").split())
-    assert message in words and not list(tmp_path.iterdir())
 
 
 def test_rows_are_json(rows):
