@@ -8,7 +8,7 @@ from clusca_ext.adapters import describe
 from clusca_ext.learning import Call, Mixer, PairObjective, Price, Routers, RunObjective
 from clusca_ext.learning.pairs import Pair
 from plain_mixture import PlainMixture
-from small_dit import CLASSES, sample, scheduler_of
+from small_dit import CLASSES, sample, scheduler_of, widen
 from tiny_router import CACHED, STEPS, sampler
 
 LAMBDA = 1e-4  # of the size of what a beta changes in the error
@@ -17,11 +17,7 @@ FORECASTERS = [ReuseForecaster(), TaylorForecaster(order=1)]
 
 def made(model, forecaster):
     """With wide gates, so that betas matter."""
-    with torch.no_grad():
-        for block in model.transformer_blocks:
-            block.norm1.linear.weight.mul_(10)
-            block.norm1.linear.bias.mul_(10)
-    mixer = Mixer(describe(model), forecaster)
+    mixer = Mixer(describe(widen(model)), forecaster)
     return mixer, Routers(mixer.keys, mixer.learnt, STEPS, CACHED, torch.Generator().manual_seed(3))
 
 
