@@ -46,6 +46,13 @@ def test_speca_as_shipped(model):
     assert kinds.startswith("fcfc")
 
 
+def test_speca_takes_the_threshold_of_the_step_that_is_decided(model):
+    """That of the step before would have allowed an error."""
+    told, _ = run_speca(model, threshold=0.2, decay=1e-3, floor=1e-3)
+    fall = 1e-3 ** (1 / (STEPS - 1))
+    assert any(full and error < allowed / fall for _, error, allowed, full in told)
+
+
 def test_speca_with_a_floor(model):
     """Errors that the falling threshold alone would not allow are allowed."""
     told, _ = run_speca(model, floor=0.05, min_skips=1)
