@@ -5,7 +5,7 @@ Nothing of clusca_ext is used here; ``marks`` are by (block, module): one for ea
 
 import torch
 
-from plain_dit import PlainClusCa, picked
+from plain_dit import PlainClusCa, lloyd, picked
 from plain_forecasts import nested
 
 
@@ -72,11 +72,14 @@ class PlainUViT:
     Attributes:
         past: Of every module, (step, output) of its computations.
         betas: Of the modules that are mixed at the step; others are computed or forecast by marks.
+        start: Tokens of the first centroids [B, K]: clusters correct forecasts of MLPs by the delta
+            rule; None: nothing does.
     """
 
-    def __init__(self, model, marks, order):
+    def __init__(self, model, marks, order, gamma=0.0, start=None):
         self.model, self.marks, self.order = model, marks, order
         self.past, self.step, self.betas = {}, 0, None
+        self.gamma, self.start, self.ids, self.centroids = gamma, start, None, None
 
     def __call__(self, x, timesteps):
         model = self.model
@@ -89,8 +92,17 @@ class PlainUViT:
             x = x + self._module((layer, "mlp"), block.mlp, block.norm2(x))
             if layer < first:
                 kept.append(x)
+        if self.start is not None and all(marks[self.step] for marks in self.marks.values()):
+            self._cluster(x)
         self.step += 1
         return x
+
+    def _cluster(self, x):
+        if self.centroids is None:
+            self.centroids = x[torch.arange(len(x)).unsqueeze(1), self.start]
+        fitted = [lloyd(t, c, "l2", 10, 1e-4) for t, c in zip(x, self.centroids, strict=True)]
+        self.ids = torch.stack([labels for labels, _ in fitted])
+        self.centroids = torch.stack([centroids for _, centroids in fitted])
 
     def _module(self, key, module, rows):
         past = self.past.setdefault(key, [])
@@ -100,7 +112,17 @@ class PlainUViT:
         if self.marks[key][self.step]:
             past.append((self.step, module(rows)))
             return past[-1][1]
-        return self._forecast(past)
+        forecast = self._forecast(past)
+        if self.start is None or key[1] == "attn":
+            return forecast
+        place = sum(not self.marks[before, "mlp"][self.step] for before in range(key[0]))
+        batch = torch.arange(len(rows)).unsqueeze(1)
+        tokens = picked(self.ids, self.start.shape[1], self.step, place).long()
+        computed = module(rows[batch, tokens])
+        moved = (computed - forecast[batch, tokens])[batch, self.ids]
+        out = forecast + self.gamma * moved
+        out[batch, tokens] = computed
+        return out
 
     def _forecast(self, past):
         distance = self.step - past[-1][0]

@@ -99,19 +99,23 @@ def uvit_run(model, steps=8):
 
 
 @pytest.mark.parametrize("order", [0, 1])
-def test_masks_of_a_uvit_equal_their_transcription(order):
+@pytest.mark.parametrize("name", ["none", "delta"])
+def test_masks_of_a_uvit_equal_their_transcription(name, order):
     """Its long skips carry what the inner blocks made of forecasts."""
     marks = marks_of(5, steps=8, full=(0, 1), cached=(4,))
-    expected = uvit_run(PlainUViT(UViT(), marks, order))
+    drawn = random_keys(torch.tensor([0, 0]), -1, 41).topk(CLUSTERS, dim=1).indices
+    corrected = {"gamma": 0.3, "start": drawn.expand(2, -1)} if name == "delta" else {}
+    expected = uvit_run(PlainUViT(UViT(), marks, order, **corrected))
     model = UViT()
     config = ClusCaConfig(
         schedule=schedule_of(marks),
         forecaster=TaylorForecaster(order=order),
-        corrector=NoCorrection(),
+        corrector=with_picked(CORRECTORS[name]),
     )
     with cache(model, config, adapter=ADAPTER, timesteps=[1000 - 100 * s for s in range(8)]):
         got = uvit_run(model)
         told = summary(model)
     assert (told.full, told.cached, told.partial) == (2, 1, 5)
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
-    assert (uvit_run(UViT()) - expected).norm() > 1e-3 * expected.norm()
+    without = uvit_run(PlainUViT(UViT(), marks, order) if corrected else UViT())
+    assert (without - expected).norm() > 1e-3 * expected.norm()
