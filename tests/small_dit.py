@@ -27,6 +27,15 @@ def make_dit(device="cpu", dtype=torch.float32, layers=3, **config):
     return model.to(device, dtype)
 
 
+def widen(model, by=10):
+    """Wider gates and updates, for tests of what small ones hide."""
+    with torch.no_grad():
+        for block in model.transformer_blocks:
+            block.norm1.linear.weight.mul_(by)
+            block.norm1.linear.bias.mul_(by)
+    return model
+
+
 def scheduler_of(steps):
     scheduler = DDIMScheduler(prediction_type="v_prediction", clip_sample=True)
     scheduler.set_timesteps(steps)

@@ -1,7 +1,5 @@
 """Schedules that adapt: what they decide, and the whole methods against plain transcriptions."""
 
-import math
-
 import pytest
 import torch
 
@@ -18,7 +16,7 @@ from clusca_ext import (
     summary,
 )
 from clusca_ext.enable import cache_of
-from clusca_ext.schedule import TEACACHE_POLYNOMIALS, Step
+from clusca_ext.schedule import Step
 from plain_adapting import PlainAdaCache, PlainFirstBlock, PlainTeaCache
 from small_dit import options, sample
 
@@ -233,9 +231,3 @@ def test_saved_and_loaded(name, tmp_path):
     config = ClusCaConfig(schedule=SCHEDULES[name])
     config.save(tmp_path / "config.json")
     assert ClusCaConfig.load(tmp_path / "config.json") == config
-
-
-def test_published_polynomials_are_of_degree_four():
-    """Five coefficients each, as they were published."""
-    for polynomial in TEACACHE_POLYNOMIALS.values():
-        assert len(polynomial) == 5 and all(math.isfinite(c) for c in polynomial)

@@ -21,6 +21,13 @@ class Predicts(nn.Module):
         return torch.zeros_like(x)
 
 
+class Tanh(nn.Module):
+    """Some noise, of what it is given."""
+
+    def forward(self, x, timestep):
+        return torch.tanh(3 * x + timestep / 1000)
+
+
 @pytest.mark.parametrize(
     "scheduler",
     [
@@ -44,3 +51,28 @@ def test_inputs_are_scaled_as_in_sampling(scheduler):
     assert before.args[1] > now.args[1]
     spreads = [float(call.args[0].std()) for call in (before, now)]
     assert 0.6 < spreads[0] < 1.4 and 0.6 < spreads[1] < 4  # a step grows: nothing is predicted
+
+
+@pytest.mark.parametrize("before", [(2,), (0, 2)])
+def test_a_pair_is_noise_added_and_steps_of_ddim(before):
+    """Learning-to-Cache's: x_t by q_sample, x_t-1 by one step of the model, written out."""
+    clean = torch.rand(2, 1, 4, 4) * 2 - 1
+    scheduler = DDIMScheduler(clip_sample=False)
+
+    pairs = DataPairs(Tanh(), scheduler, 10, lambda g: (clean, None), lambda x, t, _: Call((x, t)))
+    pair = pairs.pair(0, 3, before, torch.Generator().manual_seed(5))
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(5))
+    kept = (1 - torch.linspace(1e-4, 0.02, 1000)).cumprod(0)
+    x = None
+    for step in range(before[0], 4):
+        time = 900 - 100 * step
+        alpha = kept[time]
+        if x is None:
+            x = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
+        call = pair.call if step == 3 else dict(pair.before).get(step)
+        if call is not None:
+            assert call.args[1] == time
+            torch.testing.assert_close(call.args[0], x, rtol=1e-4, atol=1e-4)
+        eps, later = torch.tanh(3 * x + time / 1000), kept[time - 100]
+        x = later.sqrt() * (x - (1 - alpha).sqrt() * eps) / alpha.sqrt() + (1 - later).sqrt() * eps
+    assert tuple(step for step, _ in pair.before) == before

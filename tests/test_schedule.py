@@ -10,6 +10,7 @@ from clusca_ext import (
     ExplicitSchedule,
     IntervalSchedule,
     PlacedSchedule,
+    PyramidSchedule,
 )
 from clusca_ext.schedule import Step
 
@@ -113,6 +114,22 @@ def test_placed_at_other_lengths_and_counts():
 def test_placed_is_saved_and_loaded():
     config = ClusCaConfig(schedule=PlacedSchedule(fractions=(0, 1 / 3, 1)))
     assert ClusCaConfig.from_dict(config.to_dict()) == config
+
+
+def test_pyramid():
+    """Of 20 steps, 4 to 17 are the middle: attention every second, attention to text every sixth.
+
+    A of all modules, a of all but attention to text, m of MLPs alone.
+    """
+    modules = frozenset((block, name) for block in (0, 1) for name in ("attn", "cross", "mlp"))
+    decide, made = PyramidSchedule().start(20), ""
+    for index in range(20):
+        decision = decide(Step(index, 20, modules=modules))
+        names = {"attn", "cross", "mlp"} if decision is True else {name for _, name in decision}
+        made += {3: "A", 2: "a", 1: "m"}[len(names)]
+        assert "mlp" in names and ("cross" not in names or "attn" in names)
+        assert decision is True or decision == {key for key in modules if key[1] in names}
+    assert made == "AAAA" + "Amamam" + "Amamam" + "Am" + "AA"
 
 
 @pytest.mark.parametrize(

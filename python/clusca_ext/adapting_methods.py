@@ -59,8 +59,16 @@ def speca() -> ClusCaConfig:
 def adacache() -> ClusCaConfig:
     """AdaCache (arXiv 2411.02397): a codebook says how many steps reuse every module's output.
 
-    Its fast codebook for 30 steps; a run of 100 takes ``schedule.CODEBOOK_100``. What differs: what
-    the middle block adds is looked at, not its temporal attention alone; motion is not regarded.
+    Its fast codebook for 30 steps; a run of 100 takes ``schedule.CODEBOOK_100``. What
+    differs from its code for Open-Sora:
+
+    - What the middle block adds is looked at, not its temporal attention alone; motion is not
+      regarded.
+    - Outputs are reused before their gates, which are those of the step; the code reuses what they
+      were multiplied by.
+    - The code computes the last two steps, too.
+    - Changes beyond the codebook's last bound make the next step full; the code takes the last
+      interval, which is another one only for 100 steps.
     """
     return ClusCaConfig(
         schedule=AdaCacheSchedule(), forecaster=ReuseForecaster(), corrector=NoCorrection()

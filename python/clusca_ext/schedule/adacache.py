@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from clusca_ext.checks import numbers
 from clusca_ext.schedule.decision import Decision, Signal, Step
 
-# (change below which, steps from this full step to the next): the published codebooks for runs of
-# 100 and of 30 steps (AdaCache-DiT, Open-Sora).
+# (change below which, steps from this full step to the next): the fast codebooks that the paper's
+# appendix prints for Open-Sora, of 100 and of 30 steps. Other models may need bounds of their own.
 CODEBOOK_100 = ((0.03, 12), (0.05, 10), (0.07, 8), (0.09, 6), (0.11, 4), (1.0, 3))
 CODEBOOK_30 = ((0.08, 6), (0.16, 5), (0.24, 4), (0.32, 3), (0.4, 2), (1.0, 1))
 

@@ -1,0 +1,118 @@
+"""TeaCache and FirstBlockCache: what they decide when steps show recorded changes."""
+
+import pytest
+
+from clusca_ext import FirstBlockSchedule, TeaCacheSchedule
+from clusca_ext.schedule import TEACACHE_POLYNOMIALS, Step
+from clusca_ext.schedule.adacache import CODEBOOK_30, CODEBOOK_100
+
+
+def decided(schedule, changes, num_steps=None):
+    """f of a full step, c of a cached; capitals where it asked for no change. One change a step."""
+    decide, last, made = schedule.start(num_steps), None, ""
+    for index, change in enumerate(changes):
+        step = Step(index, num_steps, last)
+        full = decide(step)
+        asked = full is None
+        if asked:
+            full = decide.see(step, change)
+        assert full in (True, False)
+        last = index if full else last
+        letter = "f" if full else "c"
+        made += letter if asked else letter.upper()
+    return made
+
+
+# Changes of powers of two, whose sums are exact.
+@pytest.mark.parametrize(
+    "changes, expected",
+    [
+        pytest.param([9, 0.25, 0.25, 0.25, 0.25], "Fcccf", id="at-the-threshold"),
+        pytest.param([9, 0.25, 0.25, 0.25, 0.2499], "Fcccc", id="just-below"),
+        pytest.param([9, 0.75, 0.5, 0.75, 0.125, 0.125], "Fcfccf", id="from-nothing-again"),
+        pytest.param([9, 3.0, 0.5, 0.25, 0.25], "Ffccf", id="what-is-over-does-not-carry"),
+        pytest.param([9, 0.0, 0.0, 0.0], "Fccc", id="no-change"),
+    ],
+)
+def test_teacache_adds_changes_up(changes, expected):
+    assert decided(TeaCacheSchedule(threshold=1.0), changes) == expected
+
+
+def test_teacache_computes_the_first_and_the_last_step():
+    schedule = TeaCacheSchedule(threshold=1.0)
+    assert decided(schedule, [0.0] * 6, num_steps=6) == "FccccF"
+    assert decided(schedule, [0.0] * 6) == "Fccccc"  # where it is not known, none is the last
+    assert decided(schedule, [0.0], num_steps=1) == "F"
+
+
+def test_teacache_bounds_the_interval():
+    """A full step that the bound asks for ends a sum, too."""
+    schedule = TeaCacheSchedule(threshold=1.0, max_interval=3)
+    assert decided(schedule, [0.25] * 8) == "FccFccFc"
+    assert decided(schedule, [0, 0.5, 0.25, 0, 0.5, 0.5]) == "FccFcf"
+    assert decided(schedule, [0, 0.75, 0.5, 0, 0, 0]) == "FcfccF"  # counted from the last full one
+    assert decided(TeaCacheSchedule(threshold=1.0, max_interval=1), [0] * 3) == "FFF"
+
+
+def test_teacache_takes_a_change_for_what_the_polynomial_says():
+    """2 c^2 - c + 0.5, the highest power first: 0.5 of 0.5, 0.5 of 0, 1.5 of 1."""
+    schedule = TeaCacheSchedule(threshold=1.0, polynomial=(2.0, -1.0, 0.5))
+    assert decided(schedule, [9, 0.5, 0.5, 0.0, 0.0, 1.0, 0.5]) == "Fcfcffc"
+
+
+def test_teacache_with_the_polynomial_of_flux():
+    """At 0.1, by hand: 0.049865 - 0.283782 + 0.558554 - 0.382021 + 0.264231 = 0.206847."""
+    flux = TEACACHE_POLYNOMIALS["FluxTransformer2DModel"]
+    below = TeaCacheSchedule(threshold=0.2068, polynomial=flux)
+    assert decided(below, [9, 0.1, 0.1, 0.1]) == "Ffff"
+    above = TeaCacheSchedule(threshold=0.2069, polynomial=flux)
+    assert decided(above, [9, 0.1, 0.1, 0.1, 0.1]) == "Fcfcf"
+
+
+def test_teacache_computes_where_nothing_was_before():
+    """The first change is None, as where inputs have a new shape."""
+    decide = TeaCacheSchedule(threshold=1.0).start(9)
+    assert decide.see(Step(0, 9), None) is True
+
+
+@pytest.mark.parametrize(
+    "changes, expected",
+    [
+        pytest.param([9, 0.5, 0.5, 0.5, 0.5], "Fcccc", id="at-the-threshold"),
+        pytest.param([9, 0.5001, 0.5, 0.5001], "Ffcf", id="just-above"),
+        pytest.param([9, 0.4, 0.4, 0.4, 0.4], "Fcccc", id="nothing-adds-up"),
+    ],
+)
+def test_first_block_compares_each_change(changes, expected):
+    assert decided(FirstBlockSchedule(threshold=0.5), changes) == expected
+
+
+def test_first_block_warms_up_and_bounds_the_interval():
+    assert decided(FirstBlockSchedule(threshold=0.5, warmup=3), [0] * 6, num_steps=6) == "FFFccc"
+    bounded = FirstBlockSchedule(threshold=0.5, max_interval=3)
+    assert decided(bounded, [0] * 8) == "FccFccFc"
+    assert decided(bounded, [0, 0, 1, 0, 0, 0]) == "FcfccF"
+
+
+# As the scripts of ali-vilab/TeaCache print them.
+PUBLISHED = {
+    "FluxTransformer2DModel": "4.98651651e+02 -2.83781631e+02 5.58554382e+01 -3.82021401e+00 "
+    "2.64230861e-01",
+    "HunyuanVideoTransformer3DModel": "7.33226126e+02 -4.01131952e+02 6.75869174e+01 "
+    "-3.14987800e+00 9.61237896e-02",
+    "LTXVideoTransformer3DModel": "2.14700694e+01 -1.28016453e+01 2.31279151e+00 7.92487521e-01 "
+    "9.69274326e-03",
+    "MochiTransformer3DModel": "-3.51241319e+03 8.11675948e+02 -6.09400215e+01 2.42429681e+00 "
+    "3.05291719e-03",
+}
+
+
+def test_polynomials_are_the_published_ones():
+    given = {name: tuple(map(float, text.split())) for name, text in PUBLISHED.items()}
+    assert given == TEACACHE_POLYNOMIALS
+
+
+def test_codebooks_are_the_published_ones():
+    """As the appendix of arXiv 2411.02397 prints them for Open-Sora at 100 and 30 steps."""
+    assert dict(CODEBOOK_100) == {0.03: 12, 0.05: 10, 0.07: 8, 0.09: 6, 0.11: 4, 1.00: 3}
+    assert dict(CODEBOOK_30) == {0.08: 6, 0.16: 5, 0.24: 4, 0.32: 3, 0.40: 2, 1.00: 1}
