@@ -1,6 +1,11 @@
-"""Calls a model sample by sample: what a schedule decides by looking is then each sample's own."""
+"""Calls a model sample by sample: what a schedule decides by looking is then each sample's own.
+
+A step's samples are called twice: first as far as their signals are seen, where these decide it, so
+that the host reads all of them at once; then to do the step.
+"""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +14,8 @@ from torch import Tensor
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.beginning import Rows
+from clusca_ext.block_inputs import Found
+from clusca_ext.fitting import require_decided
 from clusca_ext.runs.inputs import latents_of
 
 Call = tuple[Args, dict[str, Any]]
@@ -23,12 +30,15 @@ class BySample:
     Attributes:
         sample: Index of the one whose call runs; None: the batch is not split.
         count: Samples S of the call that is split; 0: none is.
+        looks: The call that runs ends where its signal is seen.
+        is_decided: It need not be seen: that call ends at once.
     """
 
     def __init__(self, wanted: bool) -> None:
         self.wanted = wanted
         self.sample: int | None = None
         self.count = 0
+        self.looks = self.is_decided = False
         self._calls: list[Call] | None = None
 
     def split(
@@ -60,15 +70,23 @@ class BySample:
 
     def run(self, call: Callable[..., Any]) -> Any:
         """The outputs of all samples, as one batch's; None: the call is not split."""
+        if self.looks and self.is_decided:
+            raise Found
         calls, self._calls = self._calls, None
         if calls is None:
             return None
-        outputs = []
         try:
+            self.looks = True
+            for self.sample, (args, kwargs) in enumerate(calls):  # noqa: B020
+                with suppress(Found):
+                    call(*args, **kwargs)
+                    require_decided(False)
+            self.looks = False
+            outputs = []
             for self.sample, (args, kwargs) in enumerate(calls):  # noqa: B020
                 outputs.append(call(*args, **kwargs))
         finally:
-            self.sample = None
+            self.sample, self.looks = None, False
         return _joined(outputs)
 
     def end(self) -> bool:
