@@ -126,9 +126,12 @@ def test_pab_checks_its_fields():
         PyramidSchedule(between=(0.9, 0.1))
 
 
-def test_adapting_on_a_compiled_model(model):
+@pytest.mark.parametrize(
+    "schedule", [TeaCacheSchedule(threshold=0.04), FirstBlockSchedule(threshold=0.2)]
+)
+def test_adapting_on_a_compiled_model(model, schedule):
     config = ClusCaConfig(
-        schedule=TeaCacheSchedule(threshold=0.04),
+        schedule=schedule,
         forecaster=ReuseForecaster(),
         corrector=NoCorrection(),
         storage=LeanStorage(basis="gated"),
