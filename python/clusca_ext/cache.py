@@ -7,7 +7,6 @@ code, and all that is counted is counted there.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -71,7 +70,7 @@ class Cache:
         self._fitting = Fitting(describe, config, self.correction, process_group)
         self._branches = Branches(lambda: Branch(runs(), *self._parts()), caller)
         self.graphs = CachedSteps(config.cuda_graph)
-        self._samples = BySample(self._fitting.probe is not None)
+        self._samples = BySample(self._fitting.probe is not None, self._decide)
         self._handles: list[Any] = []
         self._running = False  # between a step's hooks
 
@@ -168,9 +167,9 @@ class Cache:
 
     @torch.no_grad()
     def _before(self, model: nn.Module, args: Args, kwargs: Kwargs) -> None:
-        if not self._fitting.is_step(model, args, kwargs):
-            return
         samples = self._samples
+        if samples.looks or not self._fitting.is_step(model, args, kwargs):
+            return
         if samples.sample is None:
             if self._running:  # what broke the last step off went past its end: KeyboardInterrupt
                 self.restart()
@@ -178,17 +177,18 @@ class Cache:
             self._branches.tell(args, kwargs)
             if samples.split(self.description, args, kwargs, self._rows):
                 return
-        branch = self._branches.call(samples.sample, samples.count)
-        if samples.sample is None or samples.looks:
-            self._begin(branch, args, kwargs)
-            self._fitting.decide(branch, self._branches.seen, args, kwargs)
-        if samples.looks:
-            samples.is_decided = self._fitting.look(branch)
-            return
-        if samples.sample:  # the first one's time is that of all looks, too
+            self._decide(args, kwargs)
+        else:
+            self._branches.call(samples.sample, samples.count)
             self.times.start()
-        settle = partial(self._settle, branch, args, kwargs)
-        self._fitting.begin(branch, self._branches.seen, args, kwargs, settle)
+        self._fitting.begin(self.branch, self._branches.seen, args, kwargs, self._settle)
+
+    @torch.no_grad()
+    def _decide(self, args: Args, kwargs: Kwargs) -> bool:
+        """A step begins; whether its schedule has decided it."""
+        branch = self._branches.call(self._samples.sample, self._samples.count)
+        self._begin(branch, args, kwargs)
+        return self._fitting.decide(branch, self._branches.seen, args, kwargs)
 
     def _begin(self, branch: Branch, args: Args, kwargs: Kwargs) -> None:
         """A step of a branch begins, and a run, where it is the first."""
@@ -209,8 +209,7 @@ class Cache:
             self._constants = self._beginning.begin(branch, self.description, args, kwargs, first)
         if first and branch is self.leader and not branch.sample:
             self.times = StepTimes(self._constants.device)
-        if not branch.sample:
-            self.times.start()
+        self.times.start()
 
     def _settle(self, branch: Branch, args: Args, kwargs: Kwargs, decision: Decision) -> None:
         """The step that has begun is decided."""
@@ -227,7 +226,7 @@ class Cache:
 
     @torch.no_grad()
     def _after(self, model: nn.Module, args: Args, kwargs: Kwargs, output: Any) -> None:
-        if not self._fitting.is_step(model, args, kwargs) or self._samples.looks:
+        if self._samples.looks or not self._fitting.is_step(model, args, kwargs):
             return
         self._running = self._samples.sample is not None
         if self._samples.end() and output is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -98,7 +99,7 @@ class Fitting:
         here = self.description
         return model is here.model and not here.leaves_out(args, kwargs)
 
-    def decide(self, branch: Branch, every: Sequence[Seen], args: Args, kwargs: Kwargs) -> None:
+    def decide(self, branch: Branch, every: Sequence[Seen], args: Args, kwargs: Kwargs) -> bool:
         """A step begins: its schedule decides it, or leaves it open until it has seen its signal.
 
         Args:
@@ -106,6 +107,9 @@ class Fitting:
             every: What all branches have been shown.
             args: The call's positional inputs.
             kwargs: Its keyword inputs.
+
+        Returns:
+            Whether it is decided.
         """
         step = branch.next_step(args, kwargs)
         if self.probe is not None:
@@ -113,14 +117,7 @@ class Fitting:
         branch.decision = branch.decide(step)
         if branch.decision is None and self.probe is None:
             raise ValueError("a schedule that names no signal must decide every step, got None")
-
-    def look(self, branch: Branch) -> bool:
-        """A sample's call begins that ends where an open step's signal is seen.
-
-        Returns:
-            Whether there is nothing to see: the step is decided.
-        """
-        if self.probe is not None and branch.decision is None:
+        if branch.decision is None and self.probe is not None and branch.sample is not None:
             self.probe.look(branch.seen)
         return branch.decision is not None
 
@@ -130,7 +127,7 @@ class Fitting:
         every: Sequence[Seen],
         args: Args,
         kwargs: Kwargs,
-        settle: Callable[[Decision], None],
+        settle: Callable[[Branch, Args, Kwargs, Decision], None],
     ) -> None:
         """The call begins that does the step: settle it, now or when its signal is seen."""
         decision = branch.decision
@@ -138,10 +135,10 @@ class Fitting:
             about = branch.adapting, branch.next_step(args, kwargs)
             if decision is None and branch.sample is not None:
                 decision = self.probe.looked(branch.seen, every, *about)
-            self.probe.begin(branch.seen, *about, settle)
+            self.probe.begin(branch.seen, *about, partial(settle, branch, args, kwargs))
             self.probe.is_open = decision is None
         if decision is not None:
-            settle(decision)
+            settle(branch, args, kwargs, decision)
 
     def settle(self, full: bool) -> str | None:
         """A step is decided. Returns why it cannot be a graph, as far as that is known here."""

@@ -1,11 +1,10 @@
 """Calls a model sample by sample: what a schedule decides by looking is then each sample's own.
 
-A step's samples are called twice: first as far as their signals are seen, where these decide it, so
-that the host reads all of them at once; then to do the step.
+Where its signal decides a step, a sample is called twice: first as far as that is seen, so that the
+host reads those of all samples at once; then to do the step.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -26,19 +25,19 @@ class BySample:
 
     Args:
         wanted: Whether calls are split at all.
+        decide: A sample's step begins, with the call's inputs; whether it is decided.
 
     Attributes:
         sample: Index of the one whose call runs; None: the batch is not split.
         count: Samples S of the call that is split; 0: none is.
         looks: The call that runs ends where its signal is seen.
-        is_decided: It need not be seen: that call ends at once.
     """
 
-    def __init__(self, wanted: bool) -> None:
-        self.wanted = wanted
+    def __init__(self, wanted: bool, decide: Callable[[Args, Kwargs], bool]) -> None:
+        self.wanted, self._decide = wanted, decide
         self.sample: int | None = None
         self.count = 0
-        self.looks = self.is_decided = False
+        self.looks = False
         self._calls: list[Call] | None = None
 
     def split(
@@ -70,24 +69,29 @@ class BySample:
 
     def run(self, call: Callable[..., Any]) -> Any:
         """The outputs of all samples, as one batch's; None: the call is not split."""
-        if self.looks and self.is_decided:
-            raise Found
         calls, self._calls = self._calls, None
         if calls is None:
             return None
         try:
-            self.looks = True
             for self.sample, (args, kwargs) in enumerate(calls):  # noqa: B020
-                with suppress(Found):
-                    call(*args, **kwargs)
-                    require_decided(False)
-            self.looks = False
+                if not self._decide(args, kwargs):
+                    self._look(call, args, kwargs)
             outputs = []
             for self.sample, (args, kwargs) in enumerate(calls):  # noqa: B020
                 outputs.append(call(*args, **kwargs))
         finally:
-            self.sample, self.looks = None, False
+            self.sample = None
         return _joined(outputs)
+
+    def _look(self, call: Callable[..., Any], args: Args, kwargs: Kwargs) -> None:
+        self.looks = True
+        try:
+            call(*args, **kwargs)
+            require_decided(False)
+        except Found:
+            pass
+        finally:
+            self.looks = False
 
     def end(self) -> bool:
         """A call of the model has ended; whether it was one that was split."""
