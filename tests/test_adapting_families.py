@@ -1,8 +1,7 @@
-"""Schedules that adapt on the families of diffusers, under masks of PAB, and across ranks."""
+"""Schedules that adapt on the families of diffusers, and under masks of PAB."""
 
 import pytest
 import torch
-from torch import multiprocessing
 
 from clusca_ext import (
     ClusCaConfig,
@@ -20,7 +19,7 @@ from clusca_ext.adapters import describe
 from clusca_ext.enable import cache_of
 from families_image import FLUX, IMAGES
 from families_video import VIDEOS
-from small_dit import make_dit, options, sample
+from small_dit import options, sample
 from test_families import run
 
 TIMES = [0.95, 0.85, 0.75, 0.65, 0.55]
@@ -127,9 +126,12 @@ def test_pab_checks_its_fields():
         PyramidSchedule(between=(0.9, 0.1))
 
 
-def test_adapting_on_a_compiled_model(model):
+@pytest.mark.parametrize(
+    "schedule", [TeaCacheSchedule(threshold=0.04), FirstBlockSchedule(threshold=0.2)]
+)
+def test_adapting_on_a_compiled_model(model, schedule):
     config = ClusCaConfig(
-        schedule=TeaCacheSchedule(threshold=0.04),
+        schedule=schedule,
         forecaster=ReuseForecaster(),
         corrector=NoCorrection(),
         storage=LeanStorage(basis="gated"),
@@ -141,36 +143,6 @@ def test_adapting_on_a_compiled_model(model):
     with cache(model, config, **options()):
         torch.testing.assert_close(sample(model), expected, rtol=1e-5, atol=1e-5)
         assert summary(model).full_by_sample == full
-
-
-def rank_main(rank, world, file, queue):
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{file}", rank=rank, world_size=world
-    )
-    torch.set_num_threads(1)
-    model = make_dit()
-    config = ClusCaConfig(schedule=TeaCacheSchedule(threshold=0.04), storage="lean")
-    for group in (torch.distributed.group.WORLD, None):
-        with cache(model, config, **options(), process_group=group):
-            sample(model, samples=1, seed=rank, label=3 * rank)
-            queue.put((rank, group is not None, cache_of(model).leader.kinds))
-    torch.distributed.destroy_process_group()
-
-
-def test_ranks_of_a_group_decide_alike(tmp_path):
-    """And each for itself without one."""
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    about = 2, tmp_path / "store", queue
-    ranks = [context.Process(target=rank_main, args=(rank, *about)) for rank in range(2)]
-    for each in ranks:
-        each.start()
-    found = [queue.get(timeout=240) for _ in range(4)]
-    for each in ranks:
-        each.join()
-    kinds = {(rank, together): kinds for rank, together, kinds in found}
-    assert kinds[0, True] == kinds[1, True] and kinds[0, False] != kinds[1, False]
-    assert all("cached" in each for each in kinds.values())
 
 
 def test_pab_says_at_once_where_it_cannot_be():

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
+from clusca_ext.changes import Seen
 from clusca_ext.correction import Choices
 from clusca_ext.executor import ModuleExecutor
 from clusca_ext.installation import Key
 from clusca_ext.plan import ModulationPlan
-from clusca_ext.probe import Seen
 from clusca_ext.runs.counting import Runs
 from clusca_ext.schedule import Adapting, Decision, Schedule, Step
 from clusca_ext.storage import DeviceConstants, Kept
@@ -89,6 +89,7 @@ class Branch:
         clusters: What corrects the run, where this branch looks at its tokens.
         decide: What the schedule decides in this run.
         seen: What it was shown in this run.
+        decision: What the step is that has begun; None: open until its signal is seen.
         sample: Of which sample it is, where these are called one by one; None: of all.
     """
 
@@ -103,6 +104,7 @@ class Branch:
         self.tokens = 0
         self.clusters: Choices | None = None
         self.seen = Seen()
+        self.decision: Decision | None = None
         self.sample: int | None = None
 
     def exchange(self, plan: ModulationPlan, storage: Storage) -> None:
@@ -192,8 +194,10 @@ class Branch:
         """Whether the run ends with this step; False where that is not known."""
         return self.runs.num_steps == step + 1
 
-    def cluster(self, step: int, tokens: Tensor, clusters: Choices | None) -> None:
+    def cluster(self, step: int, tokens: Tensor | None, clusters: Choices | None) -> None:
         """Let those clusters that are this branch's see the tokens [B, N, D] of a full step."""
+        if tokens is None:
+            return
         self.tokens = tokens.shape[1]
         if clusters is not None and clusters is self.clusters and not self.is_last(step):
             clusters.follow(step, tokens)

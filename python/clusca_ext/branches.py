@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from clusca_ext.adapters.description import Args, Kwargs
 from clusca_ext.branch import Branch, Storage
+from clusca_ext.changes import Seen
 from clusca_ext.plan import ModulationPlan
 from clusca_ext.runs.callers import Caller
 
@@ -58,6 +59,11 @@ class Branches:
         found = (self.calling, *self.by_name.values(), *self._idle)
         return list({id(branch): branch for branch in found}.values())
 
+    @property
+    def seen(self) -> list[Seen]:
+        """What those of the run have been shown."""
+        return [branch.seen for branch in self.by_name.values()]
+
     def tell(self, args: Args, kwargs: Kwargs) -> None:
         """A call of the model begins: whose is it?"""
         if self._caller.begins_run():
@@ -80,7 +86,8 @@ class Branches:
         self._sample = "" if sample is None else f", sample {sample}"
         name = self._name + self._sample
         if name in self.by_name:
-            self._idle.clear()
+            if self.by_name[name].kinds:  # its second step: all of the run have called
+                self._idle.clear()
         else:
             self.by_name[name] = self._idle.pop(0) if self._idle else self._make()
         self.calling = self.by_name[name]

@@ -7,7 +7,6 @@ code, and all that is counted is counted there.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -20,10 +19,10 @@ from clusca_ext.branches import Branches
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import Choices, NoCorrection
 from clusca_ext.executor import BlockExecutor, Correction, ModuleExecutor
-from clusca_ext.fitting import Fitting, require_decided
+from clusca_ext.fitting import Fitting, require_done
 from clusca_ext.graphs.forward import Forward
 from clusca_ext.graphs.steps import CachedSteps
-from clusca_ext.installation import Installation, Key, require_called_once
+from clusca_ext.installation import Key
 from clusca_ext.plan import ModulationPlan
 from clusca_ext.runs.callers import Caller
 from clusca_ext.runs.counting import Runs
@@ -71,7 +70,7 @@ class Cache:
         self._fitting = Fitting(describe, config, self.correction, process_group)
         self._branches = Branches(lambda: Branch(runs(), *self._parts()), caller)
         self.graphs = CachedSteps(config.cuda_graph)
-        self._samples = BySample(self._fitting.probe is not None)
+        self._samples = BySample(self._fitting.probe is not None, self._decide)
         self._handles: list[Any] = []
         self._running = False  # between a step's hooks
 
@@ -81,16 +80,12 @@ class Cache:
         return self._fitting.description
 
     @property
-    def _installed(self) -> Installation:
-        return self._fitting.installed
-
-    @property
     def blocks(self) -> list[BlockExecutor]:
-        return self._installed.blocks
+        return self._fitting.installed.blocks
 
     @property
     def modules(self) -> dict[Key, ModuleExecutor]:
-        return self._installed.modules
+        return self._fitting.installed.modules
 
     @property
     def pipelines(self) -> Pipelines | None:
@@ -161,30 +156,39 @@ class Cache:
     def restart(self) -> None:
         """Forget the run: the next call of the model begins a new one."""
         self._branches.restart()
-        self._installed.take_source()
+        self._fitting.installed.take_source()
         self.graphs.release()
 
     def _parts(self) -> tuple[ModulationPlan, Storage]:
         plan = ModulationPlan(self.description, self.blocks)
-        return plan, storage_of(self.config, self._installed)
+        return plan, storage_of(self.config, self._fitting.installed)
 
     # ---- a step
 
     @torch.no_grad()
     def _before(self, model: nn.Module, args: Args, kwargs: Kwargs) -> None:
-        if not self._is_step(model, args, kwargs):
+        samples = self._samples
+        if samples.looks or not self._fitting.is_step(model, args, kwargs):
             return
-        if self._running:  # what broke the last step off went past its end, as KeyboardInterrupt
-            self.restart()
-        if self._samples.sample is None:
+        if samples.sample is None:
+            if self._running:  # what broke the last step off went past its end: KeyboardInterrupt
+                self.restart()
+            self._running = True
             self._branches.tell(args, kwargs)
-            if self._samples.split(self.description, args, kwargs, self._rows):
+            if samples.split(self.description, args, kwargs, self._rows):
                 return
-        self._running = True
+            self._decide(args, kwargs)
+        else:
+            self._branches.call(samples.sample, samples.count)
+            self.times.start()
+        self._fitting.begin(self.branch, self._branches.seen, args, kwargs, self._settle)
+
+    @torch.no_grad()
+    def _decide(self, args: Args, kwargs: Kwargs) -> bool:
+        """A step begins; whether its schedule has decided it."""
         branch = self._branches.call(self._samples.sample, self._samples.count)
         self._begin(branch, args, kwargs)
-        self.times.start()
-        self._fitting.decide(branch, args, kwargs, partial(self._settle, branch, args, kwargs))
+        return self._fitting.decide(branch, self._branches.seen, args, kwargs)
 
     def _begin(self, branch: Branch, args: Args, kwargs: Kwargs) -> None:
         """A step of a branch begins, and a run, where it is the first."""
@@ -205,6 +209,7 @@ class Cache:
             self._constants = self._beginning.begin(branch, self.description, args, kwargs, first)
         if first and branch is self.leader and not branch.sample:
             self.times = StepTimes(self._constants.device)
+        self.times.start()
 
     def _settle(self, branch: Branch, args: Args, kwargs: Kwargs, decision: Decision) -> None:
         """The step that has begun is decided."""
@@ -216,22 +221,23 @@ class Cache:
             branch.plan.look(step, args, kwargs)
         else:
             branch.storage.use(step, self.clusters, args, kwargs, self._constants)
-            self.graphs.expect(self._installed, kind, self._constants.device, why)
+            self.graphs.expect(self._fitting.installed, kind, self._constants.device, why)
         branch.kinds.append(kind)
 
     @torch.no_grad()
     def _after(self, model: nn.Module, args: Args, kwargs: Kwargs, output: Any) -> None:
-        if not self._is_step(model, args, kwargs) or self._samples.end():
+        if self._samples.looks or not self._fitting.is_step(model, args, kwargs):
             return
-        self._running = False
+        self._running = self._samples.sample is not None
+        if self._samples.end() and output is not None:
+            return
         self.graphs.finish()
         decided, computed = self._fitting.finish()
         if output is None:  # the step raised: what it left behind is not to be used
             return self.restart()
         branch = self.branch
         try:
-            require_decided(decided)
-            require_called_once(computed)
+            require_done(decided, computed)
         except ValueError:
             self.restart()
             raise
@@ -239,12 +245,5 @@ class Cache:
         branch.storage.finish(step, frozenset(computed))
         if kind == "full":
             branch.last_full = step
-            tokens = self._installed.take_source()
-            if tokens is not None:
-                branch.cluster(step, tokens, self.clusters)
+            branch.cluster(step, self._fitting.installed.take_source(), self.clusters)
         self.times.stop(kind)
-
-    def _is_step(self, model: nn.Module, args: Args, kwargs: Kwargs) -> bool:
-        """Not a copy's call, nor one without some of the blocks: these run as they are."""
-        here = self.description
-        return model is here.model and not here.leaves_out(args, kwargs)

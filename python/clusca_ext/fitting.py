@@ -1,15 +1,19 @@
 """A model as it is described now, and what a cache has put into it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
+
+from torch import nn
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.branch import Branch
+from clusca_ext.changes import Seen
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import NoCorrection
 from clusca_ext.executor import Correction, ModuleExecutor
-from clusca_ext.installation import Installation, Key
+from clusca_ext.installation import Installation, Key, require_called_once
 from clusca_ext.probe import Probe
 from clusca_ext.schedule import Decision, Signal
 
@@ -90,20 +94,51 @@ class Fitting:
 
     # ---- a step
 
-    def decide(
-        self, branch: Branch, args: Args, kwargs: Kwargs, settle: Callable[[Decision], None]
-    ) -> None:
-        """A step begins: settle what the schedule decides, now or when it has seen its signal."""
+    def is_step(self, model: nn.Module, args: Args, kwargs: Kwargs) -> bool:
+        """Not a copy's call, nor one without some of the blocks: these run as they are."""
+        here = self.description
+        return model is here.model and not here.leaves_out(args, kwargs)
+
+    def decide(self, branch: Branch, every: Sequence[Seen], args: Args, kwargs: Kwargs) -> bool:
+        """A step begins: its schedule decides it, or leaves it open until it has seen its signal.
+
+        Args:
+            branch: Whose step it is.
+            every: What all branches have been shown.
+            args: The call's positional inputs.
+            kwargs: Its keyword inputs.
+
+        Returns:
+            Whether it is decided.
+        """
         step = branch.next_step(args, kwargs)
         if self.probe is not None:
-            self.probe.begin(branch.seen, branch.adapting, step, settle)
-        decision = branch.decide(step)
-        if decision is not None:
-            settle(decision)
-        elif self.probe is not None:
-            self.probe.is_open = True
-        else:
+            self.probe.tell(branch.seen, every, branch.adapting, step)
+        branch.decision = branch.decide(step)
+        if branch.decision is None and self.probe is None:
             raise ValueError("a schedule that names no signal must decide every step, got None")
+        if branch.decision is None and self.probe is not None and branch.sample is not None:
+            self.probe.look(branch.seen)
+        return branch.decision is not None
+
+    def begin(
+        self,
+        branch: Branch,
+        every: Sequence[Seen],
+        args: Args,
+        kwargs: Kwargs,
+        settle: Callable[[Branch, Args, Kwargs, Decision], None],
+    ) -> None:
+        """The call begins that does the step: settle it, now or when its signal is seen."""
+        decision = branch.decision
+        if self.probe is not None:
+            about = branch.adapting, branch.next_step(args, kwargs)
+            if decision is None and branch.sample is not None:
+                decision = self.probe.looked(branch.seen, every, *about)
+            self.probe.begin(branch.seen, *about, partial(settle, branch, args, kwargs))
+            self.probe.is_open = decision is None
+        if decision is not None:
+            settle(branch, args, kwargs, decision)
 
     def settle(self, full: bool) -> str | None:
         """A step is decided. Returns why it cannot be a graph, as far as that is known here."""
@@ -119,6 +154,12 @@ class Fitting:
         if self.probe is not None:
             self.probe.finish()
         return decided, self.installed.end_step()
+
+
+def require_done(decided: bool, computed: dict[Key, ModuleExecutor]) -> None:
+    """A step has ended as it should."""
+    require_decided(decided)
+    require_called_once(computed)
 
 
 def require_decided(decided: bool) -> None:

@@ -1,39 +1,16 @@
 """What a schedule that adapts is shown of a step: how much a feature has changed."""
 
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from clusca_ext.adapters.description import (
-    Args,
-    BlockDescription,
-    Kwargs,
-    ModelDescription,
-    named_input,
-)
-from clusca_ext.executor import BlockExecutor
+from clusca_ext.adapters.description import Args, BlockDescription, Kwargs, ModelDescription
+from clusca_ext.block_inputs import Found, Input, first_read
+from clusca_ext.changes import Seen, measured, told
+from clusca_ext.executor import BlockExecutor, FirstBlockExecutor
 from clusca_ext.schedule import Adapting, Decision, Signal, Step
-
-
-@dataclass
-class Seen:
-    """What one branch has been shown in its run.
-
-    Attributes:
-        before: What the next change is measured against.
-        at: Step it is of.
-        change: That of the last step, which its schedule has not been told. 0-dim float32
-        other: The text that the verified block was given at the last full step.
-    """
-
-    before: Tensor | None = None
-    at: int = 0
-    change: Tensor | None = None
-    other: Tensor | None = None
 
 
 class Probe:
@@ -57,10 +34,11 @@ class Probe:
         self.index = self._index_of(signal, len(description.blocks))
         self._block: BlockDescription = description.blocks[self.index]
         name = self._block.other
-        self._other = None if name is None else _Input(self._block.block, name)
+        self._other = None if name is None else Input(self._block.block, name)
         self._handles: list[Any] = []
-        self._own: BlockExecutor | None = None  # of the first block where that is not cached
+        self._own: FirstBlockExecutor | None = None  # of the first block where that is not cached
         self._stream: Tensor | None = None  # that the block is given
+        self._settle: Callable[[Decision], None] | None  # None: the call only looks
         self.finish()
 
     @staticmethod
@@ -78,7 +56,9 @@ class Probe:
         """Look at a model, whose executors are these."""
         kind, block = self._signal.kind, blocks[self.index]
         if kind == "first block":
-            block = self._own = BlockExecutor(self._block, [], copies=False)
+            block = self._own = FirstBlockExecutor(self._block, [], copies=False)
+            block.take = torch.compiler.disable(self._take_output)
+            block.keep = torch.compiler.disable(self._keep_output)
             block.install()
         # Not by hooks: offloaded weights, with which some find their stream, come after these.
         enter = self._enter if kind == "modulated input" else self._before_block
@@ -99,18 +79,30 @@ class Probe:
 
     # ---- asked by the cache
 
+    def tell(self, seen: Seen, every: Sequence[Seen], decide: Adapting, step: Step) -> None:
+        """A step begins: its schedule is told what the one before has shown."""
+        change = told(seen, every, self._group)
+        if change is not None:
+            decide.see(step, change)
+
+    def look(self, seen: Seen) -> None:
+        """A call begins that ends where the signal of an open step is seen."""
+        self._seen, self._settle = seen, None
+        self.runs, self.is_open, self.full = True, True, False
+
+    def looked(self, seen: Seen, every: Sequence[Seen], decide: Adapting, step: Step) -> Decision:
+        """What an open step is that was looked at: the host reads that of all samples at once."""
+        return decide.see(step, told(seen, every, self._group))
+
     def begin(
         self, seen: Seen, decide: Adapting, step: Step, settle: Callable[[Decision], None]
     ) -> None:
-        """A step begins: its schedule is told what the one before has shown."""
+        """The call begins that does a step."""
         self._seen, self._decide, self._step, self._settle = seen, decide, step, settle
         self.runs, self.is_open, self.full = True, False, False
-        if seen.change is not None:
-            decide.see(step, self._number(seen.change))
-            seen.change = None
 
     def finish(self) -> None:
-        """The step has ended: what it was given is not held."""
+        """The call has ended: what it was given is not held."""
         self.runs = self.is_open = self.full = False
         self._stream = None
         for name in ("_seen", "_decide", "_step", "_settle"):
@@ -121,7 +113,7 @@ class Probe:
     def _enter(self, block: BlockExecutor, args: Args, kwargs: Kwargs) -> None:
         """The first block is called: find what its first module would read."""
         if self.runs:
-            self._show(_first_read(self._block, block.original, args, kwargs), keeps=True)
+            self._show(first_read(self._block, block.original, args, kwargs), keeps=True)
 
     def _before_block(self, block: BlockExecutor, args: Args, kwargs: Kwargs) -> None:
         if not self.runs or not (self.full or self.is_open):
@@ -130,6 +122,16 @@ class Probe:
             self._stream = self._block.stream(args, kwargs)
         elif self._other is not None:
             self._seen.other = self._other.find(args, kwargs)
+
+    def _keep_output(self, output: Any) -> None:
+        if self.is_open and self._settle is None:
+            self._seen.output = output
+
+    def _take_output(self) -> Any:
+        if not self.runs:
+            return None
+        output, self._seen.output = self._seen.output, None
+        return output
 
     def _after_block(self, block: nn.Module, args: Args, kwargs: Kwargs, output: Any) -> None:
         if self._stream is None:
@@ -141,7 +143,9 @@ class Probe:
         else:
             seen, now = self._seen, self._step.index
             if seen.before is not None:
-                seen.change = self._change(residual, seen.before) / (now - seen.at)
+                seen.change = measured(self._signal.measure, residual, seen.before) / (
+                    now - seen.at
+                )
             seen.before, seen.at = residual, now
 
     def _verify(
@@ -157,7 +161,7 @@ class Probe:
             computed = self._block.returned(block.original(*args, **kwargs))
 
         def compare(forecast: Tensor) -> None:
-            seen.change = self._change(forecast, computed)
+            seen.change = measured(self._signal.measure, forecast, computed)
 
         check: Callable[[Tensor], None] = torch.compiler.disable(compare)
         return check
@@ -172,71 +176,10 @@ class Probe:
         seen = self._seen
         if self.is_open:
             self.is_open = False
-            change = None if seen.before is None else self._change(now, seen.before)
-            number = None if change is None else self._number(change)
-            self._settle(self._decide.see(self._step, number))
+            if seen.before is not None:
+                seen.change = measured(self._signal.measure, now, seen.before)
+            if self._settle is None:
+                raise Found
+            self._settle(self.looked(seen, [seen], self._decide, self._step))
         if keeps or self.full:
             seen.before, seen.at = now.clone(), self._step.index
-
-    def _change(self, now: Tensor, before: Tensor) -> Tensor:
-        a, b = now.float(), before.float()
-        change: Tensor
-        if self._signal.measure == "relative_l2":
-            change = (a - b).norm() / b.norm().clamp(min=1e-10)
-        elif self._signal.measure == "mean_relative_l1":
-            change = ((a - b).abs() / (b.abs() + 1e-10)).mean()
-        else:
-            change = (a - b).abs().sum() / b.abs().sum().clamp(min=1e-10)
-        return change
-
-    def _number(self, change: Tensor) -> float:
-        """On the host, which waits for it: once a step. What is no number is the largest of all."""
-        change = change.nan_to_num(nan=torch.inf)
-        if self._group is not None:
-            torch.distributed.all_reduce(
-                change, op=torch.distributed.ReduceOp.MAX, group=self._group
-            )
-        return change.item()
-
-
-class _Found(Exception):
-    """The block has got as far as it is needed."""
-
-
-def _first_read(
-    description: BlockDescription, forward: Callable[..., Any], args: Args, kwargs: Kwargs
-) -> Tensor:
-    """What a block's first module is given: its modulated input, as the block itself makes it."""
-    found: list[Tensor] = []
-
-    def look(module: nn.Module, given: Args, named: Kwargs) -> None:
-        tensors = [each for each in (*given, *named.values()) if isinstance(each, Tensor)]
-        found.append(named.get("hidden_states", tensors[0]))
-        raise _Found
-
-    module = description.modules[0].module
-    handle = module.register_forward_pre_hook(look, with_kwargs=True, prepend=True)
-    try:
-        forward(*args, **kwargs)
-    except _Found:
-        return found[0]
-    finally:
-        handle.remove()
-    raise ValueError(
-        f"module {description.modules[0].name!r} of the first block must be called by its forward"
-    )
-
-
-class _Input:
-    """An input of a module's forward, which is given by position or name."""
-
-    def __init__(self, module: nn.Module, name: str) -> None:
-        names = list(inspect.signature(type(module).forward).parameters)[1:]
-        self._name, self._place = name, names.index(name) if name in names else len(names)
-        self.find = named_input(module, name)
-
-    def exchanged(self, value: Any, args: Args, kwargs: Kwargs) -> tuple[Args, Kwargs]:
-        """The inputs of a call with another value for it."""
-        if self._place < len(args):
-            return (*args[: self._place], value, *args[self._place + 1 :]), kwargs
-        return args, {**kwargs, self._name: value}

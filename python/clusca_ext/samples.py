@@ -1,4 +1,8 @@
-"""Calls a model sample by sample: what a schedule decides by looking is then each sample's own."""
+"""Calls a model sample by sample: what a schedule decides by looking is then each sample's own.
+
+Where its signal decides a step, a sample is called twice: first as far as that is seen, so that the
+host reads those of all samples at once; then to do the step.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -9,6 +13,8 @@ from torch import Tensor
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.beginning import Rows
+from clusca_ext.block_inputs import Found
+from clusca_ext.fitting import require_decided
 from clusca_ext.runs.inputs import latents_of
 
 Call = tuple[Args, dict[str, Any]]
@@ -19,16 +25,19 @@ class BySample:
 
     Args:
         wanted: Whether calls are split at all.
+        decide: A sample's step begins, with the call's inputs; whether it is decided.
 
     Attributes:
         sample: Index of the one whose call runs; None: the batch is not split.
         count: Samples S of the call that is split; 0: none is.
+        looks: The call that runs ends where its signal is seen.
     """
 
-    def __init__(self, wanted: bool) -> None:
-        self.wanted = wanted
+    def __init__(self, wanted: bool, decide: Callable[[Args, Kwargs], bool]) -> None:
+        self.wanted, self._decide = wanted, decide
         self.sample: int | None = None
         self.count = 0
+        self.looks = False
         self._calls: list[Call] | None = None
 
     def split(
@@ -63,13 +72,26 @@ class BySample:
         calls, self._calls = self._calls, None
         if calls is None:
             return None
-        outputs = []
         try:
+            for self.sample, (args, kwargs) in enumerate(calls):  # noqa: B020
+                if not self._decide(args, kwargs):
+                    self._look(call, args, kwargs)
+            outputs = []
             for self.sample, (args, kwargs) in enumerate(calls):  # noqa: B020
                 outputs.append(call(*args, **kwargs))
         finally:
             self.sample = None
         return _joined(outputs)
+
+    def _look(self, call: Callable[..., Any], args: Args, kwargs: Kwargs) -> None:
+        self.looks = True
+        try:
+            call(*args, **kwargs)
+            require_decided(False)
+        except Found:
+            pass
+        finally:
+            self.looks = False
 
     def end(self) -> bool:
         """A call of the model has ended; whether it was one that was split."""

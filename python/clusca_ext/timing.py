@@ -22,10 +22,13 @@ class StepTimes:
         return event
 
     def start(self) -> None:
-        self._start = self._now()
+        """A step begins, unless one has: the first sample's is that of the looks at all, too."""
+        if self._start is None:
+            self._start = self._now()
 
     def stop(self, kind: str) -> None:
         self._marks[kind].append((self._start, self._now()))
+        self._start = None
 
     def seconds(self) -> dict[str, list[float]]:
         """Duration of every step, by kind. Waits for the device."""

@@ -11,7 +11,8 @@ tensors. Everything else is decided outside, by the cache.
 """
 
 from clusca_ext.executor.block import BlockExecutor
+from clusca_ext.executor.first_block import FirstBlockExecutor
 from clusca_ext.executor.module import Correction, ModuleExecutor
 from clusca_ext.executor.segment import Segment
 
-__all__ = ["BlockExecutor", "Correction", "ModuleExecutor", "Segment"]
+__all__ = ["BlockExecutor", "Correction", "FirstBlockExecutor", "ModuleExecutor", "Segment"]

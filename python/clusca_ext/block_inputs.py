@@ -1,0 +1,52 @@
+"""What a block is given: what its first module reads of it, and one input in place of another."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from clusca_ext.adapters.description import Args, BlockDescription, Kwargs, named_input
+
+
+class Found(Exception):
+    """A forward has got as far as it is needed."""
+
+
+def first_read(
+    description: BlockDescription, forward: Callable[..., Any], args: Args, kwargs: Kwargs
+) -> Tensor:
+    """What a block's first module is given: its modulated input, as the block itself makes it."""
+    found: list[Tensor] = []
+
+    def look(module: nn.Module, given: Args, named: Kwargs) -> None:
+        tensors = [each for each in (*given, *named.values()) if isinstance(each, Tensor)]
+        found.append(named.get("hidden_states", tensors[0]))
+        raise Found
+
+    module = description.modules[0].module
+    handle = module.register_forward_pre_hook(look, with_kwargs=True, prepend=True)
+    try:
+        forward(*args, **kwargs)
+    except Found:
+        return found[0]
+    finally:
+        handle.remove()
+    raise ValueError(
+        f"module {description.modules[0].name!r} of the first block must be called by its forward"
+    )
+
+
+class Input:
+    """An input of a module's forward, which is given by position or name."""
+
+    def __init__(self, module: nn.Module, name: str) -> None:
+        names = list(inspect.signature(type(module).forward).parameters)[1:]
+        self._name, self._place = name, names.index(name) if name in names else len(names)
+        self.find = named_input(module, name)
+
+    def exchanged(self, value: Any, args: Args, kwargs: Kwargs) -> tuple[Args, Kwargs]:
+        """The inputs of a call with another value for it."""
+        if self._place < len(args):
+            return (*args[: self._place], value, *args[self._place + 1 :]), kwargs
+        return args, {**kwargs, self._name: value}
