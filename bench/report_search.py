@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from clusca_ext.presets.placements import load_placement, placement_presets
 from placement_search import SEARCH, SETTINGS, Setting
 from report_cases import MISSING
 from report_operators import lines_of
@@ -80,8 +81,16 @@ even" is paired by sample, against as many full steps evenly from the first step
 found fractions of the run. One small model and one sampler have been searched: on others placement
 may matter more or less, and lie elsewhere.
 
-The search is kept: `load_placement("digits-50-10")` of `clusca_ext.presets.placements`, with its
-`config()` for as many steps and its `schedule` for others.
+The search is kept as the preset `digits-50-10`.
+"""
+PRESETS = """\
+## Presets
+
+`load_placement(name)` of `clusca_ext.presets.placements` gives what a search found: its `config()`
+for as many steps, its `schedule` for others. Over even: on held-out seeds, against as many full
+steps evenly from the first step to the last; all on a CPU, in float32. Each is made for one model
+and sampler; whether it holds on another, the [laboratory](quality.md) measures (`placed-digits` and
+`placed-pictures`).
 """
 
 
@@ -141,10 +150,29 @@ def study(rows: dict[Setting, dict]) -> list[str]:
     return [*said, *findings(rows), "", origin, "", *table, ""]
 
 
+def presets() -> list[str]:
+    """What ships, as the searches found it."""
+    cells = []
+    for name in placement_presets():
+        found, settings = load_placement(name), load_placement(name).settings
+        gain = [found.held_out_gain.mean, found.held_out_gain.error]
+        cells.append(
+            [
+                f"`{name}`",
+                settings.objective,
+                f"{settings.full_steps} of {settings.num_steps}",
+                ", ".join(map(str, found.steps)),
+                f"{found.tries} tries on {len(settings.training)} samples",
+                f"{shown(gain)} (n = {len(settings.held_out)})",
+            ]
+        )
+    return lines_of(["preset", "of", "steps", "found", "search", "over even, dB"], cells)
+
+
 def document(rows: list[dict]) -> str:
     """docs/placement.md"""
     rows = [row for row in rows if row.get("bench") == "search"]
-    lines = [INTRODUCTION, STUDY]
+    lines = [INTRODUCTION, PRESETS, *presets(), "", STUDY]
     for device in sorted({row["device"] for row in rows}) or [""]:
         lines += study(by_setting(row for row in rows if row["device"] == device))
     return "\n".join(lines).rstrip() + "\n"

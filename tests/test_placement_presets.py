@@ -4,15 +4,30 @@ import pytest
 
 import report
 from clusca_ext import cache, summary
+from clusca_ext.lab.models import open_model
 from clusca_ext.presets.placements import load_placement, placement_presets
 from placement_search import SEARCH, SETTINGS
 from small_dit import options, sample
 
 
 def test_those_there_are():
-    assert placement_presets() == ["digits-50-10"]
-    with pytest.raises(ValueError, match=r"name must be one of \['digits-50-10'\], got 'none'"):
+    assert placement_presets() == ["digits-50-10", "pictures-25-6"]
+    message = r"name must be one of \['digits-50-10', 'pictures-25-6'\], got 'none'"
+    with pytest.raises(ValueError, match=message):
         load_placement("none")
+
+
+@pytest.mark.parametrize("name", placement_presets())
+def test_its_name_says_what_it_is_for_and_it_gains_on_seeds_it_has_not_seen(name):
+    found = load_placement(name)
+    settings = found.settings
+    assert name == f"{name.partition('-')[0]}-{settings.num_steps}-{settings.full_steps}"
+    assert not set(settings.training) & set(settings.held_out) and len(settings.held_out) >= 64
+    assert found.held_out_gain.mean > 2 * found.held_out_gain.error
+
+
+def test_the_pictures_placement_is_of_the_model_that_ships():
+    assert open_model("pictures").weights in load_placement("pictures-25-6").settings.objective
 
 
 def test_it_is_what_was_measured():

@@ -170,16 +170,21 @@ def newton_even(interval: int, order: int) -> ClusCaConfig | None:
     return composed(evenly, lambda _: forecaster)(interval, order) if order > 1 else None
 
 
-def placed(interval: int, order: int) -> ClusCaConfig | None:
-    """The placement that was searched on the digits: ten full steps, as many as they take at 6."""
-    schedule = load_placement("digits-50-10").schedule
-    return composed(lambda _: schedule, taylor)(interval, order) if interval == 6 else None
+def placed(name: str, at: int) -> Method:
+    """A placement that was searched, at the interval of as many full steps on its model."""
+
+    def of(interval: int, order: int) -> ClusCaConfig | None:
+        schedule = load_placement(name).schedule
+        return composed(lambda _: schedule, taylor)(interval, order) if interval == at else None
+
+    return of
 
 
 # The bound never acts on full steps that are spread evenly: unbounded forecasts have none there.
 METHODS: dict[str, Method] = {
     "taylor-even": composed(evenly, taylor),
-    "placed": placed,
+    "placed-digits": placed("digits-50-10", at=6),
+    "placed-pictures": placed("pictures-25-6", at=5),
     "reuse": composed(by_interval, reuse),  # FORA
     "reuse-even": composed(evenly, reuse),
     "taylor": composed(by_interval, taylor),
