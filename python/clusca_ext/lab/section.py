@@ -95,7 +95,7 @@ def _how_many(group: Group) -> str:
 
 def _threads(group: Group) -> str:
     counts = sorted({row["threads"] for row in group.timed})
-    return f", on {' or '.join(map(str, counts))} threads" if counts else ""
+    return f" (threads: {', '.join(map(str, counts))})" if counts else ""
 
 
 def _speed_of(row: Row) -> str:
