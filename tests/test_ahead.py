@@ -183,6 +183,6 @@ def test_memory_is_counted_and_given_back():
         features = 3 * 2 * 2 * 4 * 64 * 32 * 4  # blocks, modules, orders, rows, tokens, channels
         assert summary(model).cache_bytes == held + features + branch.plan.bytes()
         # What they were given of a step is not theirs any more: of a view, the whole would be held.
-        assert all(segment.sums is None for segment in Cache.of(model)._installed.segments)
+        assert all(segment.sums is None for segment in Cache.of(model)._fitting.installed.segments)
         branch.restart()
         assert branch.storage.ahead.bytes() == 0

@@ -131,7 +131,7 @@ def test_inputs_on_another_device(emulation):
     with cache(model, CONFIG, **options(STEPS)):
         sample(model, STEPS)
         held = Cache.of(model)
-        held.graphs.expect(held._installed, "cached", torch.device("cpu"))
+        held.graphs.expect(held._fitting.installed, "cached", torch.device("cpu"))
         elsewhere = torch.zeros(2, device="meta")
         assert held.graphs.take((elsewhere,), {}) is None
         assert "has a tensor on meta: a graph would keep its value" in held.graphs.says

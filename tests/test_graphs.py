@@ -184,9 +184,9 @@ def test_what_a_step_leaves_behind_is_not_held(emulation):
         held = Cache.of(model)
         own = {storage(each) for each in emulation.recordings[0].recorder.own.values()}
         own |= {storage(t) for graph in held.graphs._graphs.values() for t in graph.copies.tensors}
-        reads = Reads(held._installed)
+        reads = Reads(held._fitting.installed)
         tensors = [each for group in reads.groups for each in group]
-        for segment in held._installed.segments:
+        for segment in held._fitting.installed.segments:
             assert segment._offset is segment._learnt is segment.sums is None
         assert not own & set(map(storage, tensors))
         assert all(module.gate is None for module in held.modules.values())
