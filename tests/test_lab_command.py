@@ -9,6 +9,7 @@ from clusca_ext.cli import app
 from clusca_ext.commands.arguments import numbers
 from clusca_ext.commands.lab import lab
 from clusca_ext.lab import grid
+from clusca_ext.lab.comparison import groups
 from clusca_ext.lab.journal import read
 from clusca_ext.lab.methods import METHODS
 from lab_cases import SyntheticModel, small_folder
@@ -78,6 +79,8 @@ def test_every_method_runs(tmp_path):
         assert result.exit_code == 0, result.output
     rows = read(next(tmp_path.glob("*-lab-small.jsonl")))
     assert {row["method"]: row["error"] for row in rows} == dict.fromkeys(METHODS)
+    shown = [row["method"] for group in groups(rows) for row in group.rows]
+    assert {*shown} == {*METHODS}  # each is configured as its row in the file says
     for row in rows:
         assert row["operations"] > 0.9 and row["full"] + row["cached"] + row["partial"] == 14
 

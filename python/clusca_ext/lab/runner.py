@@ -129,9 +129,8 @@ def _draws(model: Model, key: Key, setting: Setting) -> str:
         steps = ExplicitSchedule(steps=config.schedule.full_steps(model.steps))
         config = replace(config, schedule=steps)
     of = {name: key[name] for name in ("model", "weights", "steps", "samples", "batch")}
-    return hashlib.sha256(json.dumps([of, config.to_dict()], sort_keys=True).encode()).hexdigest()[
-        :12
-    ]
+    said = json.dumps([of, config.to_dict()], sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()[:12]
 
 
 def _of_twin(twin: Row) -> dict[str, Any]:
