@@ -108,6 +108,16 @@ def test_a_setting_that_failed_is_measured_again_by_other_sources(tmp_path):
     assert outcome.rows[1]["error"] is None
 
 
+def test_only_what_is_missing_may_be_measured(tmp_path):
+    before, _ = measure(tmp_path, SyntheticModel(broken=lambda config: config == GRID[1].config))
+    outcome, journal = measure(tmp_path, who=ORIGIN | {"sources": "other"}, missing=True)
+    assert (outcome.measured, outcome.renewed, outcome.left) == (1, 0, 0)
+    assert [row["sources"] == "other" for row in outcome.rows] == [
+        row["error"] is not None for row in before.rows
+    ]
+    assert groups(journal.rows)[0].failed == []
+
+
 def test_times_of_a_busy_machine_are_taken_anew(tmp_path):
     class Busy(SyntheticModel):
         turns = 0

@@ -47,6 +47,10 @@ def lab(
     times: Annotated[
         bool, typer.Option("--times", help="Time those anew whose times a busy machine spoilt.")
     ] = False,
+    missing: Annotated[
+        bool,
+        typer.Option("--missing", help="Leave as they are the rows that other sources measured."),
+    ] = False,
     write_docs: Annotated[
         pathlib.Path | None,
         typer.Option(help="Folder whose quality.md gets the tables, beside the plots."),
@@ -77,7 +81,7 @@ def lab(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     require_device(device)
-    _run(model, grid, samples, batch, steps, device, output, limit, times, write_docs)
+    _run(model, grid, samples, batch, steps, device, output, limit, times, missing, write_docs)
 
 
 def _run(
@@ -90,6 +94,7 @@ def _run(
     output: pathlib.Path,
     limit: float | None,
     times: bool,
+    missing: bool,
     write_docs: pathlib.Path | None,
 ) -> None:
     # diffusers is slow to import, and the other commands do not need it
@@ -119,7 +124,9 @@ def _run(
     try:
         with Bar(console, len(grid) * len(list(plan.batches()))) as bar:
             watch = _Shown(bar, plan)
-            outcome = runner.run(model, grid, plan, journal, full, watch, seconds, times=times)
+            outcome = runner.run(
+                model, grid, plan, journal, full, watch, seconds, times=times, missing=missing
+            )
     except KeyboardInterrupt:
         raise Stopped(f"Stopped; the rows are in {path}: run it again for the rest.") from None
     console.print(pages.console_table(outcome.rows))

@@ -106,24 +106,21 @@ def work(row: Row) -> float | None:
     return row["steps"] / row["operations"] if row["operations"] else None
 
 
-class Baseline:
-    """Bounded Taylor of order 1, evenly placed, at every number of full steps it was measured."""
+class Curve:
+    """PSNR of the same samples at several numbers of full steps.
 
-    def __init__(self, group: Group) -> None:
-        points: dict[float, list[float]] = {}
-        for row in group.good:
-            if (row["method"], row["order"]) == (BASELINE, BASELINE_ORDER):
-                points[row["full"]] = row["psnr_db"]
-        self._points = sorted(points.items())
+    Args:
+        points: Numbers of full steps, each with every sample's PSNR.
+    """
 
-    def over(self, row: Row) -> Over | None:
-        """What a row is above it; None where it was not measured with as many full steps.
+    def __init__(self, points: Iterable[tuple[float, list[float]]]) -> None:
+        self._points = sorted(dict(points).items())
+
+    def under(self, at: float, psnr: list[float]) -> Over | None:
+        """What samples are above it; None where fewer or more full steps were not measured.
 
         Between two numbers of full steps each sample's PSNR is interpolated.
         """
-        at = work(row)
-        if at is None:
-            return None
         below = [point for point in self._points if point[0] <= at]
         above = [point for point in self._points if point[0] >= at]
         if not below or not above:
@@ -131,7 +128,23 @@ class Baseline:
         (low, first), (high, last) = below[-1], above[0]
         share = 0.0 if high == low else (at - low) / (high - low)
         values = [a + share * (b - a) for a, b in zip(first, last, strict=True)]
-        return Over(metrics.paired(row["psnr_db"], values), high != low)
+        return Over(metrics.paired(psnr, values), high != low)
+
+
+class Baseline:
+    """Bounded Taylor of order 1, evenly placed, at every number of full steps it was measured."""
+
+    def __init__(self, group: Group) -> None:
+        self._curve = Curve(
+            (row["full"], row["psnr_db"])
+            for row in group.good
+            if (row["method"], row["order"]) == (BASELINE, BASELINE_ORDER)
+        )
+
+    def over(self, row: Row) -> Over | None:
+        """What a row is above it; None where it was not measured with as many full steps."""
+        at = work(row)
+        return None if at is None else self._curve.under(at, row["psnr_db"])
 
 
 def is_timed(row: Row) -> bool:
