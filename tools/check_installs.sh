@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# The ways to install: isolated `pip install .`, the wheels of this machine's Pythons from an index,
+# The ways to install: isolated `pip install .`, wheels of this machine's Pythons from an index,
 # and the errors without torch and without a working nvcc.
 #   bash tools/check_installs.sh [FOLDER]    FOLDER: keeps the wheels
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
+HERE=$(command -v "$PYTHON")
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 DIST=${1:-$WORK/dist}
@@ -53,9 +54,17 @@ fi
 echo "- wheels of ${VARIANTS[*]}: built, repaired, checked"
 # A library that lies where another configuration was built must not get into a CPU wheel.
 for folder in build/lib.*/clusca_ext; do touch "$folder/libclusca_cuda.so"; done
-for variant in "${VARIANTS[@]}"; do bash tools/wheels/make.sh "$variant" "$DIST"; done
+# A CUDA library is the same for all Pythons, and _C that of the CPU wheels: one Python's will do.
+only() { [ "$1" = cpu ] || echo "$HERE"; }
+for variant in "${VARIANTS[@]}"; do
+  python=$(only "$variant")
+  bash tools/wheels/make.sh "$variant" "$DIST" ${python:+--python "$python"}
+done
 
 echo "- their checksums and index; pip installs from it into an environment of every Python"
 "$PY" tools/wheels/index.py "$DIST" --output "$WORK/site"
 (cd "$DIST" && sha256sum --quiet --check SHA256SUMS && ls -l)
-for variant in "${VARIANTS[@]}"; do bash tools/wheels/try.sh "$variant" "$WORK/site" "$WORK/bare"; done
+for variant in "${VARIANTS[@]}"; do
+  python=$(only "$variant")
+  bash tools/wheels/try.sh "$variant" "$WORK/site" "$WORK/bare" ${python:+"$python"}
+done

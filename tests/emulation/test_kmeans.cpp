@@ -41,7 +41,10 @@ constexpr Shape kShapes[] = {
     {1, 330, 70, 6},  // more tokens of a chunk than are sorted at once, three panels
     {1, 40, 3, 129},  // odd, two slices of single channels
     {2, 20, 3, 520},  // three slices of pairs
-    // Enough tokens for longer tiles of the assignment; the last row of channels is short.
+};
+
+// Enough tokens for longer tiles of the assignment; the last row of channels is short.
+constexpr Shape kLongTiles[] = {
     {48, 20, 18, 40},  // tiles of 16 tokens, two panels
     {32, 70, 5, 40},   // tiles of 32
 };
@@ -71,11 +74,13 @@ void check_pass(Random& random, const Shape& shape, Format format, Layout layout
 }
 
 constexpr Shape kFitShapes[] = {
-    {0, 6, 3, 8},     {2, 0, 3, 8},    {1, 1, 1, 1},    {1, 6, 3, 1},
-    {3, 50, 4, 3},    {3, 300, 7, 8},  {2, 60, 9, 129}, {1, 550, 33, 5},
-    {3, 18, 40, 24},  {1, 2100, 4, 2},  // more tokens than a block counts
-    {1, 30, 1030, 1},                   // more clusters than it has counters
+    {0, 6, 3, 8},    {2, 0, 3, 8},    {1, 1, 1, 1},    {1, 6, 3, 1},
+    {3, 50, 4, 3},   {3, 300, 7, 8},  {2, 60, 9, 129}, {1, 550, 33, 5},
+    {3, 18, 40, 24}, {1, 2100, 4, 2},  // more tokens than a block counts
 };
+
+// More clusters than a block has counters. It takes as long as all others: once, few iterations.
+constexpr Shape kManyClusters = {1, 30, 1030, 1};
 
 // Where blobs of tokens lie on a line. From three of them Lloyd's algorithm takes 3 to 5
 // iterations, and no blob is ever nearly as far from its second nearest centroid as from its own.
@@ -104,8 +109,8 @@ void fill_fit(Random& random, KmeansArguments& a) {
 // and iterations must be equal. Centroids then are no longer on a grid: a distance has D terms of
 // relative error 3 * 2^-24 and D - 1 additions, on each side.
 void check_fit(Random& random, const Shape& shape, Format format, Layout layout, int variant,
-               int kernel = kVectorKernel) {
-  const int64_t max_iters = random.of<int64_t>({0, 1, 2, 10, 10});
+               int kernel = kVectorKernel, int64_t iterations = -1) {
+  const int64_t max_iters = iterations < 0 ? random.of<int64_t>({0, 1, 2, 10, 10}) : iterations;
   KmeansArguments a = draw(shape, format, layout, Layout::kDense, max_iters);
   a.l1 = kernel == kVectorKernel && variant % 2;
   a.kernel = kernel;
@@ -158,12 +163,18 @@ void test_kmeans() {
         check_pass(random, shape, format, kLayouts[random.below(4)], variant);
       }
     }
+    for (const Shape& shape : kLongTiles) {
+      for (int variant = 0; variant < 3; ++variant) {
+        check_pass(random, shape, format, kLayouts[random.below(4)], variant);
+      }
+    }
     for (const Shape& shape : kFitShapes) {
       for (int variant = 0; variant < 2; ++variant) {
         check_fit(starts, shape, format, kLayouts[starts.below(4)], variant);
       }
     }
   }
+  check_fit(starts, kManyClusters, Format::kFloat, Layout::kDense, 0, kVectorKernel, 2);
 }
 
 void test_kmeans_matrix() {
@@ -182,6 +193,7 @@ void test_kmeans_matrix() {
       check_pass(random, kMany, format, layout, 0, kMatrixKernel);
     }
   }
+  check_fit(random, kManyClusters, Format::kHalf, Layout::kDense, 0, kMatrixKernel, 2);
 }
 
 void test_kmeans_cluster() {
