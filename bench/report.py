@@ -1,8 +1,8 @@
 """Prints the results as markdown: python bench/report.py [--write] [RESULTS.json ...]
 
-With --write it makes docs/performance.md, docs/operators.md, docs/quality.md, docs/placement.md and
-docs/roofline.png of the results of this project instead, and says of which goals that are missed
-they do not say why.
+With --write it makes docs/performance.md, docs/operators.md, docs/quality.md, docs/placement.md,
+docs/roofline.png and the end of docs/learning.md of the results of this project instead, and says
+of which goals that are missed they do not say why.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import pathlib
 import sys
 
 import report_lab
+import report_masks
 import report_operators
 import report_quality
 import report_reasons
@@ -23,6 +24,7 @@ PAGE = pathlib.Path(__file__).parents[1] / "docs" / "performance.md"
 OPERATORS_PAGE = PAGE.with_name("operators.md")
 QUALITY_PAGE = PAGE.with_name("quality.md")
 PLACEMENT_PAGE = PAGE.with_name("placement.md")
+LEARNING_PAGE = PAGE.with_name("learning.md")
 INTRODUCTION = """\
 # Performance
 
@@ -95,6 +97,7 @@ def write() -> list[str]:
     PAGE.write_text(document(rows))
     OPERATORS_PAGE.write_text(operators(rows))
     PLACEMENT_PAGE.write_text(report_search.document(rows))
+    LEARNING_PAGE.write_text(report_masks.page(LEARNING_PAGE.read_text(), rows))
     of_lab = report_lab.results()
     QUALITY_PAGE.write_text(report_lab.page(report_quality.document(rows), of_lab))
     report_lab.draw(of_lab, QUALITY_PAGE.parent)

@@ -9,8 +9,9 @@ from clusca_ext.presets import load_mask, mask_presets, mask_report
 
 
 def test_they_are_there():
-    assert mask_presets() == ["digits-20-l2c"]
-    with pytest.raises(ValueError, match=r"name must be one of \['digits-20-l2c'\], got '../x'"):
+    assert mask_presets() == ["digits-20-harmonica", "digits-20-l2c"]
+    known = r"\['digits-20-harmonica', 'digits-20-l2c'\]"
+    with pytest.raises(ValueError, match=rf"name must be one of {known}, got '../x'"):
         load_mask("../x")
 
 
@@ -25,6 +26,7 @@ def test_a_report_is_of_its_masks(name):
     assert 0 < schedule.removed < 0.5 and len(even_steps(schedule)) < schedule.num_steps
 
 
-def test_they_fit_the_digits_model():
-    with cache(load_digits(), ClusCaConfig(schedule=load_mask("digits-20-l2c"))):
+@pytest.mark.parametrize("name", mask_presets())
+def test_they_fit_the_digits_model(name):
+    with cache(load_digits(), ClusCaConfig(schedule=load_mask(name))):
         pass

@@ -1,0 +1,193 @@
+"""What masks of modules are worth, and what they cost: python bench/masks.py [--limit SECONDS]
+
+Draws with the embedded digits model, 20 steps of DDIM, by masks that were learnt (Learning-to-Cache
+and HarmoniCa), measured (SmoothCache) or drawn at random, and beside them by full steps that are
+spread evenly. Steps, counted operations, times and the PSNR of every sample go to
+bench/results/<machine>-masks.json as they are measured; started again it goes on where it was.
+Pin it to one core (OMP_NUM_THREADS=1 taskset -c 0): of a busy machine the page shows no times.
+"""
+
+import argparse
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rich.progress import Progress
+from torch import Tensor
+
+from clusca_ext import ClusCaConfig, ExplicitSchedule, MaskSchedule, NoCorrection
+from clusca_ext.correction import ClusterCorrector, Corrector
+from clusca_ext.demo.allocator import keep_freed_memory
+from clusca_ext.demo.pipeline import NUM_CLASSES, DigitsPipeline, load_digits
+from clusca_ext.forecast import Forecaster, ReuseForecaster, TaylorForecaster
+from clusca_ext.lab.full import FullSampler
+from clusca_ext.lab.models import MODELS, PipelineModel
+from clusca_ext.lab.operations import Operations
+from clusca_ext.lab.rows import Plan, Rows
+from clusca_ext.learning import ErrorCurves, calibrate
+from clusca_ext.measuring.timing import DEVICE
+from clusca_ext.origin import origin
+from clusca_ext.presets import load_mask
+from clusca_ext.schedule import Schedule
+from clusca_ext.search.moves import even_placement
+from results import BENCH, FOLDER, KEY, Recorder, machine, read
+
+STEPS, SAMPLES, BATCH = 20, 64, 32
+UNSEEN = 100_000  # seeds from here on are not drawn by what is measured
+FORECASTERS: dict[str, Forecaster] = {
+    "Taylor 1": TaylorForecaster(order=1),
+    "reuse": ReuseForecaster(),
+}
+CORRECTORS: dict[str, Corrector] = {"": NoCorrection(), ", clusters": ClusterCorrector()}
+EVEN, LEARNT = "even", ("learning-to-cache", "harmonica")
+COUNTS = (11, 12, 13, 14, 15, 16)  # even full steps that masks are compared with
+SMOOTH = (0.25, 0.4)  # shares that SmoothCache is asked to leave out
+RANDOM = (0, 1)  # seeds
+PRESETS = {"learning-to-cache": "digits-20-l2c", "harmonica": "digits-20-harmonica"}
+WORK = BENCH.parent / "build" / "masks"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Which modules are computed, and how the others are forecast.
+
+    Attributes:
+        masks: Who chose them.
+        forecaster: An entry of ``FORECASTERS``.
+        corrector: An entry of ``CORRECTORS``.
+    """
+
+    masks: str
+    forecaster: str
+    corrector: str = ""
+
+    def key(self) -> dict[str, str]:
+        impl = f"{self.masks}, {self.forecaster}{self.corrector}"
+        shape = f"digits-demo B{SAMPLES}, DDIM {STEPS} steps"
+        return {"bench": "masks", "shape": shape, "dtype": "float32", "impl": impl}
+
+    def config(self, schedule: Schedule) -> ClusCaConfig:
+        return ClusCaConfig(
+            schedule=schedule,
+            forecaster=FORECASTERS[self.forecaster],
+            corrector=CORRECTORS[self.corrector],
+        )
+
+
+def even_of(count: int) -> str:
+    return f"{EVEN}, {count} full steps"
+
+
+def smooth_of(share: float) -> str:
+    return f"smoothcache, {share:.0%}"
+
+
+def random_of(seed: int) -> str:
+    return f"random, seed {seed}"
+
+
+def settings() -> Iterator[Setting]:
+    """The most telling first."""
+    chosen = [*LEARNT, *map(smooth_of, SMOOTH)]
+    for forecaster in FORECASTERS:
+        for masks in [*chosen, *map(even_of, COUNTS)]:
+            yield Setting(masks, forecaster)
+    yield from (Setting(random_of(seed), "Taylor 1") for seed in RANDOM)
+    yield from (Setting(LEARNT[0], forecaster, ", clusters") for forecaster in FORECASTERS)
+
+
+def random_mask(like: MaskSchedule, seed: int) -> MaskSchedule:
+    """As many modules at each step, drawn anew."""
+    draw = random.Random(seed)
+    columns = list(zip(*(marks for _, marks in like.modules), strict=True))
+    shuffled = [draw.sample(column, len(column)) for column in columns]
+    names = [name for name, _ in like.modules]
+    return MaskSchedule(modules=tuple(zip(names, zip(*shuffled, strict=True), strict=True)))
+
+
+def smooth_mask(curves: ErrorCurves, share: float) -> MaskSchedule:
+    """SmoothCache's at the error bound that leaves out what comes nearest to a share."""
+    bounds = sorted({error for rows in curves.curves.values() for row in rows for error in row})
+    schedules = map(curves.schedule, [0.0, *bounds])
+    return min(schedules, key=lambda schedule: abs(schedule.removed - share))
+
+
+def curves_of(pipeline: DigitsPipeline) -> ErrorCurves:
+    """The model's error curves, measured once."""
+    path = WORK / "curves.json"
+    if not path.exists():
+        WORK.mkdir(parents=True, exist_ok=True)
+
+        def draw(seed: int) -> Tensor:
+            seeds = [UNSEEN + 8 * seed + row for row in range(8)]
+            labels = [each % NUM_CLASSES for each in seeds]
+            return pipeline(labels, seeds=seeds, num_inference_steps=STEPS)
+
+        curves = calibrate(pipeline.transformer, draw, STEPS, seeds=range(2))
+        curves.save(path)
+    return ErrorCurves.load(path)
+
+
+class Schedules:
+    """The schedules by what settings call them.
+
+    Args:
+        curves: The model's, for SmoothCache.
+    """
+
+    def __init__(self, curves: ErrorCurves) -> None:
+        self._curves = curves
+        self._even = {even_of(count): count for count in COUNTS}
+        self._smooth = {smooth_of(share): share for share in SMOOTH}
+        self._random = {random_of(seed): seed for seed in RANDOM}
+
+    def of(self, masks: str) -> Schedule:
+        if masks in self._even:
+            return ExplicitSchedule(steps=even_placement(STEPS, self._even[masks]))
+        if masks in self._smooth:
+            return smooth_mask(self._curves, self._smooth[masks])
+        if masks in self._random:
+            return random_mask(load_mask(PRESETS[LEARNT[0]]), self._random[masks])
+        return load_mask(PRESETS[masks])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--limit", type=float, default=float("inf"), help="seconds")
+    options = parser.parse_args()
+    keep_freed_memory()
+    pipeline = load_digits().to(DEVICE)
+    schedules = Schedules(curves_of(pipeline))
+    model = PipelineModel("digits", pipeline, MODELS["digits"], STEPS)
+    who = origin(model.device)
+    recorder = Recorder(FOLDER / f"{machine()}-masks.json")
+    known = {
+        tuple(row[name] for name in KEY)
+        for row in read(recorder.path)
+        if row["sources"] == who["sources"]
+    }
+    full = FullSampler(model, WORK / "full.safetensors", who)
+    operations = Operations(model, range(2))
+    plan, end = Plan(SAMPLES, BATCH), time.monotonic() + options.limit
+    with Progress() as progress:
+        todo = list(settings())
+        task = progress.add_task("masks", total=len(todo) * len(list(plan.batches())))
+        rows = Rows(model, plan, full, operations, who["commit"], lambda: progress.advance(task))
+        for done, setting in enumerate(todo):
+            progress.update(task, completed=done * len(list(plan.batches())))
+            key = setting.key()
+            if (*key.values(), recorder.origin["device"]) in known:
+                continue
+            if time.monotonic() > end:
+                print("the limit was reached: run it again for the rest")
+                break
+            schedule = schedules.of(setting.masks)
+            numbers = rows.measured(setting.config(schedule))
+            removed = getattr(schedule, "removed", None)
+            recorder.record(**key, removed=removed, sources=who["sources"], **numbers)
+            print(f"{key['impl']}: {sum(numbers['psnr_db']) / SAMPLES:.2f} dB", flush=True)
+
+
+if __name__ == "__main__":
+    main()
