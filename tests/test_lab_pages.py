@@ -40,6 +40,19 @@ def cells(text):
     return {(line[0].strip("`"), line[1]): line[2:] for line in lines}
 
 
+def test_what_does_not_exist_is_not_missing(rows):
+    """A placement that was searched has one number of full steps."""
+    row = rows[0]
+    placed = row | {"method": "placed-digits", "interval": 6}
+    config = METHODS["placed-digits"](6, 1).to_dict()
+    (group,) = groups([*rows, placed | {"config": json.loads(json.dumps(config))}])
+    found = cells("\n".join(tables.table(group, tables.perceived)))
+    assert found["placed-digits", "1"] == ["–", tables.perceived(row)]
+    (group,) = groups([row for row in rows if (row["method"], row["interval"]) != ("reuse", 4)])
+    found = cells("\n".join(tables.table(group, tables.perceived)))
+    assert found["reuse", "0"][0] == "not measured"
+
+
 def test_tables_say_what_rows_say(rows):
     (group,) = groups(rows)
     found = cells("\n".join(tables.table(group, tables.quality_of(tables.Baseline(group)))))

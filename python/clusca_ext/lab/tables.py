@@ -8,10 +8,11 @@ from statistics import mean
 from clusca_ext.demo.judge import Estimate
 from clusca_ext.lab import metrics
 from clusca_ext.lab.comparison import Baseline, Group, Over, is_timed, time_ratio
+from clusca_ext.lab.grid import settings
 from clusca_ext.lab.journal import Row
 from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, METHODS
 
-MISSING = "not measured"
+MISSING, NONE = "not measured", "–"
 
 Cell = Callable[[Row], str]
 
@@ -72,7 +73,7 @@ def lines_of(header: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def table(group: Group, cell: Cell) -> list[str]:
-    """A line a method and order, a column an interval."""
+    """A line a method and order, a column an interval; a dash where a method has none there."""
     # The baseline alone stands at more of them, for what chooses its own number of full steps.
     others = {row["interval"] for row in group.rows if row["method"] != BASELINE}
     intervals = sorted(others or {row["interval"] for row in group.rows})
@@ -84,10 +85,19 @@ def table(group: Group, cell: Cell) -> list[str]:
     )
     rows = []
     for method, order in names:
-        found = [by_place.get((method, order, interval)) for interval in intervals]
-        cells = [MISSING if r is None else "failed" if r["error"] else cell(r) for r in found]
+        found = [(by_place.get((method, order, each)), _exists(method, each)) for each in intervals]
+        cells = [_cell(row, cell) if row else MISSING if has else NONE for row, has in found]
         rows.append([f"`{method}`", str(order), *cells])
     return lines_of(["method", "order", *(f"interval {each}" for each in intervals)], rows)
+
+
+def _cell(row: Row, cell: Cell) -> str:
+    return "failed" if row["error"] else cell(row)
+
+
+def _exists(method: str, interval: int) -> bool:
+    """Whether a method has a configuration at an interval, of any order."""
+    return method not in METHODS or bool(settings([method], [interval]))
 
 
 def summary(group: Group) -> list[str]:
