@@ -2,38 +2,30 @@
 
 Draws with the embedded digits model, 20 steps of DDIM, by masks that were learnt (Learning-to-Cache
 and HarmoniCa), measured (SmoothCache) or drawn at random, and beside them by full steps that are
-spread evenly. Steps, counted operations, times and the PSNR of every sample go to
-bench/results/<machine>-masks.json as they are measured; started again it goes on where it was.
-Pin it to one core (OMP_NUM_THREADS=1 taskset -c 0): of a busy machine the page shows no times.
+spread evenly. Rows go to bench/results/<machine>-masks.json (``digit_rows``).
 """
 
 import argparse
 import random
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
-from rich.progress import Progress
 from torch import Tensor
 
 from clusca_ext import ClusCaConfig, ExplicitSchedule, MaskSchedule, NoCorrection
 from clusca_ext.correction import ClusterCorrector, Corrector
-from clusca_ext.demo.allocator import keep_freed_memory
 from clusca_ext.demo.pipeline import NUM_CLASSES, DigitsPipeline, load_digits
 from clusca_ext.forecast import Forecaster, ReuseForecaster, TaylorForecaster
-from clusca_ext.lab.full import FullSampler
-from clusca_ext.lab.models import MODELS, PipelineModel
-from clusca_ext.lab.operations import Operations
-from clusca_ext.lab.rows import Plan, Rows
 from clusca_ext.learning import ErrorCurves, calibrate
 from clusca_ext.measuring.timing import DEVICE
-from clusca_ext.origin import origin
 from clusca_ext.presets import load_mask
 from clusca_ext.schedule import Schedule
 from clusca_ext.search.moves import even_placement
-from results import BENCH, FOLDER, KEY, Recorder, machine, read
+from digit_rows import Key, key_of, record
+from results import BENCH
 
-STEPS, SAMPLES, BATCH = 20, 64, 32
+STEPS, SAMPLES = 20, 64
 UNSEEN = 100_000  # seeds from here on are not drawn by what is measured
 FORECASTERS: dict[str, Forecaster] = {
     "Taylor 1": TaylorForecaster(order=1),
@@ -62,10 +54,9 @@ class Setting:
     forecaster: str
     corrector: str = ""
 
-    def key(self) -> dict[str, str]:
+    def key(self) -> Key:
         impl = f"{self.masks}, {self.forecaster}{self.corrector}"
-        shape = f"digits-demo B{SAMPLES}, DDIM {STEPS} steps"
-        return {"bench": "masks", "shape": shape, "dtype": "float32", "impl": impl}
+        return key_of("masks", impl, SAMPLES, STEPS)
 
     def config(self, schedule: Schedule) -> ClusCaConfig:
         return ClusCaConfig(
@@ -156,37 +147,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--limit", type=float, default=float("inf"), help="seconds")
     options = parser.parse_args()
-    keep_freed_memory()
     pipeline = load_digits().to(DEVICE)
     schedules = Schedules(curves_of(pipeline))
-    model = PipelineModel("digits", pipeline, MODELS["digits"], STEPS)
-    who = origin(model.device)
-    recorder = Recorder(FOLDER / f"{machine()}-masks.json")
-    known = {
-        tuple(row[name] for name in KEY)
-        for row in read(recorder.path)
-        if row["sources"] == who["sources"]
-    }
-    full = FullSampler(model, WORK / "full.safetensors", who)
-    operations = Operations(model, range(2))
-    plan, end = Plan(SAMPLES, BATCH), time.monotonic() + options.limit
-    with Progress() as progress:
-        todo = list(settings())
-        task = progress.add_task("masks", total=len(todo) * len(list(plan.batches())))
-        rows = Rows(model, plan, full, operations, who["commit"], lambda: progress.advance(task))
-        for done, setting in enumerate(todo):
-            progress.update(task, completed=done * len(list(plan.batches())))
-            key = setting.key()
-            if (*key.values(), recorder.origin["device"]) in known:
-                continue
-            if time.monotonic() > end:
-                print("the limit was reached: run it again for the rest")
-                break
-            schedule = schedules.of(setting.masks)
-            numbers = rows.measured(setting.config(schedule))
-            removed = getattr(schedule, "removed", None)
-            recorder.record(**key, removed=removed, sources=who["sources"], **numbers)
-            print(f"{key['impl']}: {sum(numbers['psnr_db']) / SAMPLES:.2f} dB", flush=True)
+
+    def make(setting: Setting) -> tuple[ClusCaConfig, dict[str, float | None]]:
+        schedule = schedules.of(setting.masks)
+        return setting.config(schedule), {"removed": getattr(schedule, "removed", None)}
+
+    todo = [(setting.key(), partial(make, setting)) for setting in settings()]
+    record(pipeline, todo, SAMPLES, STEPS, options.limit)
 
 
 if __name__ == "__main__":

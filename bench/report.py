@@ -1,14 +1,15 @@
 """Prints the results as markdown: python bench/report.py [--write] [RESULTS.json ...]
 
 With --write it makes docs/performance.md, docs/operators.md, docs/quality.md, docs/placement.md,
-docs/roofline.png and the end of docs/learning.md of the results of this project instead, and says
-of which goals that are missed they do not say why.
+docs/roofline.png and the ends of docs/learning.md and docs/corrections.md of the results of this
+project instead, and says of which goals that are missed they do not say why.
 """
 
 import argparse
 import pathlib
 import sys
 
+import report_corrections
 import report_lab
 import report_masks
 import report_operators
@@ -25,6 +26,7 @@ OPERATORS_PAGE = PAGE.with_name("operators.md")
 QUALITY_PAGE = PAGE.with_name("quality.md")
 PLACEMENT_PAGE = PAGE.with_name("placement.md")
 LEARNING_PAGE = PAGE.with_name("learning.md")
+CORRECTIONS_PAGE = PAGE.with_name("corrections.md")
 INTRODUCTION = """\
 # Performance
 
@@ -97,7 +99,8 @@ def write() -> list[str]:
     PAGE.write_text(document(rows))
     OPERATORS_PAGE.write_text(operators(rows))
     PLACEMENT_PAGE.write_text(report_search.document(rows))
-    LEARNING_PAGE.write_text(report_masks.page(LEARNING_PAGE.read_text(), rows))
+    for path, report in ((LEARNING_PAGE, report_masks), (CORRECTIONS_PAGE, report_corrections)):
+        path.write_text(report.page(path.read_text(), rows))
     of_lab = report_lab.results()
     QUALITY_PAGE.write_text(report_lab.page(report_quality.document(rows), of_lab))
     report_lab.draw(of_lab, QUALITY_PAGE.parent)

@@ -40,7 +40,7 @@ PSNR is to the full sampler, the mean over samples with its standard error. A di
 by sample, with the standard error of its mean, which is much smaller than those of the two PSNRs.
 In **bold** it lies beyond two standard errors; of twenty that are chance alone, one would. All is
 computed in float32, with one seed for the choice of representatives. A storage that gains adds an
-error that happens to offset one of the forecast. One small model has been measured: on others
+error that happens to offset one of the forecast. This bench measures one small model: on others
 differences may be larger, and of the other sign.
 
 Storages: `per block` keeps every module's outputs. The others are lean and keep sums over modules,

@@ -78,7 +78,7 @@ digits, and then changes one thing at a time. PSNR is to the full sampler of the
 mean over {SAMPLES} samples whose seeds the search has not seen, with its standard error. "Over
 even" is paired by sample, against as many full steps evenly from the first step to the last. In
 **bold** it lies beyond two standard errors. Where length or number differ, full steps lie at the
-found fractions of the run. One small model and one sampler have been searched: on others placement
+found fractions of the run. This study is of one small model and one sampler: on others placement
 may matter more or less, and lie elsewhere.
 
 The search is kept as the preset `digits-50-10`.

@@ -156,10 +156,10 @@ def _search(
             raise Failed(str(error)) from None
     if target.cost == "time" and not busy and not trials.is_quiet:
         raise Failed(
-            "the machine was not quiet: the full sampler's times right before and right after "
-            f"differ by more than {QUIET - 1:.0%} at {trials.spoilt} of {trials.count} trials, "
-            f"though timed anew {RETRIES} times. Run it again on a quiet machine: it times only "
-            "these. Or take --cost operations, or say --busy"
+            "the machine was not quiet: the full sampler's times right before and right after, or "
+            f"a trial's own, differ by more than {QUIET - 1:.0%} at {trials.spoilt} of "
+            f"{trials.count} trials, though timed anew {RETRIES} times. Run it again on a quiet "
+            "machine: it times only these. Or take --cost operations, or say --busy"
         )
     said = verdict.report(found, target, trials, effort)
     for line in said["words"]:

@@ -2,7 +2,7 @@
 
 An entry returns None where the combination does not exist, and may leave the order aside, as reuse
 does. At one interval all take the same number of full steps, but for those that decide by
-themselves.
+themselves, PAB, which computes single modules, and placements on other models than their own.
 """
 
 from collections.abc import Callable

@@ -4,6 +4,7 @@ import pathlib
 import re
 from collections.abc import Iterable
 
+from clusca_ext.demo.rows import WARMUP
 from clusca_ext.lab import metrics
 from clusca_ext.lab.comparison import Baseline, Group, counted, is_timed, time_ratio
 from clusca_ext.lab.grid import FURTHER, settings
@@ -32,8 +33,8 @@ standard errors; of twenty that are chance alone, one would be. Time is the full
 median of runs, the full sampler timed by an eighth of its steps right before and after them; where
 those two, or the median and the fastest run, lie more than {QUIET - 1:.0%} apart the machine was
 busy, and the time is left out (it has no standard error where one run was timed). Operations are
-counted. Feature distance is LPIPS-like, to the full sampler; the standard
-error of the Frechet distance is a jackknife's."""
+counted. Intervals come after a warm-up of {WARMUP} steps. Feature distance is LPIPS-like, to the
+full sampler; the standard error of the Frechet distance is a jackknife's."""
 
 
 def origin(group: Group) -> str:
@@ -117,7 +118,7 @@ def section(group: Group, picture: str | None = None) -> str:
         tables["Feature distance; Frechet distance"] = perceived
     else:
         lines += [f"Feature distance and Frechet distance: {MISSING}.", ""]
-    tables["Full + cached steps; speed in time; in operations"] = cost_of
+    tables["Steps, full + cached; speed in time; in operations"] = cost_of
     for title, cell in tables.items():
         lines += [f"{title}; {origin(group)}", "", *table(group, cell), ""]
     return "\n".join([*lines, END.format(name=name)]) + "\n"

@@ -62,7 +62,8 @@ def perceived(row: Row) -> str:
 
 def cost_of(row: Row) -> str:
     """Steps, measured time where the machine was quiet, counted operations."""
-    steps = " + ".join(f"{row[kind]:g}" for kind in ("full", "partial", "cached") if row[kind])
+    kinds = {"full": "", "partial": " of single modules", "cached": ""}
+    steps = " + ".join(f"{row[kind]:g}{words}" for kind, words in kinds.items() if row[kind])
     operations = f"{row['operations']:.2f}x" if row["operations"] else MISSING
     time = f"{plus_minus(time_ratio(row))}x" if is_timed(row) else MISSING
     return f"{steps or MISSING}; {time}; {operations}"

@@ -44,7 +44,7 @@ def _bound(name: str, value: int | None) -> None:
 @dataclass(frozen=True, kw_only=True)
 class TeaCacheSchedule:
     """A step is full once the changes of the modulated input since the last one add up (TeaCache,
-    arXiv 2411.19108); the first and the last step always are.
+    arXiv 2411.19108); the first step always is, and the last where the run's length is known.
 
     Attributes:
         threshold: The sum from which on a step is full.
