@@ -1,12 +1,12 @@
 """Rows of settings that the embedded digits model draws, for benches that compare pictures.
 
 A row says steps, counted operations, times and the PSNR of every sample; it is written as it is
-measured, and one that the same sources measured is not measured again. ``clusca_ext.lab.rows`` says
-how. Pin it to one core (OMP_NUM_THREADS=1 taskset -c 0): of a busy machine pages show no times.
+measured, and one of the same sources and weights is not measured again. ``clusca_ext.lab.rows``
+says how. Pin it to one core (OMP_NUM_THREADS=1 taskset -c 0): of a busy one no times are shown.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from rich.progress import Progress
@@ -29,6 +29,11 @@ def key_of(bench: str, impl: str, samples: int, steps: int) -> Key:
     """What a row is found by, with the device."""
     shape = f"digits-demo B{samples}, DDIM {steps} steps"
     return {"bench": bench, "shape": shape, "dtype": "float32", "impl": impl}
+
+
+def threads_of(rows: Iterable[dict]) -> str:
+    """Threads that rows were drawn with, in words."""
+    return f"threads: {', '.join(map(str, sorted({row['threads'] for row in rows})))}"
 
 
 def record(
@@ -57,7 +62,7 @@ def record(
     known = {
         tuple(row[name] for name in KEY)
         for row in read(recorder.path)
-        if row["sources"] == who["sources"]
+        if (row["sources"], row.get("weights")) == (who["sources"], model.weights)
     }
     batches, end = len(list(plan.batches())), time.monotonic() + limit
     with Progress() as progress:
@@ -72,6 +77,7 @@ def record(
                 break
             config, more = make()
             numbers = rows.measured(config)
-            recorder.record(**key, **more, sources=who["sources"], **numbers)
+            of = {"sources": who["sources"], "weights": model.weights}
+            recorder.record(**key, **more, **of, **numbers)
             mean = sum(numbers["psnr_db"]) / samples
             progress.print(f"{key['impl']}: {mean:.2f} dB")

@@ -16,9 +16,11 @@ from torch import Tensor
 from clusca_ext import ClusCaConfig, ExplicitSchedule, MaskSchedule, NoCorrection
 from clusca_ext.correction import ClusterCorrector, Corrector
 from clusca_ext.demo.pipeline import NUM_CLASSES, DigitsPipeline, load_digits
+from clusca_ext.digests import weights_digest
 from clusca_ext.forecast import Forecaster, ReuseForecaster, TaylorForecaster
 from clusca_ext.learning import ErrorCurves, calibrate
 from clusca_ext.measuring.timing import DEVICE
+from clusca_ext.origin import sources
 from clusca_ext.presets import load_mask
 from clusca_ext.schedule import Schedule
 from clusca_ext.search.moves import even_placement
@@ -105,8 +107,8 @@ def smooth_mask(curves: ErrorCurves, share: float) -> MaskSchedule:
 
 
 def curves_of(pipeline: DigitsPipeline) -> ErrorCurves:
-    """The model's error curves, measured once."""
-    path = WORK / "curves.json"
+    """The model's error curves, measured once by these sources."""
+    path = WORK / f"curves-{weights_digest(pipeline.transformer)}-{sources()}.json"
     if not path.exists():
         WORK.mkdir(parents=True, exist_ok=True)
 

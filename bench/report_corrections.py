@@ -16,6 +16,7 @@ from corrections import (
     TAYLOR,
     Setting,
 )
+from digit_rows import threads_of
 from report_cases import MISSING
 from report_operators import lines_of
 
@@ -33,7 +34,7 @@ bounded), and replace what is cached (`persistent=True`) beside reuse. PSNR is t
 with the same seeds, the mean over samples with its standard error; "over none" is paired by
 sample, in **bold** beyond two standard errors. Operations and time are the full sampler's over the
 run's; time is left out where the machine was busy: where the full sampler, timed right before and
-right after, or the runs lie more than {QUIET - 1:.0%} apart.
+right after, or the median and the fastest run lie more than {QUIET - 1:.0%} apart.
 """
 
 
@@ -83,9 +84,12 @@ def section(rows: list[dict]) -> str:
         here = {
             each: by_impl[each.key()["impl"]] for each in SETTINGS if each.key()["impl"] in by_impl
         }
-        commits = ", ".join(sorted({row["commit"] for row in here.values()}))
+        commits = f"commit {', '.join(sorted({row['commit'] for row in here.values()}))}"
         lines += [*findings(here), ""]
-        lines += [f"{device}, one thread; float32; {COMMAND}; commit {commits}.", ""]
+        lines += [
+            f"{device}, {threads_of(here.values())}; float32; {COMMAND}; {commits}.",
+            "",
+        ]
         lines += [*lines_of(HEADER, [cells(here, each) for each in SETTINGS]), ""]
     return "\n".join([*lines, f"<!-- end of clusca lab: {NAME} -->"]) + "\n"
 

@@ -6,6 +6,7 @@ from clusca_ext.lab.comparison import Curve, Over, counted, is_timed, time_ratio
 from clusca_ext.lab.section import put
 from clusca_ext.lab.tables import difference, plus_minus
 from clusca_ext.quiet import QUIET
+from digit_rows import threads_of
 from masks import CORRECTORS, EVEN, FORECASTERS, SAMPLES, STEPS, settings
 from report_cases import MISSING
 from report_operators import lines_of
@@ -22,9 +23,10 @@ mean over samples with its standard error. "Over even" is paired by sample, agai
 are spread evenly from the first to the last, with the same forecast: as many as the masks' counted
 operations amount to, interpolated between two numbers of full steps. In **bold** it lies beyond two
 standard errors. Operations and time are the full sampler's over the masks'; time is left out where
-the full sampler, timed right before and right after, or the runs themselves lie more than
-{QUIET - 1:.0%} apart. SmoothCache's error bounds are those that leave out what comes nearest to the
-shares that stand beside its name; `random` has as many modules at each step as Learning-to-Cache's.
+the full sampler, timed right before and right after, or the median and the fastest run lie more
+than {QUIET - 1:.0%} apart. SmoothCache's error bounds are those that leave out what comes nearest
+to the shares that stand beside its name; `random` has as many modules at each step as
+Learning-to-Cache's.
 """
 
 
@@ -107,11 +109,15 @@ def section(rows: list[dict]) -> str:
         lines += [f"{COMMAND}: {MISSING}.", ""]
     for device in sorted({row["device"] for row in rows}):
         here = by_impl([row for row in rows if row["device"] == device])
-        commits = ", ".join(sorted({row["commit"] for row in here.values()}))
+        commits = f"commit {', '.join(sorted({row['commit'] for row in here.values()}))}"
         missing = [s.key()["impl"] for s in settings() if s.key()["impl"] not in here]
         lines += [*findings(here)]
         lines += [f"- {MISSING.capitalize()}: {'; '.join(missing)}."] if missing else []
-        lines += ["", f"{device}, one thread; float32; {COMMAND}; commit {commits}.", ""]
+        lines += [
+            "",
+            f"{device}, {threads_of(here.values())}; float32; {COMMAND}; {commits}.",
+            "",
+        ]
         lines += [*lines_of(HEADER, [cells(here, name) for name in here]), ""]
     return "\n".join([*lines, f"<!-- end of clusca lab: {NAME} -->"]) + "\n"
 

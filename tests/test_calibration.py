@@ -7,12 +7,13 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from clusca_ext import ClusCaConfig, NoCorrection, ReuseForecaster, TeaCacheSchedule, cache, summary
+from clusca_ext import ClusCaConfig, NoCorrection, ReuseForecaster, TeaCacheSchedule, cache
 from clusca_ext.cli import app
 from clusca_ext.enable import cache_of
 from clusca_ext.learning.polynomial import fit_polynomial
-from plain_adapting import relative_l1
+from plain_adapting import PlainTeaCache, relative_l1
 from small_dit import options, sample
+from test_adapting import plain_model
 
 
 def test_it_is_the_least_squares_fit_of_the_recorded_changes(model):
@@ -55,8 +56,11 @@ def test_what_is_fitted_is_what_a_schedule_takes(model):
     schedule = TeaCacheSchedule(threshold=0.1, polynomial=found.coefficients)
     config = ClusCaConfig(schedule=schedule, forecaster=ReuseForecaster(), corrector=NoCorrection())
     with cache(model, config, **options()):
-        sample(model)
-        assert all(2 <= full <= 12 for full in summary(model).full_by_sample)
+        sample(model, samples=1)
+        kinds = cache_of(model).leader.kinds
+    plain = PlainTeaCache(model, 12, 0.1, found.coefficients)
+    sample(plain_model(plain, model), samples=1)
+    assert kinds == plain.kinds and 2 < kinds.count("full") < 12
 
 
 def test_the_command_writes_a_configuration(tmp_path):
@@ -68,7 +72,7 @@ def test_the_command_writes_a_configuration(tmp_path):
     schedule = ClusCaConfig.load(output).schedule
     said = json.loads(output.with_suffix(".polynomial.json").read_text())
     assert list(schedule.polynomial) == said["coefficients"] and len(said["coefficients"]) == 5
-    assert len(said["points"]) == 2 * 2 * 5  # two seeds, two rows each under guidance
+    assert len(said["points"]) == 2 * 5  # two samples, both rows of each together
 
 
 def test_the_command_refuses_a_function(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ ORIGIN = {"device": "A CPU, 2 cores", "commit": "abc", "torch": "2.13"}
 
 def row(setting, psnr, seconds=(0.25, 0.25)):
     numbers = {"operations": 4.0, "psnr_db": list(psnr), "error": None}
-    times = {"seconds": list(seconds), "full_seconds": [1.0, 1.0]}
+    times = {"seconds": list(seconds), "full_seconds": [1.0, 1.0], "threads": 1}
     return setting.key() | numbers | times | ORIGIN
 
 

@@ -38,9 +38,11 @@ def test_rows_of_other_sources_are_measured_again_where_pictures_differ(tmp_path
     monkeypatch.setattr(
         lab_cases, "expected_psnr", lambda config: expected(config) + 0.02 * (config == changed)
     )
-    outcome, _ = measure(tmp_path, who=ORIGIN | {"sources": "other"})
+    who = ORIGIN | {"sources": "other", "commit": "new"}
+    outcome, _ = measure(tmp_path, who=who)
     assert (outcome.measured, outcome.renewed) == (1, len(GRID) - 1)
-    assert [len(row["seconds"]) for row in outcome.rows] == [1 + (i == 2) for i in range(len(GRID))]
+    drawn_by = ["new" if i == 2 else "abc" for i in range(len(GRID))]
+    assert [row["drawn_by"] for row in outcome.rows] == drawn_by
 
 
 def test_rows_of_another_machine_are_not_taken(tmp_path):

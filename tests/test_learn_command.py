@@ -102,6 +102,19 @@ def test_what_does_not_fit_is_refused(folder, tmp_path):
     assert refused.exit_code == 2 and "penalty must be 0.0001" in " ".join(refused.output.split())
 
 
+def test_a_checkpoint_of_other_weights_is_refused(folder, tmp_path):
+    assert learn(folder, tmp_path / "router", "--theta", "1").exit_code == 0
+    model = DiTTransformer2DModel.from_pretrained(folder / "transformer")
+    with torch.no_grad():
+        model.proj_out_2.bias.add_(1)
+    model.save_pretrained(tmp_path / "transformer")
+    shutil.copytree(FOLDER / "scheduler", tmp_path / "scheduler")
+    before = (tmp_path / "router" / "mask.json").read_bytes()
+    done = learn(tmp_path, tmp_path / "router", "--theta", "1", "--iterations", "7")
+    assert done.exit_code == 2 and "weights" in done.output
+    assert (tmp_path / "router" / "mask.json").read_bytes() == before
+
+
 def test_real_digits_need_an_extra(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     refused = learn(folder, tmp_path, "--objective", "data")

@@ -62,6 +62,14 @@ def test_decisions():
         schedule.start(None)(Step(6))
 
 
+def test_no_step_comes_beyond_the_masks():
+    """Where the run's length is not known, also of masks whose steps are full or cached."""
+    decide = schedule_of(2, 6).start(None)
+    assert [decide(Step(index)) for index in range(6)] == [True, False] * 3
+    with pytest.raises(ValueError, match="masks are of 6 steps, got one more"):
+        decide(Step(6))
+
+
 def test_without_masks_coming_steps_are_known():
     assert isinstance(schedule_of(2, 6).start(6), ByIndex)
     assert not isinstance(MaskSchedule(modules=MARKS).start(6), ByIndex)

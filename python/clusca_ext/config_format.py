@@ -59,8 +59,13 @@ def _plain(part: Any, parts: Mapping[str, type]) -> dict[str, Any]:
                 raise ValueError(f"{field.name} must be one of clusca_ext's classes, got {name}")
             plain[field.name] = {"type": name, **_plain(value, parts)}
         else:
-            plain[field.name] = list(value) if isinstance(value, tuple) else value
+            plain[field.name] = _lists(value)
     return plain
+
+
+def _lists(value: Any) -> Any:
+    """Tuples, in tuples too, as the lists that JSON makes of them."""
+    return [_lists(each) for each in value] if isinstance(value, tuple) else value
 
 
 def _build(

@@ -1,6 +1,5 @@
 """Who measured: machine, torch, and the sources that were run."""
 
-import hashlib
 import os
 import pathlib
 import platform
@@ -10,6 +9,7 @@ from functools import lru_cache
 
 import torch
 
+from clusca_ext.digests import digest_of
 from clusca_ext.info import build_info
 
 PACKAGE = pathlib.Path(__file__).parent
@@ -58,15 +58,15 @@ def commit() -> str:
 @lru_cache
 def sources() -> str:
     """A digest of the package's files that have a part in pictures of any model."""
-    digest = hashlib.sha256()
+    parts = []
     for path in sorted(PACKAGE.rglob("*")):
         name = path.relative_to(PACKAGE)
         apart = name.parts[0] in APART and name.parts not in KEPT
         if apart or name.parts[:3] in WEIGHTS or name.name in REPORTS:
             continue
         if path.suffix in (".py", ".so", ".safetensors", ".json"):
-            digest.update(str(name).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:12]
+            parts.append(str(name).encode() + b"\0" + path.read_bytes())
+    return digest_of(parts)
 
 
 def origin(device: torch.device) -> dict[str, str]:

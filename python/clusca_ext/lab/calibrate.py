@@ -96,9 +96,10 @@ def search(
         keep = max(effort.least, ceil(len(ranked) * effort.kept))
         alive = [trial.candidate for trial in ranked[:keep]]
     tell("small changes of the best")
-    refined = _climb(trials, target, effort, alive[0])
-    best = _sorted([*ranked, *trials.tried([refined], last)], target)[0]
+    refined = [_climb(trials, target, effort, start) for start in _starts(alive, ranked, target)]
     baseline = _baseline(trials, target, [trial.candidate for trial in swept], near, last)
+    measured = [*ranked, *trials.tried(refined, last), *([baseline] if baseline else [])]
+    best = _sorted(measured, target)[0]
     tell("seeds that the search has not seen")
     unseen = range(HELD_OUT, HELD_OUT + effort.held_out)
     held_out = trials.tried([best.candidate], unseen)
@@ -148,6 +149,13 @@ def _above(trial: Trial, swept: Sequence[Trial], target: Target) -> float:
         return trial.psnr
     speeds, values = zip(*sorted((t.speed(target.cost), t.psnr) for t in swept), strict=True)
     return trial.psnr - float(np.interp(trial.speed(target.cost), speeds, values))
+
+
+def _starts(alive: Sequence[Candidate], ranked: Sequence[Trial], target: Target) -> list[Candidate]:
+    """Where small changes begin: what is furthest above bounded Taylor at its own speed, which one
+    change may bring to the target, and what is best for the target as it is."""
+    nearest = _sorted(ranked, target)[0].candidate
+    return [alive[0]] if nearest.config == alive[0].config else [alive[0], nearest]
 
 
 def _climb(trials: Trials, target: Target, effort: Effort, start: Candidate) -> Candidate:

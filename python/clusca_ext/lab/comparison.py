@@ -1,4 +1,4 @@
-"""What rows say beside bounded Taylor at equal full steps, paired by sample."""
+"""What rows say beside bounded Taylor at equal operations, paired by sample."""
 
 import json
 from collections.abc import Iterable
@@ -13,6 +13,7 @@ from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, METHODS
 from clusca_ext.quiet import is_quiet
 
 SEEN = 0.005  # dB; a smaller difference is none
+SAME = 0.01  # operations that differ by less are as many
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Over:
 
     Attributes:
         value: PSNR above the baseline's, dB.
-        interpolated: Whether the baseline was interpolated between two numbers of full steps.
+        interpolated: Whether the baseline was interpolated between two of its points.
     """
 
     value: Estimate
@@ -96,53 +97,61 @@ def _is_todays(row: Row) -> bool:
 
 
 def work(row: Row) -> float | None:
-    """Full steps of a row.
+    """Full steps that a row amounts to, by its counted operations.
 
-    Where a step computes some of its modules, they are as many as its operations amount to.
+    So what cached steps compute, as blocks that are verified or tokens that are corrected, counts
+    as what it is. Where operations were not seen it is the number of full steps, if no step
+    computes single modules.
     """
-    if not row["partial"]:
-        full: float | None = row["full"]
-        return full
-    return row["steps"] / row["operations"] if row["operations"] else None
+    if row["operations"]:
+        return float((row["steps"] or 1) / row["operations"])
+    full: float | None = None if row["partial"] else row["full"]
+    return full
 
 
 class Curve:
-    """PSNR of the same samples at several numbers of full steps.
+    """PSNR of the same samples with more and less work.
 
     Args:
-        points: Numbers of full steps, each with every sample's PSNR.
+        points: Full steps' worth of work (``work``), each with every sample's PSNR.
     """
 
     def __init__(self, points: Iterable[tuple[float, list[float]]]) -> None:
         self._points = sorted(dict(points).items())
 
     def under(self, at: float, psnr: list[float]) -> Over | None:
-        """What samples are above it; None where fewer or more full steps were not measured.
+        """What samples are above it; None where as little or as much work was not measured.
 
-        Between two numbers of full steps each sample's PSNR is interpolated.
+        Between two points each sample's PSNR is interpolated; one within 1 % is taken as it is.
         """
+        if not self._points:
+            return None
+        nearest, there = min(self._points, key=lambda point: abs(point[0] - at))
+        if abs(nearest - at) <= SAME * at:
+            return Over(metrics.paired(psnr, there), interpolated=False)
         below = [point for point in self._points if point[0] <= at]
         above = [point for point in self._points if point[0] >= at]
         if not below or not above:
             return None
         (low, first), (high, last) = below[-1], above[0]
-        share = 0.0 if high == low else (at - low) / (high - low)
+        share = (at - low) / (high - low)
         values = [a + share * (b - a) for a, b in zip(first, last, strict=True)]
-        return Over(metrics.paired(psnr, values), high != low)
+        return Over(metrics.paired(psnr, values), interpolated=True)
 
 
 class Baseline:
-    """Bounded Taylor of order 1, evenly placed, at every number of full steps it was measured."""
+    """Bounded Taylor of order 1, evenly placed, at every interval it was measured at."""
 
     def __init__(self, group: Group) -> None:
         self._curve = Curve(
-            (row["full"], row["psnr_db"])
+            (at, row["psnr_db"])
             for row in group.good
             if (row["method"], row["order"]) == (BASELINE, BASELINE_ORDER)
+            and (at := work(row)) is not None
         )
 
     def over(self, row: Row) -> Over | None:
-        """What a row is above it; None where it was not measured with as many full steps."""
+        """What a row is above it at equal work; None where that was not measured."""
         at = work(row)
         return None if at is None else self._curve.under(at, row["psnr_db"])
 

@@ -1,6 +1,5 @@
 """A function of the user's as a model of the laboratory."""
 
-import hashlib
 import importlib
 import pathlib
 import sys
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from clusca_ext.config import ClusCaConfig
+from clusca_ext.digests import digest_of
 from clusca_ext.lab.drawn import Drawn, now
 from clusca_ext.lab.metrics import Features
 
@@ -69,7 +69,7 @@ def _digest(module: ModuleType, draw: DrawFunction) -> str:
     version = getattr(draw, "version", "")
     if not isinstance(version, (str, int)):
         raise ValueError(f"version of draw must be a string or an integer, got {version!r}")
-    digest = hashlib.sha256(f"{version}\0".encode())
+    parts = [f"{version}\0".encode()]
     if module.__file__ is not None:  # else it was typed in
-        digest.update(pathlib.Path(module.__file__).read_bytes())
-    return digest.hexdigest()[:12]
+        parts.append(pathlib.Path(module.__file__).read_bytes())
+    return digest_of(parts)

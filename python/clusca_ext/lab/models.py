@@ -1,6 +1,5 @@
 """What is measured: a model is one entry of ``MODELS``, a folder of its kind, or a function."""
 
-import hashlib
 import pathlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from clusca_ext.config import ClusCaConfig
+from clusca_ext.digests import weights_digest
 from clusca_ext.enable import disable_cache, enable_cache, summary
 from clusca_ext.lab.drawn import Drawn, Model, now
 from clusca_ext.lab.function_model import FunctionModel
@@ -74,7 +74,7 @@ class PipelineModel:
         self.steps: int | None = entry.steps if steps is None else steps
         self.device = torch.device(pipeline.device)
         self.channels = int(getattr(pipeline.transformer, "inner_dim", 0))
-        self.weights = _digest(pipeline.transformer)
+        self.weights = weights_digest(pipeline.transformer)
         # A folder may hold a model of another size, which the embedded one's judge has not seen.
         judge = entry.features if name in MODELS else None
         self._features = None if judge is None else judge()
@@ -120,13 +120,6 @@ class PipelineModel:
         if config is not None:
             enable_cache(self._pipeline, config)
             self._enabled = config
-
-
-def _digest(module: torch.nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(name.encode() + b"\0" + tensor.detach().cpu().float().numpy().tobytes())
-    return digest.hexdigest()[:12]
 
 
 def open_model(name: str, device: str = "cpu", steps: int | None = None) -> Model:

@@ -24,16 +24,24 @@ class Operations:
         self._model, self._seeds = model, seeds
         self._counts: dict[str, float] = {}  # a run is drawn once for it
 
-    def ratio(self, config: ClusCaConfig) -> float | None:
-        """Operations of the full sampler over those of a cached run; None where none is seen."""
-        cached = self._count(dataclasses.replace(config, cuda_graph=False))  # a replay shows none
-        return self._count(None) / cached if cached else None
+    def ratio(self, config: ClusCaConfig, seeds: Sequence[int] | None = None) -> float | None:
+        """Operations of the full sampler over those of a cached run; None where none is seen.
 
-    def _count(self, config: ClusCaConfig | None) -> float:
-        name = "" if config is None else repr(config)
+        Args:
+            config: What is counted.
+            seeds: Other seeds than its own.
+        """
+        seeds = self._seeds if seeds is None else seeds
+        eager = dataclasses.replace(config, cuda_graph=False)  # a replay shows no operations
+        cached = self._count(eager, seeds)
+        return self._count(None, seeds) / cached if cached else None
+
+    def _count(self, config: ClusCaConfig | None, seeds: Sequence[int]) -> float:
+        # The full sampler's are the same for as many samples.
+        name = f"{len(seeds)}" if config is None else f"{config!r} {list(seeds)}"
         if name not in self._counts:
             with counter() as counted:
-                said = self._model.draw(config, self._seeds).summary
-            kmeans = kmeans_operations(said, len(self._seeds), self._model.channels) if said else 0
+                said = self._model.draw(config, seeds).summary
+            kmeans = kmeans_operations(said, len(seeds), self._model.channels) if said else 0
             self._counts[name] = float(counted.get_total_flops() + kmeans)
         return self._counts[name]

@@ -27,7 +27,9 @@ def write_polynomial(model: Model, seeds: Sequence[int], output: pathlib.Path, s
             "model must be an embedded one or a folder of its kind, whose transformer is there to "
             f"look at, got {model.name}: call clusca_ext.learning.polynomial.fit_polynomial"
         )
-    found = fit_polynomial(model.transformer, lambda: model.draw(None, seeds))
+    # As the pipeline calls it: a sample's rows are those with its label, then those without.
+    enable = {"cfg_rows": ("cond", "uncond")}
+    found = fit_polynomial(model.transformer, lambda: model.draw(None, seeds), enable=enable)
     base = method("teacache")
     assert isinstance(base.schedule, TeaCacheSchedule)
     schedule = replace(base.schedule, polynomial=found.coefficients)
@@ -42,7 +44,7 @@ def write_polynomial(model: Model, seeds: Sequence[int], output: pathlib.Path, s
     }
     beside.write_text(json.dumps(values, indent=2) + "\n")
     say(
-        f"Fitted to {len(found.points)} steps of {len(seeds)} seeds, of whose changes it explains "
+        f"Fitted to {len(found.points)} changes of {len(seeds)} samples, of which it explains "
         f"{found.explained:.0%}: {', '.join(f'{c:.4g}' for c in found.coefficients)}"
     )
     say(f"Configuration: {output}; what it was fitted to: {beside}")

@@ -105,13 +105,18 @@ class Rows:
             runs.append(self._model.draw(config, batch))
             self._batch()
         around.append(self._full.seconds_now(batches[0], recent=0.0))
-        seconds = [run.seconds / len(batch) for run, batch in zip(runs, batches, strict=True)]
         return runs, {
             "full_seconds": list(map(_short, around)),
-            "seconds": list(map(_short, seconds)),
+            "seconds": list(map(_short, seconds_of(runs, batches))),
             "threads": torch.get_num_threads(),
             "error": None,
         }
+
+
+def seconds_of(runs: Sequence[Drawn], batches: Sequence[Sequence[int]]) -> list[float]:
+    """Of a sample, for every run of the first one's size: a smaller batch takes longer for each."""
+    sizes = [len(batch) for batch in batches]
+    return [r.seconds / n for r, n in zip(runs, sizes, strict=True) if n == sizes[0]]
 
 
 def _samples(model: Model, images: Tensor, full: Tensor) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Measures a grid: the same seeds through the full sampler and through every setting."""
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -8,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from clusca_ext.config import ClusCaConfig
+from clusca_ext.digests import digest_of
 from clusca_ext.lab.comparison import is_timed
 from clusca_ext.lab.drawn import Model
 from clusca_ext.lab.full import FullSampler
@@ -135,7 +135,7 @@ def _draws(model: Model, key: Key, setting: Setting) -> str:
         config = replace(config, schedule=steps)
     of = {name: key[name] for name in ("model", "weights", "steps", "samples", "batch")}
     said = json.dumps([of, config.to_dict()], sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()[:12]
+    return digest_of([said.encode()])
 
 
 def _of_twin(twin: Row) -> dict[str, Any]:

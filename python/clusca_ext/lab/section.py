@@ -27,12 +27,12 @@ from clusca_ext.quiet import QUIET
 BEGIN, END = "<!-- clusca lab: {name} -->", "<!-- end of clusca lab: {name} -->"
 INTRODUCTION = f"""\
 PSNR is to the full sampler with the same seeds, the mean over samples with its standard error;
-after it the difference to `{BASELINE}`, order {BASELINE_ORDER}, at the same number of full steps,
-paired by sample (`~`: interpolated between two numbers of full steps), in **bold** beyond two
-standard errors; of twenty that are chance alone, one would be. Time is the full sampler's over the
-median of runs, the full sampler timed by an eighth of its steps right before and after them; where
-those two, or the median and the fastest run, lie more than {QUIET - 1:.0%} apart the machine was
-busy, and the time is left out (it has no standard error where one run was timed). Operations are
+after it the difference to `{BASELINE}`, order {BASELINE_ORDER}, at as many counted operations,
+paired by sample (`~`: interpolated between two of its intervals), in **bold** beyond two standard
+errors; of twenty that are chance alone, one would be. Time is the full sampler's over the median
+of runs, the full sampler timed by an eighth of its steps right before and after them; where those
+two, or the median and the fastest run, lie more than {QUIET - 1:.0%} apart the machine was busy,
+and the time is left out (it has no standard error where one run was timed). Operations are
 counted. Intervals come after a warm-up of {WARMUP} steps. Feature distance is LPIPS-like, to the
 full sampler; the standard error of the Frechet distance is a jackknife's."""
 
@@ -62,7 +62,7 @@ def findings(group: Group) -> list[str]:
         over, best = max(compared, key=lambda pair: pair[0].value.mean)
         lines.append(
             f"- Interval {interval}, {len(rows)} settings: furthest above the baseline at as many "
-            f"full steps is `{best['method']}`, order {best['order']}, by {difference(over)} dB, "
+            f"operations is `{best['method']}`, order {best['order']}, by {difference(over)} dB, "
             f"at {plus_minus(metrics.mean_of(best['psnr_db']))} dB{_speed_of(best)}."
         )
     others = [row for row in group.different if row["method"] != BASELINE]

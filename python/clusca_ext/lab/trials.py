@@ -17,7 +17,9 @@ from clusca_ext.lab.drawn import Model
 from clusca_ext.lab.full import RECENT, FullSampler
 from clusca_ext.lab.journal import Journal, Row
 from clusca_ext.lab.operations import Operations
+from clusca_ext.lab.rows import seconds_of
 
+COUNTED = 4  # samples of a trial, at most, whose operations are counted
 QUALITY = ("psnr_db", "distance", "operations")  # what a trial says, beside times
 
 
@@ -171,7 +173,7 @@ class Trials:
         return times | {
             "psnr_db": metrics.decibels(images, references).tolist(),
             "distance": features and features.distance(images, references).tolist(),
-            "operations": self._operations.ratio(config),
+            "operations": self._operations.ratio(config, batches[0][:COUNTED]),
         }
 
     def _timed_anew(
@@ -186,5 +188,5 @@ class Trials:
         around = [self._full.seconds_now(batches[0], recent)]
         runs = [self.model.draw(config, batch) for batch in batches]
         around.append(self._full.seconds_now(batches[0], recent=0))
-        seconds = [run.seconds / len(batch) for run, batch in zip(runs, batches, strict=True)]
+        seconds = seconds_of(runs, batches)
         return torch.cat([run.images for run in runs]), {"seconds": seconds, "full_seconds": around}

@@ -33,7 +33,9 @@ def words(found: Found, target: Target, trials: Trials, effort: Effort) -> list[
         f"On {effort.held_out} seeds that the search has not seen: {_numbers(best, timed)}.",
     ]
     if not target.meets(seen):
-        lines.append("No configuration that was tried meets the target; this one is the nearest.")
+        lines.append(
+            "Nothing that was tried on as many seeds meets the target; this one is the nearest."
+        )
     elif not target.meets(best):
         lines.append(
             f"It meets the target on the search's seeds ({_numbers(seen, timed)}) but not on these."

@@ -11,6 +11,7 @@ from torch import Tensor
 from clusca_ext.adapters import describe
 from clusca_ext.checks import integer
 from clusca_ext.demo.pipeline import NUM_CLASSES, DigitsPipeline
+from clusca_ext.digests import weights_digest
 from clusca_ext.forecast import TaylorForecaster
 from clusca_ext.learning.calls import Call
 from clusca_ext.learning.mixing import Mixer
@@ -100,6 +101,7 @@ def digits_training(
         "batch": task.batch,
         "penalty": price.penalty,
         "threshold": price.threshold,
+        "weights": weights_digest(model),
     }
     if task.objective == "run":  # where it decides what the student keeps
         about["theta"] = task.theta

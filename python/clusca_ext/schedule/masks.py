@@ -95,8 +95,9 @@ class MaskSchedule:
                 )
             return decisions[step.index]
 
-        if all(isinstance(each, bool) for each in decisions):  # coming steps can be prepared for
-            return ByIndex(lambda index: index < len(decisions) and decisions[index] is True)
+        # Coming steps can be prepared for, where it is known that no others come.
+        if num_steps is not None and all(isinstance(each, bool) for each in decisions):
+            return ByIndex(lambda index: decisions[index] is True)
         return decide
 
     def require(self, modules: Mapping[Key, bool]) -> None:
