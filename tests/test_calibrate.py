@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from clusca_ext import ClusCaConfig, EvenSchedule, HermiteForecaster, NoCorrection
+from clusca_ext import (
+    ClusCaConfig,
+    EvenSchedule,
+    HermiteForecaster,
+    NoCorrection,
+    TeaCacheSchedule,
+)
 from clusca_ext.cli import app
 from clusca_ext.lab import calibrate, verdict
 from clusca_ext.lab.calibrate import HELD_OUT, Effort, search
@@ -87,6 +93,17 @@ def test_held_out_seeds_are_not_searched(tmp_path):
     assert held_out and all(config in allowed for config in held_out)
     assert found.best_held_out.row["seeds"] == [HELD_OUT, 4]
     assert trials.count == len({json.dumps([r["config"], r["seeds"]]) for r in trials.journal.rows})
+
+
+def test_samples_that_decide_are_counted_each(tmp_path):
+    """Operations of TeaCache are those of the trial's samples; of fixed steps any will do."""
+    model = SyntheticModel()
+    fixed, adapting = ClusCaConfig(), ClusCaConfig(schedule=TeaCacheSchedule())
+    candidates = [Candidate("fixed", fixed), Candidate("adapting", adapting)]
+    assert len(begin(tmp_path, model).tried(candidates, range(10, 13))) == 2
+    eager = [replace(config, cuda_graph=False) for config in (fixed, adapting)]
+    counted = [[seeds for config, seeds in model.drawn if config == each][-1] for each in eager]
+    assert counted == [[0], [10, 11, 12]]
 
 
 def test_an_interrupted_search_goes_on_and_ends_the_same(tmp_path):

@@ -19,7 +19,7 @@ from clusca_ext.lab.journal import Journal, Row
 from clusca_ext.lab.operations import Operations
 from clusca_ext.lab.rows import seconds_of
 
-COUNTED = 4  # samples of a trial, at most, whose operations are counted
+COUNTED = 4  # samples of a trial, at most, whose operations are counted where each decides
 QUALITY = ("psnr_db", "distance", "operations")  # what a trial says, beside times
 
 
@@ -173,8 +173,13 @@ class Trials:
         return times | {
             "psnr_db": metrics.decibels(images, references).tolist(),
             "distance": features and features.distance(images, references).tolist(),
-            "operations": self._operations.ratio(config, batches[0][:COUNTED]),
+            "operations": self._operations.ratio(config, self._counted(config, batches[0])),
         }
+
+    @staticmethod
+    def _counted(config: ClusCaConfig, seeds: range) -> range | None:
+        """Samples of the trial itself where they decide; else one is as good as any, and drawn."""
+        return seeds[:COUNTED] if hasattr(config.schedule, "signal") else None
 
     def _timed_anew(
         self, row: Row, config: ClusCaConfig, batches: Sequence[range]
