@@ -13,7 +13,6 @@ from clusca_ext import (
     EvenSchedule,
     HermiteForecaster,
     NoCorrection,
-    TeaCacheSchedule,
 )
 from clusca_ext.cli import app
 from clusca_ext.lab import calibrate, verdict
@@ -95,17 +94,6 @@ def test_held_out_seeds_are_not_searched(tmp_path):
     assert trials.count == len({json.dumps([r["config"], r["seeds"]]) for r in trials.journal.rows})
 
 
-def test_samples_that_decide_are_counted_each(tmp_path):
-    """Operations of TeaCache are those of the trial's samples; of fixed steps any will do."""
-    model = SyntheticModel()
-    fixed, adapting = ClusCaConfig(), ClusCaConfig(schedule=TeaCacheSchedule())
-    candidates = [Candidate("fixed", fixed), Candidate("adapting", adapting)]
-    assert len(begin(tmp_path, model).tried(candidates, range(10, 13))) == 2
-    eager = [replace(config, cuda_graph=False) for config in (fixed, adapting)]
-    counted = [[seeds for config, seeds in model.drawn if config == each][-1] for each in eager]
-    assert counted == [[0], [10, 11, 12]]
-
-
 def test_an_interrupted_search_goes_on_and_ends_the_same(tmp_path):
     target = Target(speedup=4)
     whole, _ = find(tmp_path / "whole", target)
@@ -122,16 +110,6 @@ def test_an_interrupted_search_goes_on_and_ends_the_same(tmp_path):
     again = SyntheticModel()
     assert find(tmp_path / "parts", target, again)[0].best.row == whole.best.row
     assert not again.drawn
-
-
-def test_candidates_that_fail_do_not_stop_it(tmp_path):
-    model = SyntheticModel(lambda config: isinstance(config.forecaster, HermiteForecaster))
-    found, trials = find(tmp_path, Target(speedup=4), model)
-    assert not isinstance(found.best.candidate.config.forecaster, HermiteForecaster)
-    said = verdict.words(found, Target(speedup=4), trials, EFFORT)
-    assert any(line.startswith("Failed: hermite-even, interval") for line in said)
-    with pytest.raises(ValueError, match="not one candidate could be measured: taylor-even.*work"):
-        find(tmp_path / "all", Target(speedup=4), SyntheticModel(lambda config: True))
 
 
 def test_what_it_says_is_what_was_measured(tmp_path):

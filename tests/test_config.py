@@ -20,7 +20,6 @@ from clusca_ext import (
     ReuseForecaster,
     TaylorForecaster,
 )
-from clusca_ext.methods import METHODS, method
 
 CONFIGS = [
     ClusCaConfig(),
@@ -242,11 +241,3 @@ def test_rejects_of_a_corrector(name, value, demand):
 def test_rejects(make, message):
     with pytest.raises(ValueError, match=message):
         make()
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_a_dictionary_is_what_a_file_holds(name):
-    """Also of tuples in tuples: PAB's ranges, AdaCache's codebook."""
-    saved = method(name).to_dict()
-    assert json.loads(json.dumps(saved)) == saved
-    assert ClusCaConfig.from_dict(saved) == method(name)

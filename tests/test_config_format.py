@@ -5,6 +5,7 @@ import json
 import pytest
 
 from clusca_ext import ClusCaConfig, EvenSchedule, IntervalSchedule, config_format
+from clusca_ext.methods import METHODS, method
 
 SAVED = {"version": 1, "schedule": {"type": "IntervalSchedule", "interval": 6}, "seed": 3}
 
@@ -68,3 +69,11 @@ def test_one_value_under_two_names_is_refused(renamed):
 def test_an_unknown_key_is_told_what_is_near(values, message):
     with pytest.raises(ValueError, match=message):
         ClusCaConfig.from_dict(values)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_dictionary_is_what_a_file_holds(name):
+    """Also of tuples in tuples: PAB's ranges, AdaCache's codebook."""
+    saved = method(name).to_dict()
+    assert json.loads(json.dumps(saved)) == saved
+    assert ClusCaConfig.from_dict(saved) == method(name)
