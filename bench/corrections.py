@@ -29,14 +29,14 @@ from digit_rows import Key, key_of, record
 
 STEPS, SAMPLES, INTERVAL, RATIO = 50, 64, 5, 0.175
 TAYLOR, REUSE = "Taylor 1", "reuse"
-NONE = "none"
+NONE, CLUSTERS = "none", "clusters, the default"
 SCORES: dict[str, Scores] = {
     "random tokens": RandomScores(),
     "`CATScores()`": CATScores(interval=INTERVAL),
     "`ToCaScores()`": ToCaScores(interval=INTERVAL),
 }
 ALTERNATING = "random tokens, `every=2`"
-NAMES = (NONE, "clusters, the default", *SCORES, ALTERNATING)
+NAMES = (NONE, CLUSTERS, *SCORES, ALTERNATING)
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Setting:
     def _corrector(self) -> Corrector:
         if self.corrector == NONE:
             return NoCorrection()
-        if self.corrector == NAMES[1]:
+        if self.corrector == CLUSTERS:
             return ClusterCorrector()
         alternates = self.corrector == ALTERNATING
         name, every = ("random tokens", 2) if alternates else (self.corrector, 1)

@@ -2,7 +2,7 @@
 
 from clusca_ext.lab import metrics
 from clusca_ext.lab.comparison import Over, is_timed, time_ratio
-from clusca_ext.lab.section import put
+from clusca_ext.lab.section import BEGIN, END, put
 from clusca_ext.lab.tables import difference, plus_minus
 from clusca_ext.quiet import QUIET
 from corrections import (
@@ -76,7 +76,7 @@ def findings(rows: dict[Setting, dict]) -> list[str]:
 def section(rows: list[dict]) -> str:
     """What the page says of all machines."""
     rows = [row for row in rows if row.get("bench") == NAME]
-    lines = [f"<!-- clusca lab: {NAME} -->", INTRODUCTION]
+    lines = [BEGIN.format(name=NAME), INTRODUCTION]
     if not rows:
         lines += [f"{COMMAND}: {MISSING}.", ""]
     for device in sorted({row["device"] for row in rows}):
@@ -91,7 +91,7 @@ def section(rows: list[dict]) -> str:
             "",
         ]
         lines += [*lines_of(HEADER, [cells(here, each) for each in SETTINGS]), ""]
-    return "\n".join([*lines, f"<!-- end of clusca lab: {NAME} -->"]) + "\n"
+    return "\n".join([*lines, END.format(name=NAME)]) + "\n"
 
 
 def page(text: str, rows: list[dict]) -> str:

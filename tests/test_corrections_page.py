@@ -5,7 +5,7 @@ import pytest
 import report
 import report_corrections
 from clusca_ext import ClusterCorrector, NoCorrection, TokenCorrector
-from corrections import ALTERNATING, NAMES, NONE, RATIO, REUSE, SETTINGS, TAYLOR, Setting
+from corrections import ALTERNATING, CLUSTERS, NONE, RATIO, REUSE, SETTINGS, TAYLOR, Setting
 from report_cases import MISSING
 
 ORIGIN = {"device": "A CPU, 2 cores", "commit": "abc", "torch": "2.13"}
@@ -23,8 +23,8 @@ def test_the_page_is_of_the_results():
 
 
 def test_correctors_are_set_against_none_beside_the_same_forecaster():
-    none, clusters = Setting(NONE, TAYLOR), Setting(NAMES[1], TAYLOR)
-    other = Setting(NAMES[1], REUSE)
+    none, clusters = Setting(NONE, TAYLOR), Setting(CLUSTERS, TAYLOR)
+    other = Setting(CLUSTERS, REUSE)
     rows = {none: row(none, (40.0, 44.0)), clusters: row(clusters, (38.0, 43.0), (0.2, 0.4, 0.5))}
     assert report_corrections.cells(rows, none)[2:] == ["42.00 ± 2.00", "", "4.00x", "4.00 ± 0.00x"]
     cells = report_corrections.cells(rows, clusters)
@@ -46,7 +46,7 @@ def test_settings_are_what_the_page_says(setting):
     assert config.forecaster.order == (setting.forecaster == TAYLOR)
     if setting.corrector == NONE:
         assert config.corrector == NoCorrection()
-    elif setting.corrector == NAMES[1]:
+    elif setting.corrector == CLUSTERS:
         assert config.corrector == ClusterCorrector()
     else:
         assert isinstance(config.corrector, TokenCorrector)

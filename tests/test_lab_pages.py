@@ -45,7 +45,7 @@ def test_what_does_not_exist_is_not_missing(rows):
     row = rows[0]
     placed = row | {"method": "placed-digits", "interval": 6}
     config = METHODS["placed-digits"](6, 1).to_dict()
-    (group,) = groups([*rows, placed | {"config": json.loads(json.dumps(config))}])
+    (group,) = groups([*rows, placed | {"config": config}])
     found = cells("\n".join(tables.table(group, tables.perceived)))
     assert found["placed-digits", "1"] == ["–", tables.perceived(row)]
     (group,) = groups([row for row in rows if (row["method"], row["interval"]) != ("reuse", 4)])

@@ -1,6 +1,5 @@
 """What rows say beside bounded Taylor at equal operations, paired by sample."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import mean, median
@@ -93,7 +92,7 @@ def _is_todays(row: Row) -> bool:
     config = METHODS[row["method"]](row["interval"], row["order"])
     if config is None:
         return False
-    return bool(json.loads(json.dumps(config.to_dict())) == row["config"])  # no tuples in a file
+    return bool(config.to_dict() == row["config"])
 
 
 def work(row: Row) -> float | None:
