@@ -142,12 +142,12 @@ ORDERS = {
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_imports_in_any_order(order):
-    """In a process of its own; diffusers is not imported before somebody does it."""
+    """In a process of its own; neither diffusers nor the compiler comes with the package."""
     body = f"""
 import sys
 from clusca_ext import ClusCaConfig
 ClusCaConfig()
-assert "diffusers" not in sys.modules
+assert "diffusers" not in sys.modules and "torch._dynamo" not in sys.modules
 {ORDERS[order]}
 from families_video import wan
 model = wan(False).make()

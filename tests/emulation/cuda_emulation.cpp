@@ -45,6 +45,7 @@ Fiber* running = &host;
 std::vector<std::unique_ptr<Fiber>> fibers;
 std::vector<Fiber*> idle;
 
+bool differ(const char* a, const char* b) { return a != b && std::strcmp(a, b) != 0; }
 int count() { return static_cast<int>(threads.size()); }
 int in_order(int i) { return descending ? count() - 1 - i : i; }
 
@@ -92,7 +93,7 @@ void release_barrier(State barrier, int begin, int end) {
     const Thread& t = threads[i];
     if (t.state == State::kExited) continue;
     if (t.state != barrier) return;
-    if (first && std::strcmp(first->place, t.place) != 0) {
+    if (first && differ(first->place, t.place)) {
       fail("threads wait at different barriers, %s and %s", first->place, t.place);
     }
     first = &t;
@@ -113,8 +114,8 @@ unsigned gathered_lanes(int thread) {
   for (int i = warp; i < std::min(warp + kWarp, count()); ++i) {
     const Thread& t = threads[i];
     if (!(self.mask >> (i - warp) & 1u) || t.state == State::kExited) continue;
-    const bool here = t.state == State::kInShuffle && t.mask == self.mask;
-    if (!here || std::strcmp(t.place, self.place) != 0) return 0;
+    if (t.state != State::kInShuffle || t.mask != self.mask) return 0;
+    if (differ(t.place, self.place)) return 0;
     lanes |= 1u << (i - warp);
   }
   return lanes;
@@ -231,16 +232,15 @@ uint64_t exchange(unsigned mask, uint64_t value, int lane_mask, const char* plac
 void launch(const cudaLaunchConfig_t& config, const void* kernel,
             const std::function<void()>& thread) {
   const unsigned cluster = check_launch(config);
-  const dim3 grid = config.gridDim, block = config.blockDim;
   kernels.insert(kernel);
   fill_static_shared();
   allocate_dynamic_shared(kernel, config.dynamicSmemBytes, cluster);
-  gridDim = grid, blockDim = block, body = &thread;
+  gridDim = config.gridDim, blockDim = config.blockDim, body = &thread;
   static unsigned turn = 0;
   descending = turn & 1, eager = turn++ & 2;
-  block_size = static_cast<int>(block.x * block.y * block.z);
+  block_size = static_cast<int>(blockDim.x * blockDim.y * blockDim.z);
   threads.resize(static_cast<size_t>(block_size) * cluster);
-  const uint64_t blocks = uint64_t{grid.x} * grid.y * grid.z;
+  const uint64_t blocks = uint64_t{gridDim.x} * gridDim.y * gridDim.z;
   for (uint64_t i = 0; i < blocks; i += cluster) {
     first_block = static_cast<unsigned>(descending ? blocks - cluster - i : i);
     run_cluster();

@@ -22,8 +22,11 @@ class Fiber {
  private:
   static void enter();
   void arrive();
+  void resume();
 
-  ucontext_t context_;
+  ucontext_t start_;    // where it begins
+  void* registers_[5];  // where it stopped, as __builtin_setjmp keeps it
+  bool has_begun_ = false;
   void (*main_)() = nullptr;
   std::unique_ptr<char[]> own_stack_;
   const void* stack_ = nullptr;

@@ -74,6 +74,9 @@ class Segment:
         self.tracks: Sequence[Track] | None = None
         self._offset: Tensor | None = None  # [B, K, D] float32, as ops.carry_representatives_
         self._learnt: Tensor | None = None
+        # With streams of its own, which compiled code does not know. As a decorator this would
+        # import torch's compiler with the package; of a bound method it would be a cycle.
+        self._settle_from_host = torch.compiler.disable(Segment._settle_by_pieces)
 
     def begin(self, collapses: bool) -> None:
         """A step begins."""
@@ -120,7 +123,7 @@ class Segment:
         """
         learnt = self._what_clusters_learnt()
         if self.tracks is not None and self.tracks[0].host is not None:
-            settled: Tensor = self._settle_from_host(x, args, kwargs, learnt)
+            settled: Tensor = self._settle_from_host(self, x, args, kwargs, learnt)
             return settled
         if self.tracks is not None:
             return self._settle_by_pieces(x, args, kwargs, learnt)
@@ -135,11 +138,6 @@ class Segment:
         gates = [module.gate for module in self.modules]
         weights = [module.feature.weights for module in self.modules]
         return ops.collapsed_residual(x, factors, gates, weights, *learnt)
-
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _settle_from_host(self, x: Tensor, args: Args, kwargs: Kwargs, learnt: Learnt) -> Tensor:
-        """With streams of its own, which compiled code does not know."""
-        return self._settle_by_pieces(x, args, kwargs, learnt)
 
     def _settle_by_pieces(self, x: Tensor, args: Args, kwargs: Kwargs, learnt: Learnt) -> Tensor:
         """The same of sums that are of some tokens each, or come from the host by pieces.
