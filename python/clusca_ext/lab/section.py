@@ -48,7 +48,7 @@ def origin(group: Group) -> str:
 
 
 def findings(group: Group) -> list[str]:
-    """What lies furthest above the baseline at each interval, and how often it is beaten."""
+    """What does best against the baseline at each interval, and how often it is beaten."""
     baseline, lines = Baseline(group), [_how_many(group)]
     for interval in sorted({row["interval"] for row in group.good if row["method"] != BASELINE}):
         rows = [
@@ -61,9 +61,10 @@ def findings(group: Group) -> list[str]:
             continue
         over, best = max(compared, key=lambda pair: pair[0].value.mean)
         lines.append(
-            f"- Interval {interval}, {len(rows)} settings: furthest above the baseline at as many "
-            f"operations is `{best['method']}`, order {best['order']}, by {difference(over)} dB, "
-            f"at {plus_minus(metrics.mean_of(best['psnr_db']))} dB{_speed_of(best)}."
+            f"- Interval {interval}, {len(rows)} settings: against the baseline at as many "
+            f"operations `{best['method']}`, order {best['order']}, does best, by "
+            f"{difference(over)} dB, at {plus_minus(metrics.mean_of(best['psnr_db']))} dB"
+            f"{_speed_of(best)}."
         )
     others = [row for row in group.different if row["method"] != BASELINE]
     overs = [over for over in map(baseline.over, others) if over is not None]
