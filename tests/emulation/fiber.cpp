@@ -14,7 +14,8 @@ Fiber::Fiber(void (*main)())
     : main_(main),
       own_stack_(new char[kStackSize]),
       stack_(own_stack_.get()),
-      stack_size_(kStackSize) {
+      stack_size_(kStackSize),
+      has_begun_(false) {
   getcontext(&start_);
   start_.uc_stack.ss_sp = own_stack_.get();
   start_.uc_stack.ss_size = kStackSize;
@@ -43,7 +44,6 @@ void Fiber::switch_from(Fiber& from) {
   if (this == &from) return;
   left = &from, entered = this;
   __sanitizer_start_switch_fiber(&from.asan_stack_, stack_, stack_size_);
-  from.has_begun_ = true;
   if (!__builtin_setjmp(from.registers_)) resume();
   from.arrive();
 }

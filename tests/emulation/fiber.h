@@ -26,12 +26,12 @@ class Fiber {
 
   ucontext_t start_;    // where it begins
   void* registers_[5];  // where it stopped, as __builtin_setjmp keeps it
-  bool has_begun_ = false;
   void (*main_)() = nullptr;
   std::unique_ptr<char[]> own_stack_;
   const void* stack_ = nullptr;
   size_t stack_size_ = 0;
   void* asan_stack_ = nullptr;
+  bool has_begun_ = true;
 };
 
 }  // namespace emulation

@@ -62,7 +62,7 @@ def findings(group: Group) -> list[str]:
         over, best = max(compared, key=lambda pair: pair[0].value.mean)
         lines.append(
             f"- Interval {interval}, {len(rows)} settings: against the baseline at as many "
-            f"operations `{best['method']}`, order {best['order']}, does best, by "
+            f"operations `{best['method']}`, order {best['order']}, does best: "
             f"{difference(over)} dB, at {plus_minus(metrics.mean_of(best['psnr_db']))} dB"
             f"{_speed_of(best)}."
         )
