@@ -93,7 +93,6 @@ class ClusCaConfig:
     cuda_graph: bool = True
 
     def __post_init__(self) -> None:
-        mixin.register()
         part("schedule", self.schedule, "start")
         require_forecaster("forecaster", self.forecaster)
         if not isinstance(self.corrector, Corrector):
@@ -203,3 +202,8 @@ class ClusCaConfig:
         if not isinstance(values, dict):
             raise ValueError(f"{path} must hold a JSON object, got {type(values).__name__}")
         return cls.from_dict(values)
+
+
+# Later it is too late: `model.enable_cache(ClusCaConfig())` looks up its method before it makes what
+# is given to it.
+mixin.register()

@@ -110,7 +110,6 @@ def enable_cache(
         )
         _require_its_modules(made)
         caches.append(made)
-    mixin.register()
     for each in caches:  # all of them or none
         each.install()
         mixin.record(each.description.model, config)

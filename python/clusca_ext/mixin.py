@@ -1,9 +1,9 @@
 """The diffusers way: ``pipe.transformer.enable_cache(ClusCaConfig(...))``.
 
 diffusers' ``CacheMixin`` takes the configurations it knows and has no place for others: its methods
-are wrapped, once, as soon as there is a ``ClusCaConfig`` to give them. Other configurations pass
-through. Importing diffusers takes seconds, so that this waits until somebody does it: the import
-itself is the only event between a configuration that was there before and the model's method.
+are wrapped, once, when ``ClusCaConfig`` is imported. Other configurations pass through. Importing
+diffusers takes seconds, so that this waits until somebody does it: the import itself is the only
+event between a configuration that can be made and the model's method.
 """
 
 import functools
