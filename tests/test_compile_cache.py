@@ -17,7 +17,7 @@ from clusca_ext import (
 )
 from small_dit import make_dit, options, sample
 
-STEPS = 50
+STEPS = 20
 
 
 class CountGraphs:
@@ -66,8 +66,13 @@ def fresh():
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_fifty_steps_compile_two_graphs(name):
+def test_two_graphs_are_compiled(name):
     run_compiled(compile_whole, False, CONFIGS[name], graphs=2)
+
+
+@pytest.mark.parametrize("name", ["default", "window"])
+def test_fifty_steps_compile_no_more(name):
+    run_compiled(compile_whole, False, CONFIGS[name], graphs=2, steps=50)
 
 
 @pytest.mark.parametrize("before", [False, True], ids=["cached-first", "compiled-first"])
@@ -84,24 +89,24 @@ def test_whichever_came_first(compile_it, graphs, before):
     run_compiled(compile_it, before, ClusCaConfig(), graphs)
 
 
-def run_compiled(compile_it, compiled_first, config, graphs):
-    """50 steps twice: equal to eager, no graph after the first of each kind, no graph break."""
+def run_compiled(compile_it, compiled_first, config, graphs, steps=STEPS):
+    """Steps twice: equal to eager, no graph after the first of each kind, no graph break."""
     model, backend = make_dit(), CountGraphs()
-    with cache(model, config, **options(STEPS)):
-        expected = sample(model, STEPS)
+    with cache(model, config, **options(steps)):
+        expected = sample(model, steps)
     compiled = compile_it(model, backend) if compiled_first else model
-    enable_cache(compiled, config, **options(STEPS))
+    enable_cache(compiled, config, **options(steps))
     if not compiled_first:
         compiled = compile_it(model, backend)
     seen = []
     out = sample(
-        WithParameters(compiled, model), STEPS, on_step=lambda _: seen.append(backend.graphs)
+        WithParameters(compiled, model), steps, on_step=lambda _: seen.append(backend.graphs)
     )
     assert torch.equal(out, expected)
     assert seen[-1] == graphs
     kinds_seen = 1 + next(i for i, count in enumerate(seen) if count == graphs)
-    assert seen[kinds_seen:] == [graphs] * (STEPS - kinds_seen)
-    sample(WithParameters(compiled, model), STEPS)
+    assert seen[kinds_seen:] == [graphs] * (steps - kinds_seen)
+    sample(WithParameters(compiled, model), steps)
     assert backend.graphs == graphs
     assert not counters["graph_break"]
 

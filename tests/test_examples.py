@@ -2,9 +2,9 @@
 
 import ast
 import importlib
-import os
 import pathlib
 import re
+import runpy
 import subprocess
 import sys
 import types
@@ -65,16 +65,21 @@ def run(name, *options):
         [sys.executable, str(FOLDER / f"{name}.py"), *options],
         capture_output=True,
         text=True,
-        env={**os.environ, "COLUMNS": "200"},
     )
 
 
-def test_help():
-    done = run("flux", "--help")
-    assert done.returncode == 0
+def test_help(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = {}
+    for name in ("flux", "framepack"):
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", "--help"])
+        with pytest.raises(SystemExit, match="^0$"):
+            runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
+        shown[name] = capsys.readouterr().out
     for word in ("--interval", "--preset", "--offload", "black-forest-labs/FLUX.1-dev"):
-        assert word in done.stdout
-    assert "--image" not in done.stdout and "--image" in run("framepack", "--help").stdout
+        assert word in shown["flux"]
+    assert "--image" not in shown["flux"] and "--image" in shown["framepack"]
 
 
 def test_blocks_of_ones_own():
