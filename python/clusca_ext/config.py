@@ -204,6 +204,6 @@ class ClusCaConfig:
         return cls.from_dict(values)
 
 
-# Later is too late: `model.enable_cache(ClusCaConfig())` looks its method up before it makes what is
-# given to it.
+# Later is too late: `model.enable_cache(ClusCaConfig())` looks its method up before it makes what
+# is given to it.
 mixin.register()
