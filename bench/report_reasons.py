@@ -76,9 +76,9 @@ GPU = {
     "propagate_residual": TWO_KERNELS,
     "kmeans_fit": """\
 This is its first run on a GPU, of `vector`, which `auto` took then: ten steps and an assignment,
-each of which reads all tokens. Its peers in graphs were not measured with cold caches; with warm ones compiled torch
-took 340 us in a graph where ours took 578. `matrix`, which `auto` takes now, was not measured in a
-whole fit.""",
+each of which reads all tokens. Its peers in graphs were not measured with cold caches; with warm
+ones compiled torch took 340 us in a graph where ours took 578. `matrix`, which `auto` takes now,
+was not measured in a whole fit.""",
     "kmeans_step": """\
 These are its first runs on a GPU, of `vector`, which `auto` took then. `matrix`, which it takes now
 for up to 16 clusters, took 0.55 to 0.9 of that on the shapes measured, `"cluster"` more than
