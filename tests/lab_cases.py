@@ -24,6 +24,7 @@ ORIGIN = {
     "machine": "a-cpu",
     "device": "A CPU",
     "torch": "2",
+    "diffusers": "0",
 }
 
 

@@ -16,11 +16,12 @@ from clusca_ext.lab.drawn import Drawn
 from clusca_ext.lab.full import FullSampler
 from clusca_ext.lab.grid import settings
 from clusca_ext.lab.journal import read
-from clusca_ext.lab.methods import BASELINE, METHODS
+from clusca_ext.lab.methods import BASELINE, COUNTS, METHODS
 from clusca_ext.lab.models import open_model
 from clusca_ext.lab.rows import Plan
 from clusca_ext.measuring.timing import DEVICE
 from clusca_ext.origin import device_name, machine, origin, sources
+from clusca_ext.search.moves import even_placement
 from lab_cases import (
     GRID,
     ORIGIN,
@@ -38,7 +39,10 @@ def test_the_grid_has_every_combination_once():
     assert ("reuse", 4, 0) in places and GRID[0].method == BASELINE
     more = settings(["reuse"], [4], [1], baseline=[2, 4])
     places = [(each.method, each.interval, each.order) for each in more]
-    assert places == [(BASELINE, 2, 1), (BASELINE, 4, 1), ("reuse", 4, 0)]
+    assert places == [(COUNTS, 2, 1), (COUNTS, 4, 1), ("reuse", 4, 0)]
+    for each in more[:2]:
+        assert len(each.config.schedule.full_steps(50)) == each.interval
+        assert each.config.schedule.full_steps(50) == even_placement(50, each.interval)
 
 
 @pytest.mark.parametrize(
@@ -115,10 +119,10 @@ def test_samples_that_decide_for_themselves_are_counted_by_themselves():
         return Drawn(torch.zeros(samples, 1, 8, 8), 1.0, said)
 
     runs = [drawn(2, full_by_sample=(10, 14)), drawn(1, full_by_sample=(9,), partial=3)]
-    found = rows._steps(runs)
+    found = rows.steps_of(runs)
     assert (found["full"], found["partial"]) == (11, 1)
     assert found["full"] + found["partial"] + found["cached"] == 40
-    assert rows._steps([*runs, Drawn(torch.zeros(1, 1, 8, 8), 1.0, None)])["full"] is None
+    assert rows.steps_of([*runs, Drawn(torch.zeros(1, 1, 8, 8), 1.0, None)])["full"] is None
 
 
 def test_pictures_that_are_not_numbers_fail(tmp_path):
@@ -162,43 +166,13 @@ def test_paired_differences_are_numpys(tmp_path):
     assert baseline.over(theirs).value.mean == 0
 
 
-def test_between_two_numbers_of_full_steps_the_baseline_is_interpolated(tmp_path):
-    outcome, _ = measure(tmp_path)
-    group = groups(outcome.rows)[0]
-    low, high = sorted(
-        (r for r in group.rows if r["order"] == 1 and r["method"] == BASELINE),
-        key=lambda r: r["full"],
-    )
-    middle = (low["full"] + high["full"]) / 2
-    expected = (np.array(low["psnr_db"]) + np.array(high["psnr_db"])) / 2
-    row = low | {"full": middle, "psnr_db": list(expected + 1)}
-    over = Baseline(group).over(row)
-    assert over.interpolated and over.value.mean == pytest.approx(1)
-    assert Baseline(group).over(row | {"full": low["full"] - 1}) is None
-    masked = row | {"partial": 3, "steps": 40, "operations": 40 / middle}
-    assert Baseline(group).over(masked).value.mean == pytest.approx(1)
-
-
-def test_what_cached_steps_compute_counts(tmp_path):
-    """As many full steps, and blocks or tokens beside them: compared with more full steps."""
-    outcome, _ = measure(tmp_path)
-    low, high = sorted(
-        (r for r in outcome.rows if r["order"] == 1 and r["method"] == BASELINE),
-        key=lambda r: r["full"],
-    )
-    counted = [row | {"operations": 40 / row["full"]} for row in (low, high)]
-    group = groups(counted)[0]
-    verifying = low | {"operations": 40 / (high["full"] * 1.005), "psnr_db": high["psnr_db"]}
-    over = Baseline(group).over(verifying)
-    assert not over.interpolated and over.value.mean == 0  # operations within 1 % are as many
-    assert Baseline(group).over(counted[0] | {"psnr_db": high["psnr_db"]}).value.mean > 0
-
-
 def test_speed_is_the_median_of_runs():
-    speed = metrics.speedup(12.0, [3.0, 4.0, 6.0])
+    speed = metrics.speedup([12.0], [3.0, 4.0, 6.0])
     ratios = np.array([4.0, 3.0, 2.0])
     assert speed.mean == 3.0
     assert speed.error == pytest.approx(ratios.std(ddof=1) / np.sqrt(3))
+    both = metrics.speedup([11.0, 13.0], [3.0, 4.0, 6.0])  # 12 +- 1
+    assert both.mean == 3.0 and both.error == pytest.approx(math.hypot(speed.error, 1 / 4))
 
 
 def test_the_jackknife_of_a_mean_is_its_standard_error():

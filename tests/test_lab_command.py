@@ -11,7 +11,7 @@ from clusca_ext.commands.lab import lab
 from clusca_ext.lab import grid
 from clusca_ext.lab.comparison import groups
 from clusca_ext.lab.journal import read
-from clusca_ext.lab.methods import METHODS
+from clusca_ext.lab.methods import COUNTS, METHODS
 from lab_cases import SyntheticModel, small_folder
 
 
@@ -19,11 +19,16 @@ def clusca(*arguments):
     return CliRunner().invoke(app, list(arguments))
 
 
+def help_of(command):
+    return " ".join(clusca(command, "--help").output.replace("│", " ").split())
+
+
 def test_the_command_measures_the_whole_grid():
     taken = inspect.signature(lab).parameters
     given = {name: numbers(name, taken[name].default) for name in ("intervals", "orders")}
     assert given == {"intervals": list(grid.INTERVALS), "orders": list(grid.ORDERS)}
-    assert numbers("baseline", taken["baseline"].default) == list(grid.FURTHER)
+    assert taken["baseline"].default is None and "3 to 20 with all methods" in help_of("lab")
+    assert (grid.FULL_STEPS[0], grid.FULL_STEPS[-1], len(grid.FULL_STEPS)) == (3, 20, 18)
 
 
 def test_help_has_an_example_and_methods_are_listed():
@@ -78,7 +83,7 @@ def test_every_method_runs(tmp_path):
         result = clusca("lab", *arguments, *given)
         assert result.exit_code == 0, result.output
     rows = read(next(tmp_path.glob("*-lab-small.jsonl")))
-    assert {row["method"]: row["error"] for row in rows} == dict.fromkeys(METHODS)
+    assert {row["method"]: row["error"] for row in rows} == dict.fromkeys([*METHODS, COUNTS])
     shown = [row["method"] for group in groups(rows) for row in group.rows]
     assert {*shown} == {*METHODS}  # each is configured as its row in the file says
     for row in rows:

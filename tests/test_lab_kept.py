@@ -1,6 +1,8 @@
 """Which rows of the laboratory are kept, timed anew, taken from a twin, or measured again."""
 
 import itertools
+import subprocess
+import sys
 
 import pytest
 
@@ -11,20 +13,23 @@ from clusca_ext.lab.comparison import groups, is_timed
 from clusca_ext.lab.grid import settings
 from clusca_ext.lab.journal import read
 from clusca_ext.lab.methods import BASELINE, METHODS
+from clusca_ext.lab.models import open_model
+from clusca_ext.search import SearchSettings, find_placement
+from clusca_ext.writing import alone
 from lab_cases import GRID, ORIGIN, PLAN, SyntheticModel, cached_runs, measure
 
 
-@pytest.mark.parametrize("name", ["version", "sources", "torch"])
+@pytest.mark.parametrize("name", ["version", "sources", "torch", "diffusers"])
 def test_rows_of_other_sources_are_kept_where_pictures_are_the_same(tmp_path, name):
     before, _ = measure(tmp_path)
     model = SyntheticModel()
     outcome, journal = measure(tmp_path, model, who=ORIGIN | {name: "other"})
     assert (outcome.measured, outcome.renewed) == (0, len(GRID))
     batches = [len(seeds) for config, seeds in model.drawn if config]
-    assert batches == [PLAN.batch, runner.COUNTED] * len(GRID)
+    assert batches == [PLAN.batch, PLAN.batch, runner.COUNTED] * len(GRID)
     assert any(config is None for config, _ in model.drawn)  # pictures of its own
     for row, old in zip(outcome.rows, before.rows, strict=True):
-        assert row[name] == "other" and len(row["seconds"]) == 1 and row["drawn_by"] == "abc"
+        assert row[name] == "other" and len(row["seconds"]) == 2 and row["drawn_by"] == "abc"
         assert [row[each] for each in rows.QUALITY] == [old[each] for each in rows.QUALITY]
     assert read(journal.path) == [*before.rows, *outcome.rows]
     assert groups(journal.rows)[0].rows == tuple(outcome.rows)  # the newest are shown
@@ -142,3 +147,64 @@ def test_a_row_whose_own_runs_differ_has_no_time():
     assert not is_timed(row | {"seconds": [0.5, 0.75, 0.8, 1.0]})
     assert not is_timed(row | {"full_seconds": [1.0, 1.2]})
     assert not is_timed(row | {"error": "ValueError: no"})
+
+
+def test_a_machine_that_is_busy_all_the_while_gives_no_times(tmp_path):
+    """The full sampler takes as long before and after, but longer than beside other settings."""
+
+    class Busy(SyntheticModel):
+        turns = 0
+
+        def full_seconds(self, seeds):
+            self.turns += 1
+            return super().full_seconds(seeds) * (1.3 if self.turns > 5 else 1)
+
+    outcome, _ = measure(tmp_path, Busy())
+    assert sum(map(is_timed, outcome.rows)) == len(GRID) - 1
+    (group,) = groups(outcome.rows)
+    assert [group.is_timed(row) for row in outcome.rows] == [i < 4 for i in range(len(GRID))]
+    assert group.timed == outcome.rows[:4]
+    again, _ = measure(tmp_path, times=True)
+    assert again.renewed == len(GRID) - 4 and len(groups(again.rows)[0].timed) == len(GRID)
+
+
+def test_a_twin_of_other_sources_says_who_measured_it(tmp_path):
+    """Where only what is missing is asked for."""
+    measure(tmp_path, grid=settings([BASELINE], [13], [1]))
+    who = ORIGIN | {"sources": "other"}
+    model = SyntheticModel()
+    outcome, _ = measure(
+        tmp_path, model, who=who, grid=settings([BASELINE], [14], [1]), missing=True
+    )
+    (row,) = outcome.rows
+    assert row["same_as"] == [BASELINE, 13, 1] and row["sources"] == ORIGIN["sources"]
+    assert not cached_runs(model)
+    assert measure(tmp_path, who=who, grid=settings([BASELINE], [14], [1]))[0].renewed == 1
+
+
+def test_a_folders_sampler_is_part_of_what_it_draws(tmp_path):
+    folder = lab_cases.small_folder(tmp_path / "small")
+    before = open_model(folder).weights
+    path = tmp_path / "small/scheduler/scheduler_config.json"
+    path.write_text(path.read_text().replace('"v_prediction"', '"epsilon"'))
+    assert open_model(folder).weights != before
+
+
+def test_a_journal_has_one_writer(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    script = (
+        "import pathlib, sys; from clusca_ext.writing import alone\n"
+        "with alone(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", script, path]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as other:
+        assert other.stdout.readline() == b"held\n"
+        said = "rows.jsonl is being written by another process: wait for it, or name another"
+        with pytest.raises(ValueError, match=said), alone(path):
+            raise AssertionError
+        settings = SearchSettings(num_steps=6, full_steps=3, training=(0, 1), held_out=(2, 3))
+        with pytest.raises(ValueError, match="is being written by another process"):
+            find_placement(None, settings, tries=1, journal=path)
+    with alone(path):
+        pass

@@ -70,12 +70,12 @@ def test_tables_say_what_rows_say(rows):
                 base = np.array(by_place["taylor-even", "1", interval]["psnr_db"])
                 assert f"{(values - base).mean():+.2f} ± " in cell
     (quiet,) = groups(timed(rows))
-    costs = cells("\n".join(tables.table(quiet, tables.cost_of)))
+    costs = cells("\n".join(tables.table(quiet, tables.cost_of(quiet))))
     row, cell = by_place["taylor-even", "1", 4], costs["taylor-even", "1"][0]
     start = f"{row['full']:g} + {row['cached']:g}; {1 / np.median(row['seconds']):.2f}"
     assert cell.startswith(start) and cell.endswith("; not measured")  # it has no operations
     (busy,) = groups(timed(rows, quiet=False))
-    costs = cells("\n".join(tables.table(busy, tables.cost_of)))
+    costs = cells("\n".join(tables.table(busy, tables.cost_of(busy))))
     assert costs["taylor-even", "1"][0].endswith("; not measured; not measured")
     assert plots.figure(busy).axes  # with nothing in them: neither time nor operations
 
@@ -121,10 +121,10 @@ def test_a_column_is_an_interval_of_more_than_the_baseline(rows):
         if row["method"] == "taylor-even"
     ]
     (group,) = groups([*rows, *more])
-    header = tables.table(group, tables.cost_of)[0]
+    header = tables.table(group, tables.cost_of(group))[0]
     assert header == "| method | order | interval 4 | interval 6 |"
     (alone,) = groups(more)
-    assert tables.table(alone, tables.cost_of)[0] == "| method | order | interval 2 |"
+    assert tables.table(alone, tables.cost_of(alone))[0] == "| method | order | interval 2 |"
 
 
 def test_a_section_replaces_only_itself(rows):

@@ -9,6 +9,7 @@ import clusca_ext.search
 from clusca_ext import ClusCaConfig
 from clusca_ext.cli import app
 from clusca_ext.lab.models import open_model
+from clusca_ext.origin import drawn_by
 from clusca_ext.search import Placement
 from lab_cases import small_folder
 
@@ -80,7 +81,7 @@ def test_a_journal_is_of_one_model_and_its_weights(tmp_path):
     assert result.exit_code == 0, result.output
     weights = open_model(str(folder)).weights
     assert Placement.load(output.with_suffix(".search.json")).settings.objective == (
-        f"{folder}, weights {weights}, cpu"
+        f"{folder}, weights {weights}, cpu; {drawn_by(torch.device('cpu'))}"
     )
     assert CliRunner().invoke(app, arguments).exit_code == 0  # it goes on
     journal = output.with_suffix(".journal.jsonl").read_bytes()

@@ -6,6 +6,7 @@ import platform
 import re
 import subprocess
 from functools import lru_cache
+from importlib.metadata import version
 
 import torch
 
@@ -69,6 +70,13 @@ def sources() -> str:
     return digest_of(parts)
 
 
+def drawn_by(device: torch.device) -> str:
+    """What pictures depend on beside the model, in words: what differs may draw others."""
+    who = origin(device)
+    names = ("sources", "torch", "diffusers", "machine")
+    return ", ".join(f"{name} {who[name]}" for name in names)
+
+
 def origin(device: torch.device) -> dict[str, str]:
     """What every row says of who measured it."""
     return {
@@ -78,4 +86,5 @@ def origin(device: torch.device) -> dict[str, str]:
         "machine": machine(device),
         "device": device_name(device),
         "torch": torch.__version__,
+        "diffusers": version("diffusers"),
     }

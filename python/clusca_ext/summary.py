@@ -30,6 +30,7 @@ class Summary:
         cache_bytes: Memory of the cached features, of their sums for coming steps, and of the
             planned modulation.
         clusterings: How often tokens were clustered.
+        num_clusters: Into how many clusters.
         kmeans_iterations: Mean number of iterations of a clustering.
         run_known_by: How runs and steps are told apart.
         num_steps: Length of the run; None where it is not known.
@@ -51,6 +52,7 @@ class Summary:
     storage: str
     cache_bytes: int
     clusterings: int
+    num_clusters: int
     kmeans_iterations: float | None
     run_known_by: str
     num_steps: int | None
@@ -111,6 +113,7 @@ def summarize(cache: Cache) -> Summary:
         storage=branch.storage.words,
         cache_bytes=sum(one.plan.bytes() + one.storage.bytes() for one in branches),
         clusterings=len(fits),
+        num_clusters=clusters.num_clusters if fits and clusters is not None else 0,
         kmeans_iterations=sum(fits) / len(fits) if fits else None,
         run_known_by=branch.runs.known_by,
         num_steps=branch.runs.num_steps,
@@ -157,6 +160,7 @@ def combine(parts: Sequence[Summary]) -> Summary:
         storage=parts[0].storage,
         cache_bytes=sum(part.cache_bytes for part in parts),
         clusterings=sum(part.clusterings for part in parts),
+        num_clusters=max(part.num_clusters for part in parts),
         kmeans_iterations=mean(fits) if fits else None,
         run_known_by=parts[0].run_known_by,
         num_steps=sum(lengths) if len(lengths) == len(parts) else None,

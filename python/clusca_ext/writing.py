@@ -1,5 +1,6 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and files of one writer."""
 
+import fcntl
 import pathlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,3 +19,21 @@ def replaced(path: pathlib.Path) -> Iterator[pathlib.Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(path: pathlib.Path) -> Iterator[None]:
+    """No other process that asks for it writes to a file meanwhile; it is there then, if empty.
+
+    Raises:
+        ValueError: One does already.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"{path} is being written by another process: wait for it, or name another"
+            ) from None
+        yield

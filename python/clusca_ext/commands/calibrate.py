@@ -9,7 +9,7 @@ import typer
 from clusca_ext.commands.arguments import numbers, words
 from clusca_ext.commands.checks import require_device, require_folder
 from clusca_ext.commands.endings import Failed, Stopped
-from clusca_ext.writing import replaced
+from clusca_ext.writing import alone, replaced
 
 if TYPE_CHECKING:
     from clusca_ext.lab.calibrate import Effort
@@ -146,7 +146,8 @@ def _search(
         trials.tell = lambda trial: status.update(f"trial {trials.count}: {trial.candidate.name}")
         try:
             _require_same(full)
-            found = search(trials, target, effort, methods, console.print)
+            with alone(trials.journal.path):
+                found = search(trials, target, effort, methods, console.print)
         except KeyboardInterrupt:
             raise Stopped(f"Stopped; {again}") from None
         except OutOfTime:

@@ -7,7 +7,8 @@ import typer
 
 from clusca_ext.commands.arguments import numbers, words
 from clusca_ext.commands.checks import require_device
-from clusca_ext.commands.endings import FAILED, Stopped
+from clusca_ext.commands.endings import FAILED, Failed, Stopped
+from clusca_ext.writing import alone
 
 if TYPE_CHECKING:
     from clusca_ext.commands.progress import Bar
@@ -26,12 +27,12 @@ def lab(
     intervals: Annotated[str, typer.Option(help="Intervals, with commas between.")] = "4,5,6,7,8",
     orders: Annotated[str, typer.Option(help="Orders of the forecast.")] = "1,2,3",
     baseline: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Further intervals of bounded Taylor, for methods that choose their own number of "
-            "full steps to be compared with."
+            help="Numbers of full steps of bounded Taylor, evenly placed: what others are compared "
+            "with at as many operations. Default: 3 to 20 with all methods, else none."
         ),
-    ] = "2,3,12",
+    ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Samples of every setting.")] = 128,
     batch: Annotated[int, typer.Option(min=1, help="Samples in a run; each is timed.")] = 32,
     steps: Annotated[
@@ -64,19 +65,20 @@ def lab(
 
     Example: clusca lab --methods taylor-even,clusca-even --intervals 4,6 --orders 1 --limit 600
     """
-    from clusca_ext.lab.grid import settings
+    from clusca_ext.lab.grid import FULL_STEPS, settings
     from clusca_ext.lab.methods import METHODS
 
     if list_methods:
         typer.echo("\n".join(METHODS))
         return
     chosen = list(METHODS) if methods == "all" else words("methods", methods)
+    further = FULL_STEPS if methods == "all" and baseline is None else ()
     try:
         grid = settings(
             chosen,
             numbers("intervals", intervals),
             numbers("orders", orders),
-            numbers("baseline", baseline) if baseline else (),
+            numbers("baseline", baseline) if baseline else further,
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
@@ -122,13 +124,16 @@ def _run(
     full = FullSampler(model, path.with_suffix(".safetensors"), who)
     seconds = float("inf") if limit is None else limit
     try:
-        with Bar(console, len(grid) * len(list(plan.batches()))) as bar:
+        full.require_same()
+        with alone(path), Bar(console, len(grid) * len(list(plan.batches()))) as bar:
             watch = _Shown(bar, plan)
             outcome = runner.run(
                 model, grid, plan, journal, full, watch, seconds, times=times, missing=missing
             )
     except KeyboardInterrupt:
         raise Stopped(f"Stopped; the rows are in {path}: run it again for the rest.") from None
+    except ValueError as error:
+        raise Failed(str(error)) from None
     console.print(pages.console_table(outcome.rows))
     failed = [row for row in outcome.rows if row["error"] is not None]
     for row in failed:

@@ -59,6 +59,7 @@ def search(
     from clusca_ext.demo.allocator import keep_freed_memory
     from clusca_ext.forecast import HermiteForecaster, TaylorForecaster
     from clusca_ext.lab.models import open_model
+    from clusca_ext.origin import drawn_by
     from clusca_ext.schedule import EvenSchedule
     from clusca_ext.search import ModelDraw, SearchSettings, find_placement
 
@@ -84,7 +85,7 @@ def search(
             training=tuple(range(seeds)),
             held_out=tuple(range(seeds, seeds + held_out)),
             seed=seed,
-            objective=f"{model}, weights {opened.weights}, {device}",
+            objective=f"{model}, weights {opened.weights}, {device}; {drawn_by(opened.device)}",
         )
         console = Console()
         columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())

@@ -39,9 +39,11 @@ class Choices(ABC):
 
     Attributes:
         iterations: Those of k-means at every full step, int32 [S]; none where nothing is clustered.
+        num_clusters: K, once there are labels; 0 where nothing is clustered.
     """
 
     iterations: list[Tensor]
+    num_clusters: int = 0
 
     def __init__(self, seeds: Tensor, groups: int = 1, leader: int = 0, every: int = 1) -> None:
         self.groups, self.leader, self._every = groups, leader, every

@@ -106,7 +106,6 @@ class Clusters(Choices):
         super().__init__(seeds, groups, leader, corrector.every)
         self.corrector = corrector
         self.centroids: Tensor | None = None  # [S, K, D] float32
-        self.num_clusters = 0  # K, once there are labels
         self.cluster_ids: Tensor  # [S, N] int32, -1 where a token is in none
         self.distances: Tensor  # [S, N] float32
         self.row_ids: Tensor  # [B, N] int32: cluster_ids, repeated for every group

@@ -133,6 +133,7 @@ class Tokens(Choices):
         )
         if self._clusters is not None:
             self._clusters.fit(tokens)
+            self.num_clusters = self._clusters.num_clusters
         if reads_change(self.corrector.scores):
             self._change = self._changed(tokens)
             self._source = tokens.clone()  # the model may use its memory again

@@ -30,7 +30,7 @@ def counter() -> FlopCounterMode:
 def kmeans_operations(done: Summary, samples: int, channels: int) -> float:
     """Of the passes k-means made over the tokens of so many samples, each of ``channels``."""
     passes = done.clusterings * ((done.kmeans_iterations or 0) + 1) * samples
-    return passes * 2 * done.tokens * done.representatives * channels
+    return passes * 2 * done.tokens * done.num_clusters * channels
 
 
 def flops_ratio(pipeline: DigitsPipeline, sampled: Sampled) -> float:

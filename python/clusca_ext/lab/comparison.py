@@ -2,17 +2,18 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import mean, median
 from typing import Any
 
 from clusca_ext.demo.judge import Estimate
 from clusca_ext.lab import metrics
 from clusca_ext.lab.journal import Row
-from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, METHODS
+from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, COUNTS, METHODS, configured
 from clusca_ext.quiet import is_quiet
 
 SEEN = 0.005  # dB; a smaller difference is none
-SAME = 0.01  # operations that differ by less are as many
+SAME = 0.001  # operations that differ by less are as many
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,19 @@ class Over:
 
 @dataclass(frozen=True)
 class Group:
-    """Rows that can be compared: of one model, sampler and machine, with the same samples."""
+    """Rows that can be compared: of one model, sampler and machine, with the same samples.
+
+    Attributes:
+        rows: Of methods.
+        counts: Of the baseline, by its number of full steps.
+    """
 
     model: str
     steps: int | None
     samples: int
     machine: str
     rows: tuple[Row, ...]
+    counts: tuple[Row, ...] = ()
 
     @property
     def good(self) -> list[Row]:
@@ -54,7 +61,15 @@ class Group:
 
     @property
     def timed(self) -> list[Row]:
-        return [row for row in self.good if is_timed(row)]
+        return [row for row in self.good if self.is_timed(row)]
+
+    def is_timed(self, row: Row) -> bool:
+        """Whether its time is worth telling: as ``is_timed``, beside all the others."""
+        return is_timed(row, self._fastest)
+
+    @cached_property
+    def _fastest(self) -> "Fastest":
+        return fastest([*self.good, *(row for row in self.counts if row["error"] is None)])
 
     @property
     def failed(self) -> list[Row]:
@@ -75,10 +90,14 @@ def groups(rows: Iterable[Row]) -> list[Group]:
             what = row["method"], row["interval"], row["order"]
             found.setdefault(where, {}).pop(what, None)
             found[where][what] = row
-    return [
-        Group(model, steps, samples, machine, tuple(found[model, steps, samples, machine].values()))
-        for model, steps, samples, machine in sorted(found, key=str)
-    ]
+    return [_group(where, found[where].values()) for where in sorted(found, key=str)]
+
+
+def _group(where: tuple[str, int | None, int, str], rows: Iterable[Row]) -> Group:
+    by_kind: dict[bool, list[Row]] = {False: [], True: []}
+    for row in rows:
+        by_kind[row["method"] == COUNTS].append(row)
+    return Group(*where, tuple(by_kind[False]), tuple(by_kind[True]))
 
 
 def _where(row: Row) -> tuple[str, int | None, int, str]:
@@ -87,9 +106,9 @@ def _where(row: Row) -> tuple[str, int | None, int, str]:
 
 def _is_todays(row: Row) -> bool:
     """Whether its method is still configured as it was then; one that is gone says so itself."""
-    if row["method"] not in METHODS or row["error"] is not None:
+    if row["method"] not in {*METHODS, COUNTS} or row["error"] is not None:
         return True
-    config = METHODS[row["method"]](row["interval"], row["order"])
+    config = configured(row["method"], row["interval"], row["order"])
     if config is None:
         return False
     return bool(config.to_dict() == row["config"])
@@ -121,7 +140,7 @@ class Curve:
     def under(self, at: float, psnr: list[float]) -> Over | None:
         """What samples are above it; None where as little or as much work was not measured.
 
-        Between two points each sample's PSNR is interpolated; one within 1 % is taken as it is.
+        Between two points each sample's PSNR is interpolated; one within 0.1 % is taken as it is.
         """
         if not self._points:
             return None
@@ -139,14 +158,15 @@ class Curve:
 
 
 class Baseline:
-    """Bounded Taylor of order 1, evenly placed, at every interval it was measured at."""
+    """Bounded Taylor of order 1, evenly placed, at every number of full steps that was measured."""
 
     def __init__(self, group: Group) -> None:
+        measured = [row for row in group.counts if row["error"] is None and row["cached"] != 0]
+        measured += [
+            r for r in group.good if (r["method"], r["order"]) == (BASELINE, BASELINE_ORDER)
+        ]
         self._curve = Curve(
-            (at, row["psnr_db"])
-            for row in group.good
-            if (row["method"], row["order"]) == (BASELINE, BASELINE_ORDER)
-            and (at := work(row)) is not None
+            (at, row["psnr_db"]) for row in measured if (at := work(row)) is not None
         )
 
     def over(self, row: Row) -> Over | None:
@@ -155,20 +175,45 @@ class Baseline:
         return None if at is None else self._curve.under(at, row["psnr_db"])
 
 
-def is_timed(row: Row) -> bool:
+Fastest = dict[tuple[int, int | None], float]  # by batch and threads, seconds of a sample
+
+
+def fastest(rows: Iterable[Row]) -> Fastest:
+    """The full sampler's shortest time, of rows of one model and machine without an error."""
+    found: Fastest = {}
+    for row in rows:
+        if is_timed(row):
+            of, seconds = _times_of(row), mean(row["full_seconds"])
+            found[of] = min(seconds, found.get(of, seconds))
+    return found
+
+
+def _times_of(row: Row) -> tuple[int, int | None]:
+    return row["batch"], row.get("threads")
+
+
+def is_timed(row: Row, among: Fastest | None = None) -> bool:
     """Whether a row's time is worth telling: the machine was quiet while it was measured.
 
     The full sampler took as long right after the setting as right before it, and the median of its
     own batches about as long as the fastest.
+
+    Args:
+        row: Of a setting.
+        among: The full sampler's shortest times: it took about as long as that, too, for a machine
+            that is busy all the while is busy evenly.
     """
     if row["error"] or not is_quiet(row["full_seconds"]):
+        return False
+    shortest = None if among is None else among.get(_times_of(row))
+    if shortest is not None and not is_quiet([mean(row["full_seconds"]), shortest]):
         return False
     return is_quiet([median(row["seconds"]), min(row["seconds"])])
 
 
 def time_ratio(row: Row) -> Estimate:
     """The full sampler's time over a row's, taken right before and after it."""
-    return metrics.speedup(mean(row["full_seconds"]), row["seconds"])
+    return metrics.speedup(row["full_seconds"], row["seconds"])
 
 
 def counted(row: Row) -> Estimate | None:

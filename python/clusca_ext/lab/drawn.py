@@ -36,7 +36,7 @@ class Model(Protocol):
         device: Where it runs.
         steps: Steps of its sampler; None where that is not known.
         channels: Channels D of a token; 0 where that is not known.
-        weights: A digest of its parameters, or of what stands for them.
+        weights: A digest of its parameters and its sampler, or of what stands for them.
     """
 
     name: str

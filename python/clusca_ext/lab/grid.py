@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from clusca_ext.checks import integers
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.forecast import MAX_ORDER
-from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, METHODS
+from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, COUNTS, METHODS, configured
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Setting:
 
     Attributes:
         method: Its entry in ``METHODS``.
-        interval: Interval of the schedule.
+        interval: Interval of the schedule; of ``COUNTS`` the number of full steps.
         order: Order of the forecaster.
         config: The configuration, or why there is none.
     """
@@ -31,8 +31,9 @@ class Setting:
 
 # What is measured where nothing else is asked for.
 INTERVALS, ORDERS = (4, 5, 6, 7, 8), (1, 2, 3)
-# Of the baseline alone: some methods choose their own number of full steps, and are compared there.
-FURTHER = (2, 3, 12)
+# Full steps of the baseline: others do as much work as any of them, and even placements of one more
+# or one less do not lie on a line.
+FULL_STEPS = tuple(range(3, 21))
 
 
 def settings(
@@ -49,7 +50,7 @@ def settings(
         methods: Entries of ``METHODS``.
         intervals: Intervals of all of them.
         orders: Orders of their forecasters.
-        baseline: Further intervals of the baseline.
+        baseline: Numbers of full steps of the baseline.
 
     Raises:
         ValueError: A method is not known, or a number is out of range.
@@ -62,10 +63,10 @@ def settings(
     intervals = integers("intervals", intervals, 1)
     orders = integers("orders", orders, 0, MAX_ORDER)
     found: dict[tuple[str, int, int], Setting] = {}
-    for interval in integers("intervals of the baseline", baseline, 1):
-        setting = _setting(BASELINE, interval, BASELINE_ORDER)
+    for full_steps in integers("full steps of the baseline", baseline, 1):
+        setting = _setting(COUNTS, full_steps, BASELINE_ORDER)
         if setting is not None:
-            found[BASELINE, interval, BASELINE_ORDER] = setting
+            found[COUNTS, full_steps, BASELINE_ORDER] = setting
     for name in chosen:
         for order in orders:
             for interval in intervals:
@@ -77,7 +78,7 @@ def settings(
 
 def _setting(name: str, interval: int, order: int) -> Setting | None:
     try:
-        config = METHODS[name](interval, order)
+        config = configured(name, interval, order)
     except ValueError as error:
         return Setting(name, interval, order, f"ValueError: {error}")
     if config is None:

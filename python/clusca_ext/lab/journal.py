@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 Row = dict[str, Any]
-SAME = ("version", "sources", "machine", "torch")  # a row of other ones is measured again
+SAME = (
+    "version",
+    "sources",
+    "machine",
+    "torch",
+    "diffusers",
+)  # a row of other ones is measured again
 
 
 class Journal:
@@ -31,6 +37,7 @@ class Journal:
         self._known = {_digest(row, self._names(row)): row for row in self.rows if self._ours(row)}
 
         self._drawn = {r["draws"]: r for r in self._known.values() if r.get("draws")}
+        self._drawn_earlier = {r["draws"]: r for r in here if r.get("draws")}
 
     def find(self, key: Mapping[str, Any]) -> Row | None:
         """The newest row of this key, where the same machine measured the same sources."""
@@ -40,13 +47,29 @@ class Journal:
         """The newest row of this key that the same machine measured, whatever the sources."""
         return self._newest.get(_digest(key, list(key)))
 
-    def alike(self, draws: str) -> Row | None:
-        """The newest row by the same machine and sources of a setting that draws the same."""
-        return self._drawn.get(draws)
+    def alike(self, draws: str, earlier: bool = False) -> Row | None:
+        """The newest row by the same machine and sources of a setting that draws the same.
 
-    def add(self, key: Mapping[str, Any], numbers: Mapping[str, Any]) -> Row:
-        """Append a row; it is on the disk when this returns."""
-        row = {"key": list(key), **key, **numbers, **self.origin}
+        Args:
+            draws: What it draws.
+            earlier: By whatever sources.
+        """
+        return self._drawn.get(draws) or (self._drawn_earlier.get(draws) if earlier else None)
+
+    def add(
+        self,
+        key: Mapping[str, Any],
+        numbers: Mapping[str, Any],
+        who: Mapping[str, Any] | None = None,
+    ) -> Row:
+        """Append a row; it is on the disk when this returns.
+
+        Args:
+            key: What was measured.
+            numbers: What came.
+            who: Who measured it; default: who measures now.
+        """
+        row = {"key": list(key), **key, **numbers, **(self.origin if who is None else who)}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         _cut_torn_line(self.path)
         with self.path.open("a", encoding="utf-8") as file:
@@ -54,9 +77,12 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
         self.rows.append(row)
-        if "draws" in row:
-            self._drawn[row["draws"]] = row
-        self._known[_digest(key, list(key))] = self._newest[_digest(key, list(key))] = row
+        name = _digest(key, list(key))
+        self._newest[name] = row
+        if self._ours(row):
+            self._known[name] = row
+            if "draws" in row:
+                self._drawn[row["draws"]] = row
         return row
 
     def _ours(self, row: Row) -> bool:

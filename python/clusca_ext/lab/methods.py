@@ -40,8 +40,10 @@ from clusca_ext.storage.lean.description import LeanStorage
 Method = Callable[[int, int], ClusCaConfig | None]  # of an interval and an order
 
 NONE = NoCorrection()
+LONGEST = 10_000  # steps of a run
 BASELINE = "taylor-even"  # what every other method is paired with, at order 1
 BASELINE_ORDER = 1
+COUNTS = "taylor-even-steps"  # the baseline, of which an interval is the number of full steps
 RESIDUAL = LeanStorage(basis="gated")  # what all blocks add to their stream, as one
 
 
@@ -138,6 +140,12 @@ def pyramid(interval: int) -> Schedule:
     return PyramidSchedule(ranges=(("attn", interval),))
 
 
+def with_steps(full_steps: int) -> ClusCaConfig:
+    """The baseline with so many full steps, in a run of any length."""
+    schedule = EvenSchedule(interval=LONGEST, warmup=full_steps)
+    return ClusCaConfig(schedule=schedule, forecaster=taylor(BASELINE_ORDER), corrector=NONE)
+
+
 def paper(interval: int, order: int) -> ClusCaConfig:
     """ClusCa as released for DiT: its own order, whatever is asked for."""
     return replace(ClusCaConfig.paper("dit"), schedule=by_interval(interval))
@@ -217,3 +225,16 @@ METHODS: dict[str, Method] = {
     "lean-window": composed(evenly, taylor, storage=LeanStorage(basis="window")),
     "lean-gated": composed(evenly, taylor, storage=RESIDUAL),  # TaylorSeer-Lite
 }
+
+
+def configured(name: str, interval: int, order: int) -> ClusCaConfig | None:
+    """What a row's method is; None where that is nothing.
+
+    Raises:
+        ValueError: It cannot be made, or there is no such method.
+    """
+    if name == COUNTS:
+        return with_steps(interval)
+    if name not in METHODS:
+        raise ValueError(f"method must be one of {list(METHODS)}, got {name!r}")
+    return METHODS[name](interval, order)

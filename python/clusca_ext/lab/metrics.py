@@ -69,10 +69,13 @@ def mean_of(values: Sequence[float]) -> Estimate:
     return estimate(torch.tensor(values, dtype=torch.float64))
 
 
-def speedup(full_seconds: float, seconds: Sequence[float]) -> Estimate:
-    """The full sampler's duration of a sample over the median of batches.
+def speedup(full_seconds: Sequence[float], seconds: Sequence[float]) -> Estimate:
+    """The full sampler's duration of a sample, the mean of its timings, over the median of batches.
 
-    The standard error is that of the ratios of single batches.
+    The standard error is that of the ratios of single batches, and of the timings.
     """
     middle = torch.tensor(sorted(seconds), dtype=torch.float64).quantile(0.5).item()
-    return Estimate(full_seconds / middle, mean_of([full_seconds / each for each in seconds]).error)
+    full = mean_of(full_seconds)
+    own = mean_of([full.mean / each for each in seconds]).error
+    timing = 0.0 if len(full_seconds) == 1 else full.error / middle
+    return Estimate(full.mean / middle, math.hypot(own, timing))

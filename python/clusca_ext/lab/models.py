@@ -1,5 +1,6 @@
 """What is measured: a model is one entry of ``MODELS``, a folder of its kind, or a function."""
 
+import json
 import pathlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from clusca_ext.config import ClusCaConfig
-from clusca_ext.digests import weights_digest
+from clusca_ext.digests import digest_of, weights_digest
 from clusca_ext.enable import disable_cache, enable_cache, summary
 from clusca_ext.lab.drawn import Drawn, Model, now
 from clusca_ext.lab.function_model import FunctionModel
@@ -75,6 +76,9 @@ class PipelineModel:
         self.device = torch.device(pipeline.device)
         self.channels = int(getattr(pipeline.transformer, "inner_dim", 0))
         self.weights = weights_digest(pipeline.transformer)
+        if name not in MODELS:  # the embedded ones' samplers are among the package's sources
+            sampler = json.dumps(dict(pipeline.scheduler.config), sort_keys=True, default=str)
+            self.weights = digest_of([self.weights.encode(), sampler.encode()])
         # A folder may hold a model of another size, which the embedded one's judge has not seen.
         judge = entry.features if name in MODELS else None
         self._features = None if judge is None else judge()

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from rich.table import Table
 
 from clusca_ext.lab import metrics, plots, section, tables
-from clusca_ext.lab.comparison import Baseline, Group, groups, is_timed, time_ratio
+from clusca_ext.lab.comparison import Baseline, Group, groups, time_ratio
 from clusca_ext.lab.journal import Row
 
 PAGE = "quality.md"
@@ -18,7 +18,7 @@ def console_table(rows: Iterable[Row]) -> Table:
     shown = Table(*HEADINGS, box=None, padding=(0, 1))
     for group in groups(rows):
         baseline = Baseline(group)
-        for row in group.good:
+        for row in [*(each for each in group.counts if not each["error"]), *group.good]:
             counted = f"{row['operations']:.2f}x" if row["operations"] else "-"
             shown.add_row(
                 row["method"],
@@ -27,7 +27,7 @@ def console_table(rows: Iterable[Row]) -> Table:
                 "-" if row["full"] is None else f"{row['full']:g}",
                 tables.plus_minus(metrics.mean_of(row["psnr_db"])),
                 tables.difference(baseline.over(row)).replace("*", ""),
-                f"{time_ratio(row).mean:.2f}x" if is_timed(row) else "-",
+                f"{time_ratio(row).mean:.2f}x" if group.is_timed(row) else "-",
                 counted,
             )
     return shown

@@ -7,7 +7,7 @@ from typing import Any
 
 from clusca_ext.demo.judge import Estimate
 from clusca_ext.lab import metrics
-from clusca_ext.lab.comparison import Group, counted, is_timed, time_ratio
+from clusca_ext.lab.comparison import Group, counted, time_ratio
 from clusca_ext.lab.journal import Row
 
 # Colour-blind safe (Okabe and Ito's, without yellow), then repeated with another marker.
@@ -53,15 +53,14 @@ PANELS = (
 )
 
 
-def _time(row: Row) -> Estimate | None:
-    return time_ratio(row) if is_timed(row) else None
-
-
-# What a row of panels has along its axis. Time was not measured while the machine was busy.
-SPEEDS = {
-    "speed: the full sampler's time / measured time": _time,
-    "speed: the full sampler's operations / those counted": counted,
-}
+def _speeds(group: Group) -> dict[str, Callable[[Row], Estimate | None]]:
+    """What a row of panels has along its axis. Time was not measured while the machine was busy."""
+    return {
+        "speed: the full sampler's time / measured time": lambda row: (
+            time_ratio(row) if group.is_timed(row) else None
+        ),
+        "speed: the full sampler's operations / those counted": counted,
+    }
 
 
 def front(points: Sequence[tuple[float, float]], higher: bool) -> list[int]:
@@ -92,8 +91,9 @@ def figure(group: Group) -> Any:
     if not panels:
         raise ValueError(f"rows must hold a measured setting to draw, got {len(group.rows)} rows")
     methods = list(dict.fromkeys(row["method"] for row in group.good))
-    speeds = [how for how in SPEEDS.items() if any(how[1](row) for row in group.good)]
-    speeds = speeds or list(SPEEDS.items())[:1]  # with nothing in it
+    known = list(_speeds(group).items())
+    speeds = [how for how in known if any(how[1](row) for row in group.good)]
+    speeds = speeds or known[:1]  # with nothing in it
     size = (5.4 * len(panels), 5.0 * len(speeds) + 0.2 * (len(methods) / (2 * len(panels))))
     picture = Figure(figsize=size, dpi=110, facecolor="white", layout="constrained")
     places = picture.subplots(len(speeds), len(panels), squeeze=False)

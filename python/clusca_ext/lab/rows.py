@@ -68,26 +68,29 @@ class Rows:
         references = torch.cat([self._full.images(batch) for batch in batches])
         runs, times = self._drawn(config, batches)
         images = torch.cat([drawn.images for drawn in runs])
-        quality = _steps(runs) | _quality(self._model, images, references)
-        return {**quality, "drawn_by": self._commit} | self._costs(config, runs) | times
+        quality = steps_of(runs) | _quality(self._model, images, references)
+        costs = self._costs(config, runs, quality["full"])
+        return {**quality, "drawn_by": self._commit} | costs | times
 
     def renewed(self, config: ClusCaConfig, row: Row) -> dict[str, Any] | None:
         """A row's numbers with new costs, if its first batch comes out as it did; else None."""
         seeds = next(self._plan.batches())
-        runs, times = self._drawn(config, [seeds])
+        runs, times = self._drawn(config, [seeds, seeds])  # one time alone says of no other
         now = _samples(self._model, runs[0].images, self._full.images(seeds))
         if not all(_alike(name, now[name], row[name]) for name in now):
             return None
         kept = {name: row[name] for name in QUALITY}
         return (
             {**kept, "drawn_by": row.get("drawn_by", row["commit"])}
-            | self._costs(config, runs)
+            | self._costs(config, runs, row["full"])
             | times
         )
 
-    def _costs(self, config: ClusCaConfig, runs: Sequence[Drawn]) -> dict[str, Any]:
-        """Counted operations, and the memory of the cache."""
-        ratio = self._operations.ratio(config)
+    def _costs(
+        self, config: ClusCaConfig, runs: Sequence[Drawn], full: float | None
+    ) -> dict[str, Any]:
+        """Counted operations, and the memory of the cache; full steps are the mean of samples."""
+        ratio = self._operations.ratio(config, full=full)
         said = [drawn.summary for drawn in runs if drawn.summary is not None]
         memory = max((each.cache_bytes for each in said), default=None)
         return {
@@ -146,7 +149,7 @@ def _quality(model: Model, images: Tensor, full: Tensor) -> dict[str, Any]:
     return numbers
 
 
-def _steps(runs: Sequence[Drawn]) -> dict[str, Any]:
+def steps_of(runs: Sequence[Drawn]) -> dict[str, Any]:
     """Steps of each kind, the mean of samples; None where the model does not say."""
     said = [drawn.summary for drawn in runs if drawn.summary is not None]
     if len(said) < len(runs):

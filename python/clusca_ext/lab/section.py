@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from clusca_ext.demo.rows import WARMUP
 from clusca_ext.lab import metrics
-from clusca_ext.lab.comparison import Baseline, Group, counted, is_timed, time_ratio
-from clusca_ext.lab.grid import FURTHER, settings
+from clusca_ext.lab.comparison import Baseline, Group, counted, time_ratio
+from clusca_ext.lab.grid import FULL_STEPS, settings
 from clusca_ext.lab.journal import Row
 from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, METHODS
 from clusca_ext.lab.tables import (
@@ -28,13 +28,13 @@ BEGIN, END = "<!-- clusca lab: {name} -->", "<!-- end of clusca lab: {name} -->"
 INTRODUCTION = f"""\
 PSNR is to the full sampler with the same seeds, the mean over samples with its standard error;
 after it the difference to `{BASELINE}`, order {BASELINE_ORDER}, at as many counted operations,
-paired by sample (`~`: interpolated between two of its intervals), in **bold** beyond two standard
-errors; of twenty that are chance alone, one would be. Time is the full sampler's over the median
-of runs, the full sampler timed by an eighth of its steps right before and after them; where those
-two, or the median and the fastest run, lie more than {QUIET - 1:.0%} apart the machine was busy,
-and the time is left out (it has no standard error where one run was timed). Operations are
-counted. Intervals come after a warm-up of {WARMUP} steps. Feature distance is LPIPS-like, to the
-full sampler; the standard error of the Frechet distance is a jackknife's."""
+paired by sample (`~`: interpolated between two numbers of its full steps), in **bold** beyond two
+standard errors; of twenty that are chance alone, one would be. Time is the full sampler's over the
+median of runs, the full sampler timed by an eighth of its steps right before and after them. Where
+those two, or the median and the fastest run, lie more than {QUIET - 1:.0%} apart, or the full
+sampler took so much longer than beside another setting, the machine was busy, and the time is left
+out. Operations are counted. Intervals come after a warm-up of {WARMUP} steps. Feature distance is
+LPIPS-like, to the full sampler; the standard error of the Frechet distance is a jackknife's."""
 
 
 def origin(group: Group) -> str:
@@ -64,7 +64,7 @@ def findings(group: Group) -> list[str]:
             f"- Interval {interval}, {len(rows)} settings: against the baseline at as many "
             f"operations `{best['method']}`, order {best['order']}, does best: "
             f"{difference(over)} dB, at {plus_minus(metrics.mean_of(best['psnr_db']))} dB"
-            f"{_speed_of(best)}."
+            f"{_speed_of(best, group)}."
         )
     others = [row for row in group.different if row["method"] != BASELINE]
     overs = [over for over in map(baseline.over, others) if over is not None]
@@ -86,8 +86,9 @@ def _name(row: Row) -> tuple[str, int]:
 
 
 def _how_many(group: Group) -> str:
-    found = {(row["method"], row["interval"], row["order"]) for row in group.rows}
-    whole = settings(METHODS, baseline=FURTHER)
+    rows = [*group.rows, *group.counts]
+    found = {(row["method"], row["interval"], row["order"]) for row in rows}
+    whole = settings(METHODS, baseline=FULL_STEPS)
     asked = {(each.method, each.interval, each.order) for each in whole}
     return (
         f"- {len(found & asked)} of the {len(asked)} settings of the whole grid are measured; "
@@ -100,8 +101,9 @@ def _threads(group: Group) -> str:
     return f" (threads: {', '.join(map(str, counts))})" if counts else ""
 
 
-def _speed_of(row: Row) -> str:
-    found, by = (time_ratio(row), "") if is_timed(row) else (counted(row), ", by operations")
+def _speed_of(row: Row, group: Group) -> str:
+    timed = group.is_timed(row)
+    found, by = (time_ratio(row), "") if timed else (counted(row), ", by operations")
     return "" if found is None else f" and {plus_minus(found)}x the full sampler's speed{by}"
 
 
@@ -119,7 +121,7 @@ def section(group: Group, picture: str | None = None) -> str:
         tables["Feature distance; Frechet distance"] = perceived
     else:
         lines += [f"Feature distance and Frechet distance: {MISSING}.", ""]
-    tables["Steps, full + cached; speed in time; in operations"] = cost_of
+    tables["Steps, full + cached; speed in time; in operations"] = cost_of(group)
     for title, cell in tables.items():
         lines += [f"{title}; {origin(group)}", "", *table(group, cell), ""]
     return "\n".join([*lines, END.format(name=name)]) + "\n"

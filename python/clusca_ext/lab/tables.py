@@ -7,7 +7,7 @@ from statistics import mean
 
 from clusca_ext.demo.judge import Estimate
 from clusca_ext.lab import metrics
-from clusca_ext.lab.comparison import Baseline, Group, Over, is_timed, time_ratio
+from clusca_ext.lab.comparison import Baseline, Group, Over, time_ratio
 from clusca_ext.lab.grid import settings
 from clusca_ext.lab.journal import Row
 from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, METHODS
@@ -60,13 +60,17 @@ def perceived(row: Row) -> str:
     return f"{plus_minus(metrics.mean_of(row['distance']), '.3g')}; {plus_minus(frechet, '.3g')}"
 
 
-def cost_of(row: Row) -> str:
+def cost_of(group: Group) -> Cell:
     """Steps, measured time where the machine was quiet, counted operations."""
-    kinds = {"full": "", "partial": " of single modules", "cached": ""}
-    steps = " + ".join(f"{row[kind]:g}{words}" for kind, words in kinds.items() if row[kind])
-    operations = f"{row['operations']:.2f}x" if row["operations"] else MISSING
-    time = f"{plus_minus(time_ratio(row))}x" if is_timed(row) else MISSING
-    return f"{steps or MISSING}; {time}; {operations}"
+
+    def cell(row: Row) -> str:
+        kinds = {"full": "", "partial": " of single modules", "cached": ""}
+        steps = " + ".join(f"{row[kind]:g}{words}" for kind, words in kinds.items() if row[kind])
+        operations = f"{row['operations']:.2f}x" if row["operations"] else MISSING
+        time = f"{plus_minus(time_ratio(row))}x" if group.is_timed(row) else MISSING
+        return f"{steps or MISSING}; {time}; {operations}"
+
+    return cell
 
 
 def lines_of(header: list[str], rows: list[list[str]]) -> list[str]:

@@ -7,17 +7,16 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.demo.judge import Estimate
 from clusca_ext.lab import metrics
 from clusca_ext.lab.comparison import is_timed, time_ratio
-from clusca_ext.lab.drawn import Model
+from clusca_ext.lab.drawn import Drawn, Model
 from clusca_ext.lab.full import RECENT, FullSampler
 from clusca_ext.lab.journal import Journal, Row
 from clusca_ext.lab.operations import Operations
-from clusca_ext.lab.rows import seconds_of
+from clusca_ext.lab.rows import seconds_of, steps_of
 
 COUNTED = 4  # samples of a trial, at most, whose operations are counted where each decides
 QUALITY = ("psnr_db", "distance", "operations")  # what a trial says, beside times
@@ -131,6 +130,7 @@ class Trials:
             "steps": self.model.steps,
             "seeds": [seeds.start, len(seeds)],
             "batch": self._batch,
+            "threads": torch.get_num_threads(),
             "config": candidate.config.to_dict(),
         }
         is_new = str(key) not in self._rows
@@ -168,12 +168,13 @@ class Trials:
 
     def _measured(self, config: ClusCaConfig, batches: Sequence[range]) -> dict[str, Any]:
         references = torch.cat([self._full.images(batch) for batch in batches])
-        images, times = self._drawn(config, batches)
+        runs, times = self._drawn(config, batches)
+        images, full = torch.cat([run.images for run in runs]), steps_of(runs)["full"]
         features = self.model.features()
         return times | {
             "psnr_db": metrics.decibels(images, references).tolist(),
             "distance": features and features.distance(images, references).tolist(),
-            "operations": self._operations.ratio(config, self._counted(config, batches[0])),
+            "operations": self._operations.ratio(config, self._counted(config, batches[0]), full),
         }
 
     @staticmethod
@@ -188,10 +189,13 @@ class Trials:
 
     def _drawn(
         self, config: ClusCaConfig, batches: Sequence[range], recent: float = RECENT
-    ) -> tuple[Tensor, dict[str, Any]]:
-        """Pictures, and how long they took between two timings of the full sampler."""
+    ) -> tuple[list[Drawn], dict[str, Any]]:
+        """Runs, and how long they took between two timings of the full sampler."""
         around = [self._full.seconds_now(batches[0], recent)]
         runs = [self.model.draw(config, batch) for batch in batches]
+        # One time alone says of no other whether the machine was quiet.
+        again = list(batches[:1]) if self._retries and len(batches) == 1 else []
+        more = [self.model.draw(config, batch) for batch in again]
         around.append(self._full.seconds_now(batches[0], recent=0))
-        seconds = seconds_of(runs, batches)
-        return torch.cat([run.images for run in runs]), {"seconds": seconds, "full_seconds": around}
+        seconds = seconds_of([*runs, *more], [*batches, *again])
+        return runs, {"seconds": seconds, "full_seconds": around}

@@ -2,6 +2,7 @@
 
 import pathlib
 import random
+from contextlib import nullcontext
 from statistics import mean
 
 import torch
@@ -15,6 +16,7 @@ from clusca_ext.search.moves import Steps, even_placement, propose
 from clusca_ext.search.placement import Placement
 from clusca_ext.search.score import Scorer
 from clusca_ext.search.settings import SearchSettings
+from clusca_ext.writing import alone
 
 
 def find_placement(
@@ -41,10 +43,17 @@ def find_placement(
         progress: Where to show tries and gain.
 
     Raises:
-        ValueError: An argument does not fit, or the journal is of other settings.
+        ValueError: An argument does not fit, or the journal is of other settings, or written by
+            another process.
     """
     integer("tries", tries, 0)
-    kept = Journal(journal, settings.to_dict())
+    with nullcontext() if journal is None else alone(pathlib.Path(journal)):
+        return _find(draw, settings, tries, Journal(journal, settings.to_dict()), progress)
+
+
+def _find(
+    draw: Draw, settings: SearchSettings, tries: int, kept: Journal, progress: Progress | None
+) -> Placement:
     scorer = Scorer(draw, settings.config, settings.training)
     even = even_placement(settings.num_steps, settings.full_steps)
     task = None if progress is None else progress.add_task("search", total=tries)
