@@ -156,7 +156,7 @@ def test_a_search_on_a_pipeline():
         assert "try 3 of 3, gain " in progress.tasks[0].description or (
             progress.tasks[0].description == "held-out seeds"
         )
-    assert found.tries == 3 and found.gain.mean >= 0
+    assert found.tries == 3 and len(set(found.steps)) == SMALL.full_steps
     assert torch.equal(draw_pipeline(pipe), untouched)  # no cache is left
 
 
