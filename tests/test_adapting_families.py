@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from clusca_ext import (
+    AdaCacheSchedule,
     ClusCaConfig,
     FirstBlockSchedule,
     LeanStorage,
@@ -12,6 +13,7 @@ from clusca_ext import (
     ReuseForecaster,
     SpeCaSchedule,
     TeaCacheSchedule,
+    TokenCorrector,
     cache,
     summary,
 )
@@ -126,23 +128,40 @@ def test_pab_checks_its_fields():
         PyramidSchedule(between=(0.9, 0.1))
 
 
-@pytest.mark.parametrize(
-    "schedule", [TeaCacheSchedule(threshold=0.04), FirstBlockSchedule(threshold=0.2)]
-)
-def test_adapting_on_a_compiled_model(model, schedule):
-    config = ClusCaConfig(
-        schedule=schedule,
-        forecaster=ReuseForecaster(),
-        corrector=NoCorrection(),
-        storage=LeanStorage(basis="gated"),
-    )
-    with cache(model, config, **options()):
-        expected = sample(model)
-        full = summary(model).full_by_sample
-    model.compile(backend="eager")
-    with cache(model, config, **options()):
-        torch.testing.assert_close(sample(model), expected, rtol=1e-5, atol=1e-5)
-        assert summary(model).full_by_sample == full
+COMPILED = {
+    "whole": lambda model: model.compile(backend="eager"),
+    "blocks": lambda model: [b.compile(backend="eager") for b in model.transformer_blocks],
+}
+
+
+@pytest.mark.parametrize("how", COMPILED)
+def test_adapting_on_a_compiled_model(model, how):
+    """One after the other, for what was compiled for one of them must not run for the next."""
+    torch._dynamo.reset()
+    schedules = [
+        SpeCaSchedule(threshold=0.01, decay=1, floor=0.001, min_skips=1, warmup=1),
+        TeaCacheSchedule(threshold=0.04),
+        AdaCacheSchedule(codebook=((0.01, 5), (0.02, 3), (0.2, 2))),
+        FirstBlockSchedule(threshold=0.2),
+        AdaCacheSchedule(codebook=((0.01, 5), (0.02, 3), (0.2, 2)), block=0),
+    ]
+    parts = {"forecaster": ReuseForecaster(), "corrector": NoCorrection()}
+    parts["storage"] = LeanStorage(basis="gated")
+    configs = [ClusCaConfig(schedule=schedule, **parts) for schedule in schedules]
+    # With tokens to keep where the code before had none to keep, and the other way round.
+    configs += [ClusCaConfig(corrector=NoCorrection()), ClusCaConfig(), configs[0]]
+    configs += [ClusCaConfig(corrector=TokenCorrector()), ClusCaConfig(corrector=NoCorrection())]
+
+    def draw(config):
+        with cache(model, config, **options()):
+            return sample(model), summary(model)
+
+    expected = [draw(config) for config in configs]
+    COMPILED[how](model)
+    for config, (pictures, said) in zip(configs, expected, strict=True):
+        got, now = draw(config)
+        torch.testing.assert_close(got, pictures, rtol=1e-5, atol=1e-5)
+        assert (now.full, now.full_by_sample) == (said.full, said.full_by_sample)
 
 
 def test_pab_says_at_once_where_it_cannot_be():

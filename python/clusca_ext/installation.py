@@ -52,6 +52,7 @@ class Installation:
                 self._keys[id(executor)] = (index, executor.description.name)
             copies = index == 0 or block.keeps_stream
             self.blocks.append(BlockExecutor(block, executors, copies))
+            self.blocks[-1].has_source = source is not None
         self.segments = _join(self.blocks, correction, alone, apart)
 
     def fits(self, description: ModelDescription) -> bool:
@@ -83,7 +84,7 @@ class Installation:
         for block in self.blocks:
             block.substituted = full is False
             if full is None:
-                block.look = None
+                block.looks = False
         for segment in self.segments if full is None else ():
             segment.end()
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from clusca_ext.adapters.description import Args, BlockDescription, Kwargs, ModelDescription
 from clusca_ext.block_inputs import Found, Input, first_read
 from clusca_ext.changes import Seen, measured, told
-from clusca_ext.executor import BlockExecutor, FirstBlockExecutor
+from clusca_ext.executor import BlockExecutor, FirstBlockExecutor, ModuleExecutor
 from clusca_ext.schedule import Adapting, Decision, Signal, Step
 
 
@@ -38,6 +38,7 @@ class Probe:
         self._handles: list[Any] = []
         self._own: FirstBlockExecutor | None = None  # of the first block where that is not cached
         self._stream: Tensor | None = None  # that the block is given
+        self._computed: Tensor | None = None  # that it returned, of a step that is verified
         self._settle: Callable[[Decision], None] | None  # None: the call only looks
         self.finish()
 
@@ -56,19 +57,25 @@ class Probe:
         """Look at a model, whose executors are these."""
         kind, block = self._signal.kind, blocks[self.index]
         if kind == "first block":
-            block = self._own = FirstBlockExecutor(self._block, [], copies=False)
+            modules = [ModuleExecutor(each, None) for each in self._block.modules]
+            block = self._own = FirstBlockExecutor(self._block, modules, copies=False)
+            # They keep nothing. Compiled code does not see whether there are hooks: what it made of
+            # this block would run where there are.
+            for each in modules:
+                self._handles.append(each.module.register_forward_hook(each.capture))
             block.take = torch.compiler.disable(self._take_output)
             block.keep = torch.compiler.disable(self._keep_output)
             block.install()
         # Not by hooks: offloaded weights, with which some find their stream, come after these.
         enter = self._enter if kind == "modulated input" else self._before_block
-        block.enter = torch.compiler.disable(enter)
+        block.enter, block.enters = torch.compiler.disable(enter), True
         if kind == "verified":
-            block.copies = True
+            block.copies = block.verifies = True
             block.verify = torch.compiler.disable(self._verify)
+            block.compare = torch.compiler.disable(self._compare)
         elif kind != "modulated input":
             after = torch.compiler.disable(self._after_block)
-            self._handles = [block.block.register_forward_hook(after, with_kwargs=True)]
+            self._handles.append(block.block.register_forward_hook(after, with_kwargs=True))
 
     def remove(self) -> None:
         for handle in self._handles:
@@ -104,7 +111,7 @@ class Probe:
     def finish(self) -> None:
         """The call has ended: what it was given is not held."""
         self.runs = self.is_open = self.full = False
-        self._stream = None
+        self._stream = self._computed = None
         for name in ("_seen", "_decide", "_step", "_settle"):
             vars(self).pop(name, None)
 
@@ -148,23 +155,21 @@ class Probe:
                 )
             seen.before, seen.at = residual, now
 
-    def _verify(
-        self, block: BlockExecutor, args: Args, kwargs: Kwargs
-    ) -> Callable[[Tensor], None] | None:
-        """Computes the block from its input of a cached step; None: this step is not verified."""
+    def _verify(self, block: BlockExecutor, args: Args, kwargs: Kwargs) -> None:
+        """Computes the block from its input of a cached step, if this step is verified."""
         if not (self.runs and self._decide.verifies):
-            return None
+            return
         seen = self._seen
         if seen.other is not None and self._other is not None:
             args, kwargs = self._other.exchanged(seen.other, args, kwargs)
         with torch.no_grad():
-            computed = self._block.returned(block.original(*args, **kwargs))
+            self._computed = self._block.returned(block.original(*args, **kwargs))
 
-        def compare(forecast: Tensor) -> None:
-            seen.change = measured(self._signal.measure, forecast, computed)
-
-        check: Callable[[Tensor], None] = torch.compiler.disable(compare)
-        return check
+    def _compare(self, forecast: Tensor) -> None:
+        """The forecast of what was computed."""
+        computed, self._computed = self._computed, None
+        if computed is not None:
+            self._seen.change = measured(self._signal.measure, forecast, computed)
 
     def _show(self, now: Tensor, keeps: bool) -> None:
         """Tell the change, which decides the step if it is open.

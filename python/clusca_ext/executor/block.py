@@ -10,12 +10,16 @@ from clusca_ext.adapters.description import Args, BlockDescription, Kwargs, Modu
 from clusca_ext.executor.module import ModuleExecutor
 from clusca_ext.executor.segment import Segment
 
-Checks = Callable[[Tensor], None]
+Asks = Callable[["BlockExecutor", Args, Kwargs], None]
 HALF = torch.finfo(torch.float16).max
 
 
 class BlockExecutor:
     """Stands in for a block's forward.
+
+    What is called in between has a flag beside it. Compiled code is bound neither to hooks nor to
+    whether there is a function that it may not look into: what was compiled without one would run
+    where there is one.
 
     Args:
         description: The block's.
@@ -28,12 +32,19 @@ class BlockExecutor:
         planned: This step's modulation where it was computed beforehand; else None.
         segment: The segment it belongs to; None: it adds its updates itself.
         is_last: Of its segment.
-        look: Called before the block's own forward of a step that computes all, with the block's
-            inputs; None: nobody asks.
-        enter: Called at every call, before it is known what the step is; None: nobody asks.
-        verify: Called on steps that forecast it, with its inputs, before they are written to. It
-            returns what takes the forecast stream, or None. None: the block is not verified.
+        look: Called, if ``looks``, before the block's own forward of a step that computes all, with
+            the block's inputs.
+        enter: Called, if ``enters``, at every call, before it is known what the step is.
+        verify: Called, if ``verifies``, on steps that forecast it, with its inputs, before they are
+            written to.
+        compare: Called with the forecast stream of a step that was verified.
+        has_source: Whether a hook keeps some block's stream of full steps.
     """
+
+    look: Asks
+    enter: Asks
+    verify: Asks
+    compare: Callable[[Tensor], None]
 
     def __init__(
         self, description: BlockDescription, modules: list[ModuleExecutor], copies: bool
@@ -45,9 +56,7 @@ class BlockExecutor:
         self.copies = copies
         self.substituted = self.is_last = False
         self.segment: Segment | None = None
-        self.look: Callable[[BlockExecutor, Args, Kwargs], None] | None = None
-        self.enter: Callable[[BlockExecutor, Args, Kwargs], None] | None = None
-        self.verify: Callable[[BlockExecutor, Args, Kwargs], Checks | None] | None = None
+        self.looks = self.enters = self.verifies = self.has_source = False
         self.original: Any = None
 
     def install(self) -> None:
@@ -69,13 +78,18 @@ class BlockExecutor:
                 setattr(owner, name, self.original)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        if self.enter is not None:
+        if self.enters:
             self.enter(self, args, kwargs)
         if not self.substituted:
-            if self.look is not None:
+            if self.looks:
                 self.look(self, args, kwargs)
+            if (
+                self.has_source
+            ):  # nothing to do, but for compiled code, which does not ask for hooks
+                pass
             return self.original(*args, **kwargs)
-        check = None if self.verify is None else self.verify(self, args, kwargs)
+        if self.verifies:
+            self.verify(self, args, kwargs)
         x = self.description.stream(args, kwargs)
         segment = self.segment if self.segment is not None and self.segment.collapses else None
         # A segment leaves its input alone. Convolutions leave the stream with channels outside.
@@ -93,8 +107,8 @@ class BlockExecutor:
         else:
             segment.wait(x, self.modules, modulations)
             x = self._clipped(segment.settle(x, args, kwargs)) if self.is_last else x
-        if check is not None:
-            check(x)
+        if self.verifies:
+            self.compare(x)
         return self.description.returns(x, args, kwargs)
 
     def _clipped(self, x: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ class FirstBlockExecutor(BlockExecutor):
     keep: Callable[[Any], None]
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        if self.enter is not None:
+        if self.enters:
             self.enter(self, args, kwargs)
         output = self.take()
         if output is None:

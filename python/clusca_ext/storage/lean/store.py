@@ -98,7 +98,7 @@ class Lean:
         B, N, D = x.shape
         self._make_room([(B, N, D)] * len(self._installed.blocks), x.dtype)
         self._aim()
-        if block.look is not None:
+        if block.looks:
             block.look(block, args, kwargs)
 
     def _make_room(self, shapes: Sequence[Shape], dtype: torch.dtype) -> None:
@@ -139,7 +139,7 @@ class Lean:
     ) -> None:
         """A step begins: a full one gives every module its place in the sums."""
         for block in self._installed.blocks:
-            block.look = None
+            block.looks = False
         if not computed:
             return
         if len(computed) < len(self.modules):
@@ -155,7 +155,8 @@ class Lean:
         if self._room is not None:
             self._aim()
         else:
-            self._installed.blocks[0].look = self._enter
+            first = self._installed.blocks[0]
+            first.look, first.looks = self._enter, True
 
     def _aim(self) -> None:
         """Where the modules of the full step that begins add their outputs."""
@@ -169,7 +170,7 @@ class Lean:
             for sums, (_, basis) in zip(groups, self._bases, strict=True):
                 sums.begin(index, basis.fresh(index))
             for block in blocks:
-                block.look = self._look if weights[0] is None else None
+                block.look, block.looks = self._look, weights[0] is None
                 for feature in self._features_of(block):
                     feature.accumulators = [sums.accumulators for sums in groups]
                     B = groups[0].shape[0]
