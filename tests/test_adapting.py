@@ -193,26 +193,6 @@ def test_the_verified_error_is_that_of_the_forecast(model):
     assert seen == pytest.approx(expected[: len(seen)], rel=1e-4) and len(seen) >= 8
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: TeaCacheSchedule(threshold="much"), "threshold must be a number, got 'much'"),
-        (lambda: TeaCacheSchedule(polynomial=("a",)), "every one of polynomial must be a number"),
-        (lambda: TeaCacheSchedule(max_interval=0), "max_interval must be an integer of at least 1"),
-        (lambda: FirstBlockSchedule(warmup=0), "warmup must be an integer of at least 1, got 0"),
-        (lambda: SpeCaSchedule(decay=0), r"decay must be in \(0, 1\], got 0"),
-        (lambda: SpeCaSchedule(min_skips=3, max_skips=2), "max_skips must be an integer of at"),
-        (lambda: SpeCaSchedule(error="l7"), "error must be one of .* got 'l7'"),
-        (lambda: AdaCacheSchedule(codebook=((0.2, 3), (0.1, 2))), "must ascend, got"),
-        (lambda: AdaCacheSchedule(codebook=((0.2, 0),)), "pairs of a change and an interval, got"),
-        (lambda: AdaCacheSchedule(warmup=1), "warmup must be at least 2"),
-    ],
-)
-def test_bad_fields_are_named(make, message):
-    with pytest.raises(ValueError, match=message):
-        make()
-
-
 def test_speca_needs_to_know_the_run(model):
     with (
         cache(model, ClusCaConfig(schedule=SpeCaSchedule()), cfg_rows=("cond", "uncond")),

@@ -1,5 +1,7 @@
 """Why a cached step stays eager: the summary says it, and the run is an eager one."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -239,4 +241,7 @@ def test_two_models_of_a_pipeline_say_it_once(emulation):
         two = summary(model)
     assert combine([one, one]).cached_step == "one CUDA graph"
     assert combine([one, two]).cached_step == "one CUDA graph; eager: cuda_graph=False"
+    apart, unused = replace(one, full_by_sample=(3, 4)), replace(one, full_by_sample=())
+    assert combine([apart, unused]).full_by_sample == (3, 4)  # the second was not called yet
+    assert combine([apart, apart]).full_by_sample == (6, 8)
     assert cuda.backend_of(torch.device("cpu")) is emulation

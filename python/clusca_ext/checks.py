@@ -11,6 +11,12 @@ def integer(name: str, value: Any, least: int, most: int | None = None) -> None:
         raise ValueError(f"{name} must be an integer {demand}, got {value!r}")
 
 
+def index(name: str, value: object) -> None:
+    """Of a block, from the first or, negative, from the last."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{name} must be the index of a block, got {value!r}")
+
+
 def integers(name: str, values: Any, least: int, most: int | None = None) -> tuple[int, ...]:
     """The values as a tuple."""
     try:
@@ -38,9 +44,28 @@ def number(name: str, value: object) -> None:
         raise ValueError(f"{name} must be a number, got {value!r}")
 
 
+def threshold(name: str, value: object) -> None:
+    """Infinity is one; NaN, to which nothing compares, is none."""
+    number(name, value)
+    if value != value:
+        raise ValueError(f"{name} must be a number, got {value!r}")
+
+
 def flag(name: str, value: object) -> None:
     if not isinstance(value, bool):
         raise ValueError(f"{name} must be True or False, got {value!r}")
+
+
+def pairs(name: str, values: Any) -> tuple[tuple[Any, Any], ...]:
+    """The values as a tuple of pairs."""
+    try:
+        found = tuple(tuple(value) for value in values)
+    except TypeError:
+        raise ValueError(f"{name} must be a sequence of pairs, got {values!r}") from None
+    for value in found:
+        if len(value) != 2:
+            raise ValueError(f"every one of {name} must be a pair, got {value!r}")
+    return found
 
 
 def block_name(name: str, value: object) -> None:

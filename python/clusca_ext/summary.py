@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from statistics import mean, median
 
 from clusca_ext.cache import Cache
@@ -140,6 +141,7 @@ def combine(parts: Sequence[Summary]) -> Summary:
     saved = [part.speedup * part.total_seconds for part in parts if part.speedup is not None]
     kinds = sorted({kind for part in parts for kind in part.seconds})
     fits = [part.kmeans_iterations for part in parts if part.kmeans_iterations is not None]
+    by_sample = [part.full_by_sample for part in parts]
     lengths = [part.num_steps for part in parts if part.num_steps is not None]
     return Summary(
         steps=sum(part.steps for part in parts),
@@ -147,7 +149,8 @@ def combine(parts: Sequence[Summary]) -> Summary:
         full=sum(part.full for part in parts),
         cached=sum(part.cached for part in parts),
         partial=sum(part.partial for part in parts),
-        full_by_sample=tuple(map(sum, zip(*(p.full_by_sample for p in parts), strict=True))),
+        # One that was not called yet has none.
+        full_by_sample=tuple(map(sum, zip_longest(*by_sample, fillvalue=0))),
         tokens=max(part.tokens for part in parts),
         representatives=max(part.representatives for part in parts),
         corrected=sum(part.corrected for part in parts),

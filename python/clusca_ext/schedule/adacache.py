@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from clusca_ext.checks import numbers
+from clusca_ext.checks import index, integer, integers, numbers, pairs, threshold
 from clusca_ext.schedule.decision import Decision, Signal, Step
 
 # (change below which, steps from this full step to the next): the fast codebooks that the paper's
@@ -30,19 +30,17 @@ class AdaCacheSchedule:
     warmup: int = 2
 
     def __post_init__(self) -> None:
-        pairs = tuple(tuple(pair) for pair in self.codebook)
-        for pair in pairs:
-            numbers("codebook", pair)
-            if len(pair) != 2 or pair[1] != int(pair[1]) or pair[1] < 1:
-                raise ValueError(
-                    f"codebook must hold pairs of a change and an interval, got {pair}"
-                )
-        changes = [pair[0] for pair in pairs]
-        if not pairs or changes != sorted(set(changes)):
+        book = pairs("codebook", self.codebook)
+        changes = list(numbers("changes of codebook", (change for change, _ in book)))
+        for change in changes:
+            threshold("every one of changes of codebook", change)
+        integers("intervals of codebook", (interval for _, interval in book), 1)
+        if not book or changes != sorted(set(changes)):
             raise ValueError(f"changes of codebook must ascend, got {changes}")
-        object.__setattr__(self, "codebook", tuple((float(a), int(b)) for a, b in pairs))
-        if self.warmup < 2:
-            raise ValueError(f"warmup must be at least 2, to see a change, got {self.warmup!r}")
+        object.__setattr__(self, "codebook", tuple((float(a), b) for a, b in book))
+        integer("warmup", self.warmup, 2)  # to see a change
+        if self.block is not None:
+            index("block", self.block)
 
     @property
     def signal(self) -> Signal:

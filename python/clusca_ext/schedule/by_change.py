@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from clusca_ext.checks import integer, number, numbers
+from clusca_ext.checks import integer, numbers, threshold
 from clusca_ext.schedule.decision import Decision, Signal, Step
 
 # What the first block's modulated input tells of the model's output: published polynomials, the
@@ -60,8 +60,12 @@ class TeaCacheSchedule:
     signal: ClassVar[Signal] = Signal("modulated input")
 
     def __post_init__(self) -> None:
-        number("threshold", self.threshold)
+        threshold("threshold", self.threshold)
         object.__setattr__(self, "polynomial", numbers("polynomial", self.polynomial))
+        for each in self.polynomial:
+            threshold("every one of polynomial", each)
+        if not self.polynomial:
+            raise ValueError("polynomial must have a coefficient at least, got ()")
         _bound("max_interval", self.max_interval)
 
     def start(self, num_steps: int | None) -> "_Accumulating":
@@ -113,7 +117,7 @@ class FirstBlockSchedule:
     signal: ClassVar[Signal] = Signal("first block")
 
     def __post_init__(self) -> None:
-        number("threshold", self.threshold)
+        threshold("threshold", self.threshold)
         integer("warmup", self.warmup, 1)
         _bound("max_interval", self.max_interval)
 

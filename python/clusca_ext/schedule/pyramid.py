@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from clusca_ext.checks import integer, numbers
+from clusca_ext.checks import integer, numbers, pairs
 from clusca_ext.schedule.decision import Decision, Key, Step
 
 
@@ -28,13 +28,12 @@ class PyramidSchedule:
     between: tuple[float, float] = (0.2, 0.9)
 
     def __post_init__(self) -> None:
-        pairs = []
-        for pair in self.ranges:
-            if len(pair) != 2 or not isinstance(pair[0], str):
-                raise ValueError(f"ranges must hold pairs of a name and a number, got {pair!r}")
-            integer(f"range of {pair[0]!r}", pair[1], 1)
-            pairs.append((pair[0], pair[1]))
-        object.__setattr__(self, "ranges", tuple(pairs))
+        ranges = pairs("ranges", self.ranges)
+        for name, pace in ranges:
+            if not isinstance(name, str):
+                raise ValueError(f"names of ranges must be strings, got {name!r}")
+            integer(f"range of {name!r}", pace, 1)
+        object.__setattr__(self, "ranges", ranges)
         object.__setattr__(self, "between", numbers("between", self.between))
         if len(self.between) != 2 or not 0 <= self.between[0] <= self.between[1] <= 1:
             raise ValueError(f"between must be two ascending fractions, got {self.between!r}")
@@ -50,6 +49,8 @@ class PyramidSchedule:
         """
         names = {name for _, name in modules}
         paces = {name: n for name, n in self.ranges if name in names}
+        if not paces:
+            raise ValueError(f"ranges must name one of {sorted(names)} at least, got {self.ranges}")
         for step in range(math.lcm(*paces.values())):
             computed = {name for name in names if step % paces.get(name, 1) == 0}
             bound = sorted({name for (_, name), free in modules.items() if not free} & computed)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from clusca_ext.checks import integer, number
+from clusca_ext.checks import index, integer, threshold
 from clusca_ext.schedule.decision import Decision, Signal, Step
 
 ERRORS = ("mean_relative_l1", "relative_l1", "relative_l2")
@@ -43,14 +43,13 @@ class SpeCaSchedule:
 
     def __post_init__(self) -> None:
         for name in ("threshold", "decay", "floor"):
-            number(name, getattr(self, name))
+            threshold(name, getattr(self, name))
         if not 0 < self.decay <= 1:
             raise ValueError(f"decay must be in (0, 1], got {self.decay}")
         integer("min_skips", self.min_skips, 1)
         integer("max_skips", self.max_skips, self.min_skips)
         integer("warmup", self.warmup, 1)
-        if not isinstance(self.block, int) or isinstance(self.block, bool):
-            raise ValueError(f"block must be the index of a block, got {self.block!r}")
+        index("block", self.block)
         if self.error not in ERRORS:
             raise ValueError(f"error must be one of {list(ERRORS)}, got {self.error!r}")
 
