@@ -161,14 +161,13 @@ class Lean:
     def _aim(self) -> None:
         """Where the modules of the full step that begins add their outputs."""
         assert self._room is not None
-        index = self._index
         if self._room.rows is not None and isinstance(self._clusters, Clusters):
-            self._room.rows.begin(index, self._clusters, self._on)
-        weights = [_by_module(basis.phi(index)) for _, basis in self._bases]
+            self._room.rows.begin(self._index, self._clusters, self._on)
+        weights = [_by_module(basis.phi(self._index)) for _, basis in self._bases]
         number = 0
         for (_, blocks), groups in zip(self._segments, self._sums, strict=True):
             for sums, (_, basis) in zip(groups, self._bases, strict=True):
-                sums.begin(index, basis.fresh(index))
+                sums.begin(self._index, basis.fresh(self._index))
             for block in blocks:
                 block.look, block.looks = self._look, weights[0] is None
                 for feature in self._features_of(block):
