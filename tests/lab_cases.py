@@ -22,7 +22,7 @@ ORIGIN = {
     "commit": "abc",
     "sources": "def",
     "machine": "a-cpu",
-    "device": "A CPU",
+    "device": "A CPU, 2 cores",
     "torch": "2",
     "diffusers": "0",
 }

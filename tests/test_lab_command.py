@@ -3,6 +3,7 @@
 import inspect
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from clusca_ext.cli import app
@@ -12,6 +13,7 @@ from clusca_ext.lab import grid
 from clusca_ext.lab.comparison import groups
 from clusca_ext.lab.journal import read
 from clusca_ext.lab.methods import COUNTS, METHODS
+from clusca_ext.origin import origin
 from lab_cases import SyntheticModel, small_folder
 
 
@@ -57,6 +59,22 @@ def test_the_command_measures_resumes_and_writes(tmp_path):
     result = clusca(*arguments)
     assert "0 of them measured now" in " ".join(result.output.split())
     assert len(read(path)) == 2
+
+
+def test_the_command_goes_on_beside_the_rows_of_another_machine(tmp_path, monkeypatch):
+    model = small_folder(tmp_path / "small")
+    arguments = ["lab", "--model", model, "--methods", "taylor-even,reuse", *ARGUMENTS, "--missing"]
+    arguments += ["--output", str(tmp_path)]
+    who = origin(torch.device("cpu"))
+    monkeypatch.setattr("clusca_ext.origin.origin", lambda device: who | {"machine": "other"})
+    assert clusca(*arguments, "--intervals", "2").exit_code == 0
+    monkeypatch.undo()
+    result = clusca(*arguments, "--intervals", "2,8", "--write-docs", str(tmp_path / "docs"))
+    assert "4 settings, 2 of them measured now" in " ".join(result.output.split()), result.output
+    files = {path.name: len(read(path)) for path in tmp_path.glob("*.jsonl")}
+    assert files == {"other-lab-small.jsonl": 2, f"{who['machine']}-lab-small.jsonl": 2}
+    page = (tmp_path / "docs/quality.md").read_text()
+    assert "interval 2 | interval 8 |" in page and "<!-- clusca lab: small-cpu -->" in page
 
 
 @pytest.mark.parametrize("command", ["lab", "calibrate"])

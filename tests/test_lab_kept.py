@@ -19,7 +19,7 @@ from clusca_ext.writing import alone
 from lab_cases import GRID, ORIGIN, PLAN, SyntheticModel, cached_runs, measure
 
 
-@pytest.mark.parametrize("name", ["version", "sources", "torch", "diffusers"])
+@pytest.mark.parametrize("name", ["version", "sources", "machine", "torch", "diffusers"])
 def test_rows_of_other_sources_are_kept_where_pictures_are_the_same(tmp_path, name):
     before, _ = measure(tmp_path)
     model = SyntheticModel()
@@ -50,10 +50,38 @@ def test_rows_of_other_sources_are_measured_again_where_pictures_differ(tmp_path
     assert [row["drawn_by"] for row in outcome.rows] == drawn_by
 
 
-def test_rows_of_another_machine_are_not_taken(tmp_path):
+def test_rows_of_another_kind_of_device_are_not_taken(tmp_path):
     measure(tmp_path)
-    outcome, journal = measure(tmp_path, who=ORIGIN | {"machine": "other"})
+    outcome, journal = measure(tmp_path, who=ORIGIN | {"machine": "other", "device": "A GPU"})
     assert outcome.measured == len(GRID) and len(groups(journal.rows)) == 2
+
+
+def test_times_are_those_of_one_machine(tmp_path):
+    before, _ = measure(tmp_path, grid=GRID[:6])
+    outcome, _ = measure(tmp_path, who=ORIGIN | {"machine": "other"}, missing=True)
+    assert outcome.rows[:6] == before.rows and outcome.measured == len(GRID) - 6
+    assert all(map(is_timed, outcome.rows))
+    (group,) = groups(outcome.rows)
+    assert group.machine == "a-cpu" and group.timed == before.rows
+    (group,) = groups(outcome.rows[4:])
+    assert group.machine == "other" and group.timed == outcome.rows[6:]
+
+
+def test_a_busy_machine_is_found_beside_its_own_rows(tmp_path):
+    """Another is as fast as it is."""
+    measure(tmp_path, grid=GRID[:3])
+
+    class Slow(SyntheticModel):
+        def full_seconds(self, seeds):
+            return 2 * super().full_seconds(seeds)
+
+    outcome, _ = measure(tmp_path, Slow(), grid=GRID[3:], who=ORIGIN | {"machine": "other"})
+    (group,) = groups(outcome.rows)
+    assert len(group.timed) == len(GRID) - 3
+    again, _ = measure(
+        tmp_path, grid=GRID[3:], who=ORIGIN | {"machine": "other"}, missing=True, times=True
+    )
+    assert (again.measured, again.renewed) == (0, 0)
 
 
 def test_a_model_that_was_trained_on_is_measured_anew(tmp_path):

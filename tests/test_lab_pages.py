@@ -143,7 +143,7 @@ def test_a_section_replaces_only_itself(rows):
     )
     fewer = [row for row in rows if row["interval"] == 4]
     again = section.put(other, pages.sections(fewer))
-    assert again.startswith("# Quality\n\nAbove.\n\n<!-- clusca lab: synthetic-a-cpu -->")
+    assert again.startswith("# Quality\n\nAbove.\n\n<!-- clusca lab: synthetic-cpu -->")
     assert "interval 6" not in again and again.endswith("<!-- end of clusca lab: other -->\n")
     assert section.put(again, pages.sections(rows)) == other
 

@@ -11,7 +11,9 @@ from clusca_ext import (
     ExplicitSchedule,
     GivenTokens,
     LeanStorage,
+    MaskSchedule,
     NoCorrection,
+    PyramidSchedule,
     RandomPerLayer,
     TaylorForecaster,
     cache,
@@ -111,6 +113,11 @@ def test_what_lean_storage_cannot_do():
 
     with pytest.raises(ValueError, match="must decide full or cached steps where storage is lean"):
         drawn(make_dit(), replace(CONFIG, schedule=Masks()))
+    masks = {"attn-0": [1, 0, 0], "mlp-0": [1, 1, 0]}
+    for schedule in (PyramidSchedule(), MaskSchedule(modules=masks)):
+        with pytest.raises(ValueError, match="schedule must decide full or cached steps where"):
+            replace(CONFIG, schedule=schedule)
+    replace(CONFIG, schedule=MaskSchedule(modules=masks | {"mlp-0": [1, 0, 0]}))
     with pytest.raises(ValueError, match="basis must be one of"):
         LeanStorage(basis="svd")
     with pytest.raises(ValueError, match=r"rank must be an integer in \[1, 8\], got 0"):

@@ -50,7 +50,9 @@ def lab(
     ] = False,
     missing: Annotated[
         bool,
-        typer.Option("--missing", help="Leave as they are the rows that other sources measured."),
+        typer.Option(
+            "--missing", help="Leave rows as they are that other sources or machines measured."
+        ),
     ] = False,
     write_docs: Annotated[
         pathlib.Path | None,
@@ -117,8 +119,10 @@ def _run(
     try:
         model = open_model(name, device, steps)
         who = origin(model.device)
-        path = output / f"{who['machine']}-lab-{pathlib.Path(name).name}.jsonl"
-        journal = Journal(path, who)
+        ending = f"-lab-{pathlib.Path(name).name}.jsonl"
+        path = output / f"{who['machine']}{ending}"
+        others = (each for each in sorted(output.glob("*.jsonl")) if each.name.endswith(ending))
+        journal = Journal(path, who, [each for each in others if each != path])
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     full = FullSampler(model, path.with_suffix(".safetensors"), who)

@@ -1,5 +1,6 @@
 """What rows say beside bounded Taylor at equal operations, paired by sample."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +9,7 @@ from typing import Any
 
 from clusca_ext.demo.judge import Estimate
 from clusca_ext.lab import metrics
-from clusca_ext.lab.journal import Row
+from clusca_ext.lab.journal import Row, kind_of
 from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, COUNTS, METHODS, configured
 from clusca_ext.quiet import is_quiet
 
@@ -36,9 +37,10 @@ class Over:
 
 @dataclass(frozen=True)
 class Group:
-    """Rows that can be compared: of one model, sampler and machine, with the same samples.
+    """Rows that can be compared: of one model, sampler and kind of device, with the same samples.
 
     Attributes:
+        kind: Of the device (``journal.kind_of``): pictures of several machines are compared.
         rows: Of methods.
         counts: Of the baseline, by its number of full steps.
     """
@@ -46,7 +48,7 @@ class Group:
     model: str
     steps: int | None
     samples: int
-    machine: str
+    kind: str
     rows: tuple[Row, ...]
     counts: tuple[Row, ...] = ()
 
@@ -64,8 +66,14 @@ class Group:
         return [row for row in self.good if self.is_timed(row)]
 
     def is_timed(self, row: Row) -> bool:
-        """Whether its time is worth telling: as ``is_timed``, beside all the others."""
-        return is_timed(row, self._fastest)
+        """Whether its time is told: as ``is_timed``, beside all others of one machine."""
+        return row["machine"] == self.machine and is_timed(row, self._fastest)
+
+    @cached_property
+    def machine(self) -> str:
+        """Whose times are told, which are no other machine's: whoever has most of them."""
+        timed = Counter(row["machine"] for row in self.good if is_timed(row, self._fastest))
+        return timed.most_common(1)[0][0] if timed else ""
 
     @cached_property
     def _fastest(self) -> "Fastest":
@@ -101,7 +109,7 @@ def _group(where: tuple[str, int | None, int, str], rows: Iterable[Row]) -> Grou
 
 
 def _where(row: Row) -> tuple[str, int | None, int, str]:
-    return row["model"], row["steps"], row["samples"], row["machine"]
+    return row["model"], row["steps"], row["samples"], kind_of(row)
 
 
 def _is_todays(row: Row) -> bool:
@@ -175,11 +183,12 @@ class Baseline:
         return None if at is None else self._curve.under(at, row["psnr_db"])
 
 
-Fastest = dict[tuple[int, int | None], float]  # by batch and threads, seconds of a sample
+# By machine, batch and threads, seconds of a sample.
+Fastest = dict[tuple[str, int, int | None], float]
 
 
 def fastest(rows: Iterable[Row]) -> Fastest:
-    """The full sampler's shortest time, of rows of one model and machine without an error."""
+    """The full sampler's shortest time, of rows of one model without an error."""
     found: Fastest = {}
     for row in rows:
         if is_timed(row):
@@ -188,8 +197,8 @@ def fastest(rows: Iterable[Row]) -> Fastest:
     return found
 
 
-def _times_of(row: Row) -> tuple[int, int | None]:
-    return row["batch"], row.get("threads")
+def _times_of(row: Row) -> tuple[str, int, int | None]:
+    return row["machine"], row["batch"], row.get("threads")
 
 
 def is_timed(row: Row, among: Fastest | None = None) -> bool:

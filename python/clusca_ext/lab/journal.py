@@ -3,7 +3,7 @@
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 Row = dict[str, Any]
@@ -24,15 +24,21 @@ class Journal:
     Args:
         path: The file; it is created with the first row.
         origin: What every new row says of who measured it (``origin.origin``).
+        beside: Files of other machines, which are read only.
 
     Raises:
-        ValueError: The file holds something else than rows.
+        ValueError: A file holds something else than rows.
     """
 
-    def __init__(self, path: pathlib.Path, origin: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        path: pathlib.Path,
+        origin: Mapping[str, str],
+        beside: Iterable[pathlib.Path] = (),
+    ) -> None:
         self.path, self.origin = path, dict(origin)
-        self.rows = read(path)
-        here = [row for row in self.rows if row.get("machine") == self.origin["machine"]]
+        self.rows = [row for each in [*beside, path] for row in read(each)]
+        here = [row for row in self.rows if kind_of(row) == kind_of(self.origin)]
         self._newest = {_digest(row, self._names(row)): row for row in here}
         self._known = {_digest(row, self._names(row)): row for row in self.rows if self._ours(row)}
 
@@ -44,7 +50,7 @@ class Journal:
         return self._known.get(_digest(key, list(key)))
 
     def earlier(self, key: Mapping[str, Any]) -> Row | None:
-        """The newest row of this key that the same machine measured, whatever the sources."""
+        """The newest row of this key by such a device, whatever the sources and the machine."""
         return self._newest.get(_digest(key, list(key)))
 
     def alike(self, draws: str, earlier: bool = False) -> Row | None:
@@ -52,7 +58,7 @@ class Journal:
 
         Args:
             draws: What it draws.
-            earlier: By whatever sources.
+            earlier: By whatever sources and machine.
         """
         return self._drawn.get(draws) or (self._drawn_earlier.get(draws) if earlier else None)
 
@@ -92,6 +98,15 @@ class Journal:
     def _names(row: Row) -> list[str]:
         names: list[str] = row["key"]
         return names
+
+
+def kind_of(who: Mapping[str, Any]) -> str:
+    """What kind of device measured: ``"cpu"``, or the name of a GPU.
+
+    All CPUs draw a picture alike, up to the order of float32 sums; they differ in time.
+    """
+    device: str = who["device"]
+    return "cpu" if device.endswith(" cores") else device
 
 
 def read(path: pathlib.Path) -> list[Row]:

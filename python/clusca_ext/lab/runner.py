@@ -83,14 +83,14 @@ def run(
         model: What draws.
         settings: The grid.
         plan: How many samples.
-        journal: Where rows go as they come. What other sources measured is kept where the first
-            batch is drawn as it was then.
+        journal: Where rows go as they come. What other sources or another machine measured is
+            kept where the first batch is drawn as it was then.
         full: The full sampler of the model.
         watch: Told of every setting and batch.
         seconds: No setting is begun later than that.
         clock: Seconds that pass.
         times: Time those anew that were measured while the machine was busy.
-        missing: Leave a row of other sources as it is, if it has numbers.
+        missing: Leave a row of other sources or another machine as it is, if it has numbers.
     """
     end = clock() + seconds
     operations = Operations(model, range(min(COUNTED, plan.samples)))
@@ -101,8 +101,7 @@ def run(
     beside = [
         row
         for row in journal.rows
-        if (row.get("bench"), row.get("error"), row.get("machine"))
-        == ("lab", None, journal.origin["machine"])
+        if (row.get("bench"), row.get("error")) == ("lab", None)
         and (row["model"], row["weights"], row["steps"]) == (model.name, model.weights, model.steps)
     ]
     quickest = fastest(beside)

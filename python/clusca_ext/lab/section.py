@@ -33,8 +33,9 @@ standard errors; of twenty that are chance alone, one would be. Time is the full
 median of runs, the full sampler timed by an eighth of its steps right before and after them. Where
 those two, or the median and the fastest run, lie more than {QUIET - 1:.0%} apart, or the full
 sampler took so much longer than beside another setting, the machine was busy, and the time is left
-out. Operations are counted. Intervals come after a warm-up of {WARMUP} steps. Feature distance is
-LPIPS-like, to the full sampler; the standard error of the Frechet distance is a jackknife's."""
+out. Of several machines, pictures are compared and times are those of one. Operations are counted.
+Intervals come after a warm-up of {WARMUP} steps. Feature distance is LPIPS-like, to the full
+sampler; the standard error of the Frechet distance is a jackknife's."""
 
 
 def origin(group: Group) -> str:
@@ -92,13 +93,14 @@ def _how_many(group: Group) -> str:
     asked = {(each.method, each.interval, each.order) for each in whole}
     return (
         f"- {len(found & asked)} of the {len(asked)} settings of the whole grid are measured; "
-        f"{len(group.timed)} of {len(group.good)} have a time{_threads(group)}."
+        f"{len(group.timed)} of {len(group.good)} have a time{_timed_on(group)}."
     )
 
 
-def _threads(group: Group) -> str:
+def _timed_on(group: Group) -> str:
+    devices = sorted({row["device"] for row in group.timed})
     counts = sorted({row["threads"] for row in group.timed})
-    return f" (threads: {', '.join(map(str, counts))})" if counts else ""
+    return f" ({', '.join(devices)}; threads: {', '.join(map(str, counts))})" if counts else ""
 
 
 def _speed_of(row: Row, group: Group) -> str:

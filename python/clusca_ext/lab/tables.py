@@ -19,7 +19,7 @@ Cell = Callable[[Row], str]
 
 def name_of(group: Group) -> str:
     """What the files and markers of a group are called."""
-    words = f"{pathlib.Path(group.model).name} {group.machine}"
+    words = f"{pathlib.Path(group.model).name} {group.kind}"
     return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
 
 

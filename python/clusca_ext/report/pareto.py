@@ -65,7 +65,7 @@ def of_lab(rows: Sequence[Row]) -> list[dict[str, Any]]:
     try:
         for group in comparison.groups(journal):
             title = f"Laboratory: {group.model}, {group.steps} steps, n={group.samples}, "
-            title += group.machine
+            machines = {SPEED: group.machine, FEWER: group.kind}
             speeds: dict[str, list[tuple[dict[str, Any], Estimate | None]]] = {
                 SPEED: [(row, comparison.time_ratio(row)) for row in group.timed],
                 FEWER: [(row, comparison.counted(row)) for row in group.good],
@@ -79,7 +79,9 @@ def of_lab(rows: Sequence[Row]) -> list[dict[str, Any]]:
                     name = f"{row['method']}, interval {row['interval']}, order {row['order']}"
                     both = (speed.mean, speed.error), (quality.mean, quality.error)
                     points.append(_point(name, *both))
-                found.append({"title": title, "x": what, "y": PSNR, "points": points})
+                found.append(
+                    {"title": title + machines[what], "x": what, "y": PSNR, "points": points}
+                )
     except (KeyError, IndexError, TypeError, AttributeError, ZeroDivisionError) as error:
         raise ValueError(
             f"rows of the laboratory must be as clusca lab writes them, got {error!r}"

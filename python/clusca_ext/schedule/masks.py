@@ -66,6 +66,11 @@ class MaskSchedule:
         return len(self.modules[0][1])
 
     @property
+    def is_partial(self) -> bool:
+        """Whether some step computes some modules and forecasts others."""
+        return any(not isinstance(self.decision(step), bool) for step in range(self.num_steps))
+
+    @property
     def removed(self) -> float:
         """Share of all modules' computations, over all steps, that are left out."""
         computed = sum(sum(marks) for _, marks in self.modules)

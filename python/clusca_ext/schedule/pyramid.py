@@ -38,6 +38,11 @@ class PyramidSchedule:
         if len(self.between) != 2 or not 0 <= self.between[0] <= self.between[1] <= 1:
             raise ValueError(f"between must be two ascending fractions, got {self.between!r}")
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether some step computes some modules and forecasts others."""
+        return True
+
     def require(self, modules: Mapping[Key, bool]) -> None:
         """Check that it fits a model, before the run's middle begins.
 
