@@ -7,6 +7,7 @@ from bare_runs import call
 from clusca_ext import (
     ClusCaConfig,
     ClusterCorrector,
+    FirstBlockSchedule,
     disable_cache,
     enable_cache,
     reset,
@@ -75,9 +76,12 @@ def test_rows_and_seeds_that_do_not_fit(model):
     with pytest.raises(ValueError, match="cfg_rows names 2 equal groups, got 3 rows"):
         call(model, 900, batch=3)
     disable_cache(model)
-    enable_cache(model, seeds=[1, 2, 3])
-    with pytest.raises(ValueError, match="seeds must be one for each of 2 samples, got 3"):
-        call(model, 900)
+    adapting = ClusCaConfig(schedule=FirstBlockSchedule(threshold=0.1))
+    for config in (ClusCaConfig(), adapting):
+        enable_cache(model, config, seeds=[1, 2, 3])
+        with pytest.raises(ValueError, match="seeds must be one for each of 2 samples, got 3"):
+            call(model, 900)
+        disable_cache(model)
 
 
 def test_a_timestep_that_is_missing(model):

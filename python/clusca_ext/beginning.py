@@ -34,7 +34,7 @@ class Beginning:
         correction: Correction | None,
     ) -> None:
         self._config, self._rows, self._correction = config, rows, correction
-        self._seeds = torch.tensor(seeds or [config.seed], dtype=torch.int64)
+        self._seeds = torch.tensor(seeds or [config.seed], dtype=torch.int64, device="cpu")
 
     def begin(
         self,

@@ -15,7 +15,7 @@ class DeviceCheck:
         on_device = device.type == "cuda"
         with torch.inference_mode(False):  # else they could not be written outside of it
             self._broken = torch.zeros((), dtype=torch.bool, device=device)
-            self._told = torch.zeros((), dtype=torch.bool, pin_memory=on_device)
+            self._told = torch.zeros((), dtype=torch.bool, device="cpu", pin_memory=on_device)
         self._telling = torch.cuda.Event() if on_device else None
         self._looked = self._was_told = False
 

@@ -26,6 +26,7 @@ class BySample:
     Args:
         wanted: Whether calls are split at all.
         decide: A sample's step begins, with the call's inputs; whether it is decided.
+        seeds: How many sample seeds there are; one, or none, are for all.
 
     Attributes:
         sample: Index of the one whose call runs; None: the batch is not split.
@@ -33,8 +34,10 @@ class BySample:
         looks: The call that runs ends where its signal is seen.
     """
 
-    def __init__(self, wanted: bool, decide: Callable[[Args, Kwargs], bool]) -> None:
-        self.wanted, self._decide = wanted, decide
+    def __init__(
+        self, wanted: bool, decide: Callable[[Args, Kwargs], bool], seeds: int = 0
+    ) -> None:
+        self.wanted, self._decide, self._seeds = wanted, decide, seeds
         self.sample: int | None = None
         self.count = 0
         self.looks = False
@@ -62,6 +65,8 @@ class BySample:
         S = B // G
         if S < 2:
             return False
+        if self._seeds > 1 and self._seeds != S:
+            raise ValueError(f"seeds must be one for each of {S} samples, got {self._seeds}")
         self.count = S
         named = [_named(description, kwargs, slice(s, None, S), B) for s in range(S)]
         self._calls = [(_taken(args, slice(s, None, S), B), named[s]) for s in range(S)]

@@ -35,11 +35,13 @@ def check_norm(norm: nn.Module | None, where: str) -> None:
 def _is_as_described(norm: nn.Module) -> bool:
     eps, weight, bias, kind = norm_arguments(norm)
     shape = getattr(norm, "normalized_shape", (16,)) if weight is None else weight.shape
-    like = torch.empty(0) if weight is None else weight
+    like = torch.empty(0, device="cpu") if weight is None else weight
     if len(shape) != 1 or like.is_meta:
         return len(shape) == 1
-    rows = torch.randn(1, 2, *shape, generator=torch.Generator().manual_seed(0)) + 0.5
-    rows = (rows * torch.tensor([[1.0], [0.01]])).to(like)  # in the second row eps matters
+    generator = torch.Generator("cpu").manual_seed(0)
+    rows = torch.randn(1, 2, *shape, generator=generator, device="cpu") + 0.5
+    rows[:, 1] *= 0.01  # where eps matters
+    rows = rows.to(like)
     tokens = torch.arange(2, device=like.device)[None]
     with torch.no_grad():
         out = norm.forward(rows)  # not by a call: hooks are not for this

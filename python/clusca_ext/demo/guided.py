@@ -57,10 +57,8 @@ class GuidedPipeline(DiffusionPipeline):  # type: ignore[misc]
         guidance_scale = self.guidance if guidance_scale is None else guidance_scale
         device, dtype = self._execution_device, self.transformer.dtype
         channels, size = self.transformer.config.in_channels, self.transformer.config.sample_size
-        noise = [
-            torch.randn(1, channels, size, size, generator=torch.Generator().manual_seed(seed))
-            for seed in seeds
-        ]
+        made = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+        noise = [torch.randn(1, channels, size, size, generator=g, device="cpu") for g in made]
         images = torch.cat(noise).to(device, dtype)
         labels = torch.tensor(class_labels, device=device)
         guided = guidance_scale > 1

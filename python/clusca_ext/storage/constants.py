@@ -14,13 +14,14 @@ class DeviceConstants:
 
     def of(self, values: tuple[float, ...]) -> Tensor:
         if values not in self._made:
-            self._made[values] = moved(torch.tensor(values, dtype=torch.float32), self.device)
+            made = torch.tensor(values, dtype=torch.float32, device="cpu")
+            self._made[values] = moved(made, self.device)
         return self._made[values]
 
     def indices(self, first: int, count: int) -> Tensor:
         """``first, first + 1, ...``, int32."""
         if (first, count) not in self._indices:
-            made = torch.arange(first, first + count, dtype=torch.int32)
+            made = torch.arange(first, first + count, dtype=torch.int32, device="cpu")
             self._indices[first, count] = moved(made, self.device)
         return self._indices[first, count]
 

@@ -25,7 +25,7 @@ class HostTensor:
 
     def __init__(self, shape: tuple[int, ...], like: Tensor) -> None:
         self.device = like.device
-        self.memory = torch.zeros(shape, dtype=like.dtype, pin_memory=like.is_cuda)
+        self.memory = torch.zeros(shape, dtype=like.dtype, device="cpu", pin_memory=like.is_cuda)
         self._stream = torch.cuda.Stream(like.device) if like.is_cuda else None
         self._free: list[torch.cuda.Event | None] = [None, None]
 

@@ -35,15 +35,15 @@ def cells(grid: tuple[int, ...], count: int) -> Tensor:
         if not sides[longest]:
             return _strips(math.prod(grid), count)
         parts[longest] *= prime
-    ids = torch.zeros(1, dtype=torch.int64)
+    ids = torch.zeros(1, dtype=torch.int64, device="cpu")
     for side, part in zip(grid, parts, strict=True):
-        along = torch.arange(side) * part // side
+        along = torch.arange(side, device="cpu") * part // side
         ids = (ids.unsqueeze(-1) * part + along).flatten()
     return ids.int()
 
 
 def _strips(N: int, count: int) -> Tensor:
-    return (torch.arange(N) * count // N).int()
+    return (torch.arange(N, device="cpu") * count // N).int()
 
 
 def _primes(number: int) -> list[int]:
