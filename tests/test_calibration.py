@@ -11,6 +11,7 @@ from clusca_ext import ClusCaConfig, NoCorrection, ReuseForecaster, TeaCacheSche
 from clusca_ext.cli import app
 from clusca_ext.enable import cache_of
 from clusca_ext.learning.polynomial import fit_polynomial
+from flux_pipelines import draw, make_pipeline
 from plain_adapting import PlainTeaCache, relative_l1
 from small_dit import options, sample
 from test_adapting import plain_model
@@ -42,6 +43,15 @@ def test_it_is_the_least_squares_fit_of_the_recorded_changes(model):
 def test_every_sample_of_a_batch_is_a_run_of_its_own(model):
     found = fit_polynomial(model, lambda: sample(model, samples=3), 1, options())
     assert len(found.points) == 3 * 11
+
+
+def test_a_pipeline_is_fitted_as_its_transformer():
+    pipe = make_pipeline()
+    found = fit_polynomial(pipe, lambda: draw(pipe, steps=8), 2)
+    timesteps = pipe.scheduler.timesteps
+    alone = {"timesteps": timesteps}
+    assert len(found.points) == 7
+    assert fit_polynomial(pipe.transformer, lambda: draw(pipe, steps=8), 2, alone) == found
 
 
 def test_a_run_that_is_too_short_is_refused(model):

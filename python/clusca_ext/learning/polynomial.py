@@ -13,6 +13,7 @@ from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import NoCorrection
 from clusca_ext.enable import cache
 from clusca_ext.schedule.decision import Decision, Signal, Step
+from clusca_ext.targets import transformers_of
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class _Run:
 
 
 def fit_polynomial(
-    model: nn.Module,
+    model: object,
     run: Callable[[], object],
     degree: int = 4,
     enable: Mapping[str, Any] | None = None,
@@ -89,23 +90,27 @@ def fit_polynomial(
     """Fit TeaCache's polynomial (arXiv 2411.19108) over runs of the full sampler.
 
     Args:
-        model: The transformer.
+        model: The transformer, or a pipeline; of one with two transformers, what both show.
         run: Samples with it, once or more often, prompts and seeds like those it will be used for.
         degree: Of the polynomial.
-        enable: Other arguments of ``enable_cache`` that the model needs, as ``timesteps``.
+        enable: Other arguments of ``enable_cache`` that the model needs, as ``timesteps`` of a
+            transformer without its pipeline.
 
     Raises:
-        ValueError: The run shows fewer steps than there are coefficients.
+        ValueError: The model is not supported, or has a cache; the run shows fewer steps than
+            there are coefficients.
     """
     integer("degree", degree, 1)
     recording = Recording()
-    handle = model.register_forward_hook(recording.see_output)
+    parts = transformers_of(model)
+    handles = [part.register_forward_hook(recording.see_output) for part in parts]
     config = ClusCaConfig(schedule=recording, corrector=NoCorrection())
     try:
         with cache(model, config, **(enable or {})):
             run()
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
     points = recording.points
     if len(points) <= degree:
         raise ValueError(
