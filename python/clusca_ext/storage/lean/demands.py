@@ -12,7 +12,7 @@ def require_lean(
     """Raise where they do not go together."""
     if getattr(schedule, "is_partial", False):
         raise ValueError(
-            "schedule must decide full or cached steps where storage is lean, whose sums are over "
+            "a schedule must decide full or cached steps where storage is lean, whose sums are over "
             f"all modules, got {type(schedule).__name__} with steps that compute single modules"
         )
     require_summable(corrector)
