@@ -12,8 +12,8 @@ def require_lean(
     """Raise where they do not go together."""
     if getattr(schedule, "is_partial", False):
         raise ValueError(
-            "a schedule must decide full or cached steps where storage is lean, whose sums are over "
-            f"all modules, got {type(schedule).__name__} with steps that compute single modules"
+            "a schedule must decide full or cached steps where storage is lean, got "
+            f"{type(schedule).__name__} with steps that compute single modules"
         )
     require_summable(corrector)
     if isinstance(forecaster, FrequencyForecaster):
