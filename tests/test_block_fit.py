@@ -14,7 +14,7 @@ from clusca_ext import (
     enable_cache,
     summary,
 )
-from clusca_ext.adapters.description import named_input
+from clusca_ext.adapters.inputs import named_input
 from clusca_ext.adapters.norms import check_norm
 from clusca_ext.enable import cache_of
 from test_adapters import DIT_LIKE, Block, Model, run

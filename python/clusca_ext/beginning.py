@@ -63,10 +63,10 @@ class Beginning:
         corrector = self._config.corrector
         if self._correction is not None and not isinstance(corrector, NoCorrection):
             self._correction.gamma = on.of((corrector.gamma,))[0]
-            rows, seeds, find = self._rows(args, kwargs), self._seeds, description.grid
+            rows, seeds = self._rows(args, kwargs), self._seeds
             if branch.sample is not None and len(seeds) > 1:
                 seeds = seeds[branch.sample : branch.sample + 1]
             branch.clusters = corrector.start(
-                seeds.to(like.device), rows, lambda: () if find is None else find(args, kwargs)
+                seeds.to(like.device), rows, lambda: description.sides(args, kwargs)
             )
         return on

@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from clusca_ext.adapters.description import Args, BlockDescription, Kwargs, named_input
+from clusca_ext.adapters.description import Args, BlockDescription, Kwargs
+from clusca_ext.adapters.inputs import named_input
 
 
 class Found(Exception):

@@ -61,7 +61,7 @@ def enable_cache(
             ``"cond"`` for the conditional one.
         process_group: Ranks of torch.distributed that share the samples or the model, and so must
             decide alike: a schedule that looks at data is told the largest change of all of them,
-            which must call with as many samples.
+            which must call with as many samples. None: those of diffusers' context parallelism.
 
     Returns:
         ``model``.

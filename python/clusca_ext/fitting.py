@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from clusca_ext import ranks
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.branch import Branch
 from clusca_ext.changes import Seen
@@ -143,10 +144,10 @@ class Fitting:
     def settle(self, full: bool) -> str | None:
         """A step is decided. Returns why it cannot be a graph, as far as that is known here."""
         self.installed.let(full=full)
-        if self.probe is None:
-            return None
-        self.probe.full = full
-        return "its schedule decides by what steps show"
+        if self.probe is not None:
+            self.probe.full = full
+            return "its schedule decides by what steps show"
+        return None if ranks.group_of(self.description.model) is None else "ranks share its tokens"
 
     def finish(self) -> tuple[bool, dict[Key, ModuleExecutor]]:
         """The step has ended. Whether it was decided, and the modules that it computed."""

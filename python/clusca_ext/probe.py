@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from clusca_ext import ranks
 from clusca_ext.adapters.description import Args, BlockDescription, Kwargs, ModelDescription
 from clusca_ext.block_inputs import Found, Input, first_read
 from clusca_ext.changes import Seen, measured, told
@@ -20,6 +21,7 @@ class Probe:
         signal: What the schedule asks for.
         description: The model's, with all its blocks.
         process_group: Ranks that must decide alike: all are told the largest of their changes.
+            None: those that share the model's tokens, if any.
 
     Attributes:
         index: Of the block that is looked at.
@@ -31,6 +33,7 @@ class Probe:
         self, signal: Signal, description: ModelDescription, process_group: Any = None
     ) -> None:
         self._signal, self._group = signal, process_group
+        self._model = description.model
         self.index = self._index_of(signal, len(description.blocks))
         self._block: BlockDescription = description.blocks[self.index]
         name = self._block.other
@@ -41,6 +44,10 @@ class Probe:
         self._computed: Tensor | None = None  # that it returned, of a step that is verified
         self._settle: Callable[[Decision], None] | None  # None: the call only looks
         self.finish()
+
+    @property
+    def _ranks(self) -> Any:
+        return ranks.group_of(self._model) if self._group is None else self._group
 
     @staticmethod
     def _index_of(signal: Signal, count: int) -> int:
@@ -88,7 +95,7 @@ class Probe:
 
     def tell(self, seen: Seen, every: Sequence[Seen], decide: Adapting, step: Step) -> None:
         """A step begins: its schedule is told what the one before has shown."""
-        change = told(seen, every, self._group)
+        change = told(seen, every, self._ranks)
         if change is not None:
             decide.see(step, change)
 
@@ -99,7 +106,7 @@ class Probe:
 
     def looked(self, seen: Seen, every: Sequence[Seen], decide: Adapting, step: Step) -> Decision:
         """What an open step is that was looked at: the host reads that of all samples at once."""
-        return decide.see(step, told(seen, every, self._group))
+        return decide.see(step, told(seen, every, self._ranks))
 
     def begin(
         self, seen: Seen, decide: Adapting, step: Step, settle: Callable[[Decision], None]

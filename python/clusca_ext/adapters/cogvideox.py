@@ -16,8 +16,8 @@ from clusca_ext.adapters.description import (
     Kwargs,
     ModelDescription,
     Modulation,
-    named_input,
 )
+from clusca_ext.adapters.inputs import named_input
 from clusca_ext.adapters.parts import (
     adaptive_block,
     attention,

@@ -1,13 +1,15 @@
 """What an adapter says of a model: its blocks, their modules, and nothing about how to run them."""
 
-import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from clusca_ext import ranks
 
 Args = tuple[Any, ...]
 Kwargs = Mapping[str, Any]
@@ -209,15 +211,20 @@ class ModelDescription:
                     )
 
     def shapes(self, args: Args, kwargs: Kwargs) -> list[tuple[int, int, int]] | None:
-        """Shape of every block's stream; None: it is seen when the first modules return."""
+        """Shape of every block's stream, on this rank; None: it is seen when modules return."""
         if self.stream_shape is None:
             return None
         B, N, D = self.stream_shape(args, kwargs)
-        return [(B, N + block.beside(args, kwargs), D) for block in self.blocks]
+        own = partial(ranks.tokens_of, self.model)
+        return [(B, own(N) + own(block.beside(args, kwargs)), D) for block in self.blocks]
+
+    def sides(self, args: Args, kwargs: Kwargs) -> tuple[int, ...]:
+        """The sides of the grid of this rank's tokens; empty where it is not known."""
+        return () if self.grid is None else ranks.grid_of(self.model, self.grid(args, kwargs))
 
     def grid_of(self, N: int, args: Args, kwargs: Kwargs) -> tuple[int, ...]:
         """The sides of the grid that N tokens lie on; one side where that is not known."""
-        grid = () if self.grid is None else self.grid(args, kwargs)
+        grid = self.sides(args, kwargs)
         return grid if math.prod(grid) == N else (N,)
 
     def source(self, name: int | str) -> int:
@@ -230,20 +237,3 @@ class ModelDescription:
                 f"{len(self.blocks)} blocks, got {name!r}"
             )
         return index % len(self.blocks)
-
-
-def named_input(model: nn.Module, which: int | str) -> Callable[[Args, Kwargs], Any]:
-    """Finds an input of the model's call, given by position or name; None where it is absent."""
-    # Of the class: what wraps a model's own forward may take *args.
-    names = list(inspect.signature(type(model).forward).parameters)[1:]
-    if isinstance(which, str):
-        position, name = (names.index(which) if which in names else None), which
-    else:
-        position, name = which, (names[which] if which < len(names) else "")
-
-    def find(args: Args, kwargs: Kwargs) -> Any:
-        if position is not None and position < len(args):
-            return args[position]
-        return kwargs.get(name)
-
-    return find

@@ -19,9 +19,9 @@ from clusca_ext.adapters.description import (
     ModelDescription,
     Modulation,
     SharedGates,
-    named_input,
     whole,
 )
+from clusca_ext.adapters.inputs import named_input
 from clusca_ext.adapters.parts import (
     attention,
     blocks_of,

@@ -13,8 +13,8 @@ from clusca_ext.adapters.description import (
     ModelDescription,
     Modulation,
     ModuleDescription,
-    named_input,
 )
+from clusca_ext.adapters.inputs import named_input
 from clusca_ext.adapters.norms import check_norm
 
 _LISTS = (nn.ModuleList, nn.Sequential, list, tuple)

@@ -18,8 +18,8 @@ from clusca_ext.adapters.description import (
     ModelDescription,
     Modulation,
     TokenGroups,
-    named_input,
 )
+from clusca_ext.adapters.inputs import named_input
 from clusca_ext.adapters.parts import (
     adaptive_block,
     attention,

@@ -8,7 +8,8 @@ import dataclasses
 from typing import Any
 
 from clusca_ext.adapters import hunyuan_video
-from clusca_ext.adapters.description import Args, Kwargs, ModelDescription, named_input
+from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
+from clusca_ext.adapters.inputs import named_input
 
 MODEL = "HunyuanVideoFramepackTransformer3DModel"
 PATCHES = {

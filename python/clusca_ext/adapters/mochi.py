@@ -14,8 +14,8 @@ from clusca_ext.adapters.description import (
     ModelDescription,
     Modulation,
     ModuleDescription,
-    named_input,
 )
+from clusca_ext.adapters.inputs import named_input
 from clusca_ext.adapters.parts import (
     adaptive_block,
     attention,

@@ -12,9 +12,9 @@ from clusca_ext.adapters.description import (
     Kwargs,
     Modulation,
     ModuleDescription,
-    named_input,
     whole,
 )
+from clusca_ext.adapters.inputs import named_input
 
 
 def blocks_of(blocks: Any) -> list[Any]:

@@ -14,8 +14,8 @@ from clusca_ext.adapters.description import (
     BlockDescription,
     Kwargs,
     ModelDescription,
-    named_input,
 )
+from clusca_ext.adapters.inputs import named_input
 from clusca_ext.adapters.parts import (
     blocks_of,
     check_not_chunked,

@@ -17,8 +17,8 @@ from clusca_ext.adapters.description import (
     ModelDescription,
     Modulation,
     TokenGroups,
-    named_input,
 )
+from clusca_ext.adapters.inputs import named_input
 from clusca_ext.adapters.parts import (
     attention,
     blocks_of,

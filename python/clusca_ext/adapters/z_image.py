@@ -18,9 +18,9 @@ from clusca_ext.adapters.description import (
     ModelDescription,
     Modulation,
     ModuleDescription,
-    named_input,
     whole,
 )
+from clusca_ext.adapters.inputs import named_input
 from clusca_ext.adapters.parts import attention, blocks_of, conditions
 
 MODEL = "ZImageTransformer2DModel"

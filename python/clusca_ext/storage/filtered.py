@@ -20,8 +20,7 @@ def low_band_of(forecaster: Forecaster, run: Run) -> LowBand | None:
             "FrequencyForecaster must not be used where modulation differs by token, got such "
             f"inputs of {name}"
         )
-    grid = () if description.grid is None else description.grid(args, kwargs)
-    band = LowBand(forecaster.low_band, grid, run.like.device)
+    band = LowBand(forecaster.low_band, description.sides(args, kwargs), run.like.device)
     lengths = {N for _, N, _ in run.shapes or ()}
     if len(lengths) > 1:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from clusca_ext import ranks
 from clusca_ext.executor import BlockExecutor, Segment
 from clusca_ext.schedule import ByIndex
 from clusca_ext.storage.lean.bases import Basis, Exact, Gated
@@ -73,4 +74,7 @@ def _foresee(run: Run, past: Past, bound: int) -> Foresight | str:
     """The gates of the run, or why they are of no use."""
     if not isinstance(past, Course) and not bound:
         return "full steps are not known"
+    shared = ranks.group_of(run.description.model) is not None
+    if shared and run.description.by_token(run.args, run.kwargs):
+        return "modulation differs by token, and ranks share them"
     return Foresight.of(run)

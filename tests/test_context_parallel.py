@@ -1,0 +1,147 @@
+"""diffusers' context parallelism: ranks that share a model's tokens cache what is theirs."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import multiprocessing
+
+from clusca_ext import (
+    AdaCacheSchedule,
+    ClusCaConfig,
+    ClusterCorrector,
+    ExplicitSchedule,
+    FirstBlockSchedule,
+    FrequencyForecaster,
+    LeanStorage,
+    NoCorrection,
+    SpeCaSchedule,
+    TeaCacheSchedule,
+    cache,
+    method,
+    ranks,
+    summary,
+)
+from clusca_ext.enable import cache_of
+from families_image import FLUX
+from families_video import wan
+from test_families import TIMES, run
+
+WORLD = 2
+FULL = ExplicitSchedule(steps=(0, 2, 5))
+TAYLOR = ClusCaConfig(schedule=FULL, corrector=NoCorrection())
+CLUSTERS = replace(TAYLOR, corrector=ClusterCorrector(num_clusters=4))
+ALIKE = {  # every token for itself: as where one rank has them all
+    "per block": TAYLOR,
+    "lean": replace(TAYLOR, storage="lean"),
+    "gated": replace(TAYLOR, storage=LeanStorage(basis="gated")),
+}
+OWN = {  # each rank's own tokens
+    "clusters": CLUSTERS,
+    "lean clusters": replace(CLUSTERS, storage="lean"),
+    "token scores": replace(method("toca"), schedule=FULL),
+    "frequencies": replace(TAYLOR, forecaster=FrequencyForecaster()),
+}
+SCHEDULES = {
+    "teacache": TeaCacheSchedule(threshold=2),
+    "first block": FirstBlockSchedule(threshold=0.37),
+    "speca": SpeCaSchedule(threshold=0.5, decay=1, floor=0.1, min_skips=1, warmup=1),
+    "adacache": AdaCacheSchedule(codebook=((0.01, 5), (0.1, 3), (0.5, 2))),
+}
+DECIDING = {name: replace(TAYLOR, schedule=each) for name, each in SCHEDULES.items()}
+WAN = wan()
+CASES = {
+    "FLUX": (FLUX, ALIKE | {name: OWN[name] for name in OWN if name != "frequencies"}),
+    "Wan": (WAN, ALIKE | OWN | DECIDING),
+    "Wan per token": (wan(per_token=True), ALIKE),
+}
+
+
+def drawn(family, model, config):
+    """Outputs, kinds of steps of each sample, and what the cache says."""
+    with cache(model, config, timesteps=TIMES):
+        outputs = torch.stack(run(family, model))
+        found = cache_of(model)
+        kinds = [each.kinds for each in found.by_sample] or [found.leader.kinds]
+        return outputs, kinds, summary(model)
+
+
+def rank_main(rank, file, queue):
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{file}", rank=rank, world_size=WORLD
+    )
+    torch.set_num_threads(1)
+    torch.accelerator.device_count = lambda: 1  # diffusers asks for an accelerator's
+    from diffusers import ContextParallelConfig
+
+    seen, all_reduce = [], torch.distributed.all_reduce
+
+    def watching(tensor, *args, **kwargs):
+        seen.append(tensor.tolist())
+        return all_reduce(tensor, *args, **kwargs)
+
+    torch.distributed.all_reduce = watching
+    for name, (family, configs) in CASES.items():
+        alone, shared = family.make(), family.make()
+        shared.enable_parallelism(config=ContextParallelConfig(ulysses_degree=WORLD))
+        for what, config in configs.items():
+            seen.clear()
+            got, kinds, said = drawn(family, shared, config)
+            expected, *_ = drawn(family, alone, config if what in ALIKE else TAYLOR)
+            off = ((got - expected).norm() / expected.norm()).item()
+            told = said.tokens, said.representatives, said.cached_step
+            queue.put(((name, what, rank), (off, kinds, told, list(seen))))
+    parts = [ranks.tokens_of(each, 7) for each in (alone, shared)]
+    sides = [ranks.grid_of(shared, grid) for grid in ((4, 6), (3, 6), ())]
+    queue.put((("parts", rank), (parts, sides)))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """What two ranks drew and decided."""
+    context = multiprocessing.get_context("spawn")
+    queue, file = context.Queue(), tmp_path_factory.mktemp("ranks") / "store"
+    processes = [context.Process(target=rank_main, args=(r, file, queue)) for r in range(WORLD)]
+    for each in processes:
+        each.start()
+    count = WORLD * (1 + sum(len(configs) for _, configs in CASES.values()))
+    told = dict(queue.get(timeout=240) for _ in range(count))
+    for each in processes:
+        each.join()
+    return told
+
+
+def cases(of):
+    return [(name, what) for name, (_, configs) in CASES.items() for what in configs if what in of]
+
+
+@pytest.mark.parametrize("name, what", cases(ALIKE))
+def test_what_is_forecast_token_by_token_is_as_on_one_rank(found, name, what):
+    for rank in range(WORLD):
+        off, kinds, (tokens, *_, said), _ = found[name, what, rank]
+        assert off < 1e-6 and [kind[0] for kind in kinds[0]] == list("fcfccfcc")
+        assert tokens == CASES[name][0].tokens / WORLD and said == "eager: ranks share its tokens"
+
+
+@pytest.mark.parametrize("name, what", cases(OWN))
+def test_a_rank_corrects_its_own_tokens(found, name, what):
+    """As far from the forecast alone as corrections are, and the same picture on all ranks."""
+    first, second = (found[name, what, rank] for rank in range(WORLD))
+    assert 1e-3 < first[0] < 0.1 and first[0] == second[0] and first[1] == second[1]
+    if what != "frequencies":
+        assert 0 < first[2][1] < first[2][0] == CASES[name][0].tokens / WORLD
+
+
+@pytest.mark.parametrize("name, what", cases(DECIDING))
+def test_ranks_decide_alike_though_they_see_other_changes(found, name, what):
+    (_, first, _, seen), (_, second, _, other) = (found[name, what, rank] for rank in range(WORLD))
+    assert first == second and len(first) == CASES[name][0].noise[0]
+    assert all("cached" in kinds and kinds.count("full") > 1 for kinds in first)
+    assert seen != other and list(map(len, seen)) == list(map(len, other))
+
+
+def test_the_part_of_a_rank(found):
+    """The first has one token more; sides of a grid of which no row is cut."""
+    assert [found["parts", rank][0] for rank in range(WORLD)] == [[7, 4], [7, 3]]
+    assert found["parts", 0][1] == [(2, 6), (), ()]
