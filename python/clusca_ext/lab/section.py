@@ -40,7 +40,7 @@ sampler; the standard error of the Frechet distance is a jackknife's."""
 
 def origin(group: Group) -> str:
     """Device, model, command and commits."""
-    devices = ", ".join(sorted({row["device"] for row in group.rows}))
+    devices = " and ".join(sorted({row["device"] for row in group.rows}))
     commits = ", ".join(sorted({str(row.get("drawn_by", row["commit"])) for row in group.rows}))
     torches = ", ".join(sorted({row["torch"] for row in group.rows}))
     steps = "" if group.steps is None else f", {group.steps} steps"
