@@ -105,7 +105,7 @@ def kind_of(who: Mapping[str, Any]) -> str:
 
     All CPUs draw a picture alike, up to the order of float32 sums; they differ in time.
     """
-    device: str = who["device"]
+    device = str(who.get("device", ""))
     return "cpu" if device.endswith(" cores") else device
 
 
