@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import multiprocessing
 
 from clusca_ext import (
     AdaCacheSchedule,
@@ -19,15 +18,15 @@ from clusca_ext import (
     TeaCacheSchedule,
     cache,
     method,
-    ranks,
     summary,
 )
+from clusca_ext.adapters import ranks
 from clusca_ext.enable import cache_of
 from families_image import FLUX
 from families_video import wan
+from rank_processes import WORLD, told_by_ranks
 from test_families import TIMES, run
 
-WORLD = 2
 FULL = ExplicitSchedule(steps=(0, 2, 5))
 TAYLOR = ClusCaConfig(schedule=FULL, corrector=NoCorrection())
 CLUSTERS = replace(TAYLOR, corrector=ClusterCorrector(num_clusters=4))
@@ -66,11 +65,7 @@ def drawn(family, model, config):
         return outputs, kinds, summary(model)
 
 
-def rank_main(rank, file, queue):
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{file}", rank=rank, world_size=WORLD
-    )
-    torch.set_num_threads(1)
+def rank_main(rank, queue):
     torch.accelerator.device_count = lambda: 1  # diffusers asks for an accelerator's
     from diffusers import ContextParallelConfig
 
@@ -91,25 +86,22 @@ def rank_main(rank, file, queue):
             off = ((got - expected).norm() / expected.norm()).item()
             told = said.tokens, said.representatives, said.cached_step
             queue.put(((name, what, rank), (off, kinds, told, list(seen))))
+    late = WAN.make()
+    with cache(late, TAYLOR, timesteps=TIMES):
+        late.enable_parallelism(config=ContextParallelConfig(ulysses_degree=WORLD))
+        drawn_late = torch.stack(run(WAN, late))
+    expected, *_ = drawn(WAN, WAN.make(), TAYLOR)
+    queue.put((("late", rank), ((drawn_late - expected).norm() / expected.norm()).item()))
     parts = [ranks.tokens_of(each, 7) for each in (alone, shared)]
     sides = [ranks.grid_of(shared, grid) for grid in ((4, 6), (3, 6), ())]
     queue.put((("parts", rank), (parts, sides)))
-    torch.distributed.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """What two ranks drew and decided."""
-    context = multiprocessing.get_context("spawn")
-    queue, file = context.Queue(), tmp_path_factory.mktemp("ranks") / "store"
-    processes = [context.Process(target=rank_main, args=(r, file, queue)) for r in range(WORLD)]
-    for each in processes:
-        each.start()
-    count = WORLD * (1 + sum(len(configs) for _, configs in CASES.values()))
-    told = dict(queue.get(timeout=240) for _ in range(count))
-    for each in processes:
-        each.join()
-    return told
+    count = WORLD * (2 + sum(len(configs) for _, configs in CASES.values()))
+    return dict(told_by_ranks(rank_main, tmp_path_factory.mktemp("ranks"), count))
 
 
 def cases(of):
@@ -122,6 +114,10 @@ def test_what_is_forecast_token_by_token_is_as_on_one_rank(found, name, what):
         off, kinds, (tokens, *_, said), _ = found[name, what, rank]
         assert off < 1e-6 and [kind[0] for kind in kinds[0]] == list("fcfccfcc")
         assert tokens == CASES[name][0].tokens / WORLD and said == "eager: ranks share its tokens"
+
+
+def test_a_model_that_is_cached_may_be_shared_later(found):
+    assert all(found["late", rank] < 1e-6 for rank in range(WORLD))
 
 
 @pytest.mark.parametrize("name, what", cases(OWN))

@@ -17,11 +17,12 @@ from clusca_ext import (
     RandomPerLayer,
     TaylorForecaster,
     cache,
+    enable_cache,
     reset,
     summary,
 )
 from clusca_ext.schedule import Bounded
-from small_dit import make_dit
+from small_dit import make_dit, options
 from test_lean_families import error
 from test_lean_runs import CONFIG, basis, drawn
 
@@ -114,10 +115,15 @@ def test_what_lean_storage_cannot_do():
     with pytest.raises(ValueError, match="must decide full or cached steps where storage is lean"):
         drawn(make_dit(), replace(CONFIG, schedule=Masks()))
     masks = {"attn-0": [1, 0, 0], "mlp-0": [1, 1, 0]}
-    for schedule in (PyramidSchedule(), MaskSchedule(modules=masks)):
+    pace = {name: 2 for name in ("attn", "mlp")}
+    for partial, whole in (
+        (PyramidSchedule(), PyramidSchedule(ranges=tuple(pace.items()))),
+        (MaskSchedule(modules=masks), MaskSchedule(modules=masks | {"mlp-0": [1, 0, 0]})),
+    ):
+        model = make_dit(layers=1)
         with pytest.raises(ValueError, match="schedule must decide full or cached steps where"):
-            replace(CONFIG, schedule=schedule)
-    replace(CONFIG, schedule=MaskSchedule(modules=masks | {"mlp-0": [1, 0, 0]}))
+            enable_cache(model, replace(CONFIG, schedule=partial), **options())
+        enable_cache(model, replace(CONFIG, schedule=whole), **options())  # nothing was left
     with pytest.raises(ValueError, match="basis must be one of"):
         LeanStorage(basis="svd")
     with pytest.raises(ValueError, match=r"rank must be an integer in \[1, 8\], got 0"):

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch import multiprocessing
 
 from clusca_ext import (
     AdaCacheSchedule,
@@ -13,6 +12,7 @@ from clusca_ext import (
     cache,
 )
 from clusca_ext.enable import cache_of
+from rank_processes import WORLD, told_by_ranks
 from small_dit import make_dit, options, sample
 
 SCHEDULES = {  # such that ranks that do not agree decide otherwise
@@ -21,15 +21,11 @@ SCHEDULES = {  # such that ranks that do not agree decide otherwise
     "speca": SpeCaSchedule(threshold=0.01, decay=1, floor=0.001, min_skips=1, warmup=1),
     "adacache": AdaCacheSchedule(codebook=((0.01, 5), (0.02, 3), (0.2, 2))),
 }
-WORLD, SAMPLES = 2, 2
+SAMPLES = 2
 
 
-def rank_main(rank, file, queue):
+def rank_main(rank, queue):
     """Every rank draws samples of its own."""
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{file}", rank=rank, world_size=WORLD
-    )
-    torch.set_num_threads(1)
     exchanged, all_reduce = [], torch.distributed.all_reduce
 
     def counting(tensor, *args, **kwargs):
@@ -49,20 +45,13 @@ def rank_main(rank, file, queue):
                 kinds = [each.kinds for each in cache_of(model).by_sample]
             most = max(b - a for a, b in zip(ends[:-1], ends[1:], strict=True))
             queue.put((rank, name, group is not None, kinds, most, max(exchanged, default=0)))
-    torch.distributed.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """What two ranks did, by schedule, whether they agree, and rank."""
-    context = multiprocessing.get_context("spawn")
-    queue, file = context.Queue(), tmp_path_factory.mktemp("ranks") / "store"
-    ranks = [context.Process(target=rank_main, args=(rank, file, queue)) for rank in range(WORLD)]
-    for each in ranks:
-        each.start()
-    told = [queue.get(timeout=240) for _ in range(2 * WORLD * len(SCHEDULES))]
-    for each in ranks:
-        each.join()
+    count = 2 * WORLD * len(SCHEDULES)
+    told = told_by_ranks(rank_main, tmp_path_factory.mktemp("ranks"), count)
     return {(name, together, rank): did for rank, name, together, *did in told}
 
 

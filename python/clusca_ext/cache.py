@@ -70,7 +70,7 @@ class Cache:
         self._fitting = Fitting(describe, config, self.correction, process_group)
         self._branches = Branches(lambda: Branch(runs(), *self._parts()), caller)
         self.graphs = CachedSteps(config.cuda_graph)
-        self._samples = BySample(self._fitting.probe is not None, self._decide, len(seeds or ()))
+        self._samples = BySample(self._fitting.probe is not None, self._decide, len(seeds or (0,)))
         self._handles: list[Any] = []
         self._running = False  # between a step's hooks
 

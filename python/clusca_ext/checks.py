@@ -94,6 +94,12 @@ def sample_seeds(values: Any) -> tuple[int, ...] | None:
     return seeds
 
 
+def seeds_of_samples(seeds: int, samples: int) -> None:
+    """A run has one seed for all samples, or one for each."""
+    if seeds not in (1, samples):
+        raise ValueError(f"seeds must be one for each of {samples} samples, got {seeds}")
+
+
 def row_groups(names: Any) -> tuple[str, ...]:
     """The ``cfg_rows`` of ``enable_cache``: empty, or different names with "cond" among them."""
     groups = tuple(names) if isinstance(names, (tuple, list)) else (None,)

@@ -102,7 +102,7 @@ class ClusCaConfig:
             )
         if isinstance(self.storage, LeanStorage) or self.storage == "lean":
             asked = self.storage if isinstance(self.storage, LeanStorage) else LeanStorage()
-            require_lean(asked, self.schedule, self.forecaster, self.corrector)
+            require_lean(asked, self.forecaster, self.corrector)
         elif self.storage != "per_block":
             raise ValueError(
                 f'storage must be "per_block", "lean" or a LeanStorage, got {self.storage!r}'

@@ -120,11 +120,17 @@ def enable_cache(
 
 
 def _require_its_modules(made: Cache) -> None:
-    """A schedule may name modules: those of this model."""
-    require = getattr(made.config.schedule, "require", None)
-    if callable(require):
-        modules = made.modules.items()
-        require({key: module.description.call is not None for key, module in modules})
+    """A schedule may name modules: those of this model, and single ones where storage has each."""
+    schedule = made.config.schedule
+    modules = {key: each.description.call is not None for key, each in made.modules.items()}
+    if callable(require := getattr(schedule, "require", None)):
+        require(modules)
+    is_partial = getattr(schedule, "is_partial", None)
+    if made.config.storage != "per_block" and callable(is_partial) and is_partial(modules):
+        raise ValueError(
+            "a schedule must decide full or cached steps where storage is lean, got "
+            f"{type(schedule).__name__} with steps that compute single modules"
+        )
 
 
 def _require_the_same(

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from clusca_ext import ranks
+from clusca_ext.adapters import ranks
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.branch import Branch
 from clusca_ext.changes import Seen

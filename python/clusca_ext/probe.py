@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clusca_ext import ranks
+from clusca_ext.adapters import ranks
 from clusca_ext.adapters.description import Args, BlockDescription, Kwargs, ModelDescription
 from clusca_ext.block_inputs import Found, Input, first_read
 from clusca_ext.changes import Seen, measured, told

@@ -14,6 +14,7 @@ from torch import Tensor
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.beginning import Rows
 from clusca_ext.block_inputs import Found
+from clusca_ext.checks import seeds_of_samples
 from clusca_ext.fitting import require_decided
 from clusca_ext.runs.inputs import latents_of
 
@@ -26,7 +27,7 @@ class BySample:
     Args:
         wanted: Whether calls are split at all.
         decide: A sample's step begins, with the call's inputs; whether it is decided.
-        seeds: How many sample seeds there are; one, or none, are for all.
+        seeds: How many sample seeds there are; one is for all.
 
     Attributes:
         sample: Index of the one whose call runs; None: the batch is not split.
@@ -35,7 +36,7 @@ class BySample:
     """
 
     def __init__(
-        self, wanted: bool, decide: Callable[[Args, Kwargs], bool], seeds: int = 0
+        self, wanted: bool, decide: Callable[[Args, Kwargs], bool], seeds: int = 1
     ) -> None:
         self.wanted, self._decide, self._seeds = wanted, decide, seeds
         self.sample: int | None = None
@@ -65,8 +66,7 @@ class BySample:
         S = B // G
         if S < 2:
             return False
-        if self._seeds > 1 and self._seeds != S:
-            raise ValueError(f"seeds must be one for each of {S} samples, got {self._seeds}")
+        seeds_of_samples(self._seeds, S)
         self.count = S
         named = [_named(description, kwargs, slice(s, None, S), B) for s in range(S)]
         self._calls = [(_taken(args, slice(s, None, S), B), named[s]) for s in range(S)]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from clusca_ext import ranks
+from clusca_ext.adapters import ranks
 
 Args = tuple[Any, ...]
 Kwargs = Mapping[str, Any]

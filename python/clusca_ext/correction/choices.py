@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from clusca_ext.checks import seeds_of_samples
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -79,10 +81,7 @@ class Choices(ABC):
         samples = len(tokens) // self.groups
         if len(tokens) % self.groups:
             raise ValueError(f"cfg_rows names {self.groups} equal groups, got {len(tokens)} rows")
-        if len(self._seeds) not in (1, samples):
-            raise ValueError(
-                f"seeds must be one for each of {samples} samples, got {len(self._seeds)}"
-            )
+        seeds_of_samples(len(self._seeds), samples)
         tokens = tokens[self.leader * samples : (self.leader + 1) * samples]
         return tokens if tokens.stride(-1) == 1 else tokens.contiguous()
 

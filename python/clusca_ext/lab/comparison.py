@@ -72,8 +72,10 @@ class Group:
     @cached_property
     def machine(self) -> str:
         """Whose times are told, which are no other machine's: whoever has most of them."""
-        timed = Counter(row["machine"] for row in self.good if is_timed(row, self._fastest))
-        return timed.most_common(1)[0][0] if timed else ""
+        timed: Counter[str] = Counter({row["machine"]: 0 for row in (*self.rows, *self.counts)})
+        timed.update(row["machine"] for row in self.good if is_timed(row, self._fastest))
+        ((machine, _),) = timed.most_common(1)
+        return machine
 
     @cached_property
     def _fastest(self) -> "Fastest":

@@ -93,8 +93,8 @@ class Schedule(Protocol):
     """Describes when modules are computed.
 
     One that names modules may have a method ``require``, given whether a mask may compute each of
-    the model's modules, by block and name: it raises where the two do not fit. Its ``is_partial``
-    says whether some step computes some modules and forecasts others, which lean storage cannot.
+    the model's modules, by block and name: it raises where the two do not fit. Its
+    ``is_partial``, given the same, says whether some step computes some and forecasts others.
     """
 
     def start(self, num_steps: int | None) -> Callable[[Step], Decision | None]:

@@ -65,9 +65,8 @@ class MaskSchedule:
         """Steps of the run it is made for."""
         return len(self.modules[0][1])
 
-    @property
-    def is_partial(self) -> bool:
-        """Whether some step computes some modules and forecasts others."""
+    def is_partial(self, modules: Mapping[Key, bool]) -> bool:
+        """As in ``Schedule``."""
         return any(not isinstance(self.decision(step), bool) for step in range(self.num_steps))
 
     @property

@@ -38,11 +38,6 @@ class PyramidSchedule:
         if len(self.between) != 2 or not 0 <= self.between[0] <= self.between[1] <= 1:
             raise ValueError(f"between must be two ascending fractions, got {self.between!r}")
 
-    @property
-    def is_partial(self) -> bool:
-        """Whether some step computes some modules and forecasts others."""
-        return True
-
     def require(self, modules: Mapping[Key, bool]) -> None:
         """Check that it fits a model, before the run's middle begins.
 
@@ -53,11 +48,9 @@ class PyramidSchedule:
             ValueError: Some step computes a module while another is forecast, where it cannot.
         """
         names = {name for _, name in modules}
-        paces = {name: n for name, n in self.ranges if name in names}
-        if not paces:
+        if not names & dict(self.ranges).keys():
             raise ValueError(f"ranges must name one of {sorted(names)} at least, got {self.ranges}")
-        for step in range(math.lcm(*paces.values())):
-            computed = {name for name in names if step % paces.get(name, 1) == 0}
+        for computed in self._computed(names):
             bound = sorted({name for (_, name), free in modules.items() if not free} & computed)
             if bound and computed != names:
                 raise ValueError(
@@ -65,6 +58,17 @@ class PyramidSchedule:
                     "it needs more than the stream that such steps keep: name all modules, with "
                     f"one number, got {self.ranges} for {sorted(names)}"
                 )
+
+    def is_partial(self, modules: Mapping[Key, bool]) -> bool:
+        """As in ``Schedule``."""
+        names = {name for _, name in modules}
+        return any(computed not in (set(), names) for computed in self._computed(names))
+
+    def _computed(self, names: set[str]) -> list[set[str]]:
+        """Of these modules, those that are computed at each step of a period."""
+        paces = {name: n for name, n in self.ranges if name in names}
+        period = range(math.lcm(*paces.values()))
+        return [{name for name in names if step % paces.get(name, 1) == 0} for step in period]
 
     def start(self, num_steps: int | None) -> Callable[[Step], Decision]:
         if num_steps is None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from clusca_ext import ranks
+from clusca_ext.adapters import ranks
 from clusca_ext.executor import BlockExecutor, Segment
 from clusca_ext.schedule import ByIndex
 from clusca_ext.storage.lean.bases import Basis, Exact, Gated

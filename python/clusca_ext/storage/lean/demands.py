@@ -2,19 +2,11 @@
 
 from clusca_ext.correction import Corrector, NoCorrection, require_summable
 from clusca_ext.forecast import Forecaster, FrequencyForecaster
-from clusca_ext.schedule import Schedule
 from clusca_ext.storage.lean.description import LeanStorage
 
 
-def require_lean(
-    storage: LeanStorage, schedule: Schedule, forecaster: Forecaster, corrector: Corrector
-) -> None:
+def require_lean(storage: LeanStorage, forecaster: Forecaster, corrector: Corrector) -> None:
     """Raise where they do not go together."""
-    if getattr(schedule, "is_partial", False):
-        raise ValueError(
-            "a schedule must decide full or cached steps where storage is lean, got "
-            f"{type(schedule).__name__} with steps that compute single modules"
-        )
     require_summable(corrector)
     if isinstance(forecaster, FrequencyForecaster):
         _require_filtered(storage, corrector)
