@@ -116,7 +116,7 @@ class Branch:
             module.feature = self.storage.features[key]
 
     def restart(self) -> None:
-        """Forget the run and all features."""
+        """Forget the run and all that is cached."""
         self.runs.restart()
         self.plan.begin(None)
         self.signature = None

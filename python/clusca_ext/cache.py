@@ -139,7 +139,7 @@ class Cache:
         self._forward.install()
 
     def remove(self) -> None:
-        """Restore the model; a second time does nothing."""
+        """Restore the model and give all memory back; a second time does nothing."""
         model = self.description.model
         if self.of(model) is self:
             del vars(model)[_KEY]
@@ -149,9 +149,9 @@ class Cache:
         self._handles.clear()
         self._fitting.remove()
         self._forward.remove()
-        self.graphs.release()
         for branch in self._branches.every:
-            branch.release()
+            branch.clusters = None
+        self.restart()
 
     def restart(self) -> None:
         """Forget the run: the next call of the model begins a new one."""

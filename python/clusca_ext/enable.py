@@ -148,7 +148,7 @@ def _require_the_same(
 
 
 def disable_cache(model: Target) -> Target:
-    """Remove the cache and restore the model.
+    """Remove the cache, restore the model and give all memory back.
 
     Raises:
         ValueError: There is no cache.

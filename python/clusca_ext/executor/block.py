@@ -83,10 +83,8 @@ class BlockExecutor:
         if not self.substituted:
             if self.looks:
                 self.look(self, args, kwargs)
-            if (
-                self.has_source
-            ):  # nothing to do, but for compiled code, which does not ask for hooks
-                pass
+            if self.has_source:
+                pass  # to do here, but for compiled code, which does not ask for hooks
             return self.original(*args, **kwargs)
         if self.verifies:
             self.verify(self, args, kwargs)

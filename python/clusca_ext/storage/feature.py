@@ -153,13 +153,18 @@ class Feature:
         if self.factors is None:
             return
         if self.factors.is_inference() and not torch.is_inference_mode_enabled():
-            self.factors = None  # memory of inference mode may not be written outside of it
+            self._let_go()  # memory of inference mode may not be written outside of it
         else:
             self.factors[1:].zero_()  # of weight 0 until they are written, which NaN would survive
 
     def release(self) -> None:
-        self.factors = None
+        self._let_go()
         self.clock = Clock()
+
+    def _let_go(self) -> None:
+        """Give the memory back, all of which a view of a part would hold."""
+        self.factors = None
+        vars(self).pop("target", None)
 
     def __deepcopy__(self, memo: object) -> "Feature":
         """A copy of a cached model is not cached: it needs no memory."""

@@ -28,6 +28,7 @@ class HostTensor:
         self.memory = torch.zeros(shape, dtype=like.dtype, device="cpu", pin_memory=like.is_cuda)
         self._stream = torch.cuda.Stream(like.device) if like.is_cuda else None
         self._free: list[torch.cuda.Event | None] = [None, None]
+        self._halves: tuple[Tensor, ...] = ()
 
     def fits(self, shape: tuple[int, ...], like: Tensor) -> bool:
         """Whether it is what would be made of these now."""
@@ -36,10 +37,11 @@ class HostTensor:
         same = memory.shape == shape and memory.dtype == like.dtype
         return same and self.device == like.device and writable
 
-    def wait(self) -> None:
-        """What the device does next comes after all copies."""
+    def unstage(self) -> None:
+        """Let the memory for pieces go: what the device does with it next comes after copies."""
         if self._stream is not None:
             torch.cuda.current_stream(self.device).wait_stream(self._stream)
+        self._halves = ()
 
     def zero_(self) -> None:
         """Forget all: the host waits for copies under way."""

@@ -40,6 +40,8 @@ class LeanFeature:
         self.gate: Tensor | None = None
         self.chosen: Tensor | None = None
         self.factors: Tensor | None = None
+        for view in ("accumulators", "target"):  # each would hold the memory of all
+            vars(self).pop(view, None)
 
     def keep(self, output: Tensor) -> None:
         """Add what the module returns. [B, N, D]"""

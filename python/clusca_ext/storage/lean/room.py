@@ -44,7 +44,7 @@ class Room:
         """
         wanted = self.wanted()
         for host in hosts.values():  # copies of a run before may still read what is taken anew
-            host.wait()
+            host.unstage()
         try:
             memory = arena.take(wanted, device)
         except torch.OutOfMemoryError as error:

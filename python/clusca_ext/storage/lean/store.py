@@ -15,6 +15,7 @@ from clusca_ext.storage.constants import DeviceConstants, autocast_dtype
 from clusca_ext.storage.filtered import low_band_of
 from clusca_ext.storage.host import HostTensor
 from clusca_ext.storage.lean.arena import Arena
+from clusca_ext.storage.lean.bases import Basis
 from clusca_ext.storage.lean.cells import cells_of
 from clusca_ext.storage.lean.choice import bases_of, course_of
 from clusca_ext.storage.lean.course import Course, Past
@@ -75,6 +76,7 @@ class Lean:
 
     def _forget(self) -> None:
         self._room: Room | None = None
+        self._bases: list[tuple[int, Basis]] = []
         self._foresight: Foresight | None = None
         self._steps = 0  # full ones so far
         for feature in self.features.values():
@@ -86,9 +88,8 @@ class Lean:
         self._run = run
         self._past = course_of(run, Past(self._config.forecaster))
         self._bases, self._foresight = bases_of(self._asked, run, self._past, self._segments)
-        self.words = f"lean, {self._bases[0][1].words}"
-        if len(self._bases) > 1:
-            self.words += f", apart for {len(self._bases)} groups of tokens"
+        groups = f", apart for {len(self._bases)} groups of tokens" if len(self._bases) > 1 else ""
+        self.words = f"lean, {self._bases[0][1].words}{groups}"
         if run.shapes is not None:
             self._make_room(run.shapes, run.like.dtype)
 
@@ -245,6 +246,5 @@ class Lean:
 
 
 def _by_module(phi: Tensor | None) -> Sequence[Tensor] | None:
-    """Weights of every module [C, 1 or B, D], of the same strides at every step: compiled code
-    asks for that."""
+    """Weights of every module [C, 1 or B, D], of equal strides at every step, for compiled code."""
     return None if phi is None else phi.contiguous().unbind(2)
