@@ -1,8 +1,10 @@
-"""A cache's memory is free when it is removed.
+"""A cache's memory is free when it is removed, and so is the model's when that is deleted.
 
 Not only when garbage is collected: that does not know how much a device has left.
 """
 
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -13,6 +15,7 @@ from clusca_ext import (
     ClusCaConfig,
     ClusterCorrector,
     EvenSchedule,
+    FirstBlockSchedule,
     LeanStorage,
     NoCorrection,
     SpeCaSchedule,
@@ -31,6 +34,7 @@ CONFIGS = {
     "persistent": replace(CONFIG, corrector=ClusterCorrector(rule="value", persistent=True)),
     "tokens": replace(CONFIG, corrector=TokenCorrector(scores=CATScores())),
     "speca": replace(CONFIG, schedule=SpeCaSchedule()),
+    "first block": replace(CONFIG, schedule=FirstBlockSchedule(threshold=0.1)),
     "window": replace(CONFIG, storage="lean"),
     "rows": replace(CONFIG, storage="lean", corrector=ClusterCorrector()),
     "exact": replace(CONFIG, storage=LeanStorage(basis="exact")),
@@ -58,3 +62,19 @@ def test_a_removed_cache_holds_nothing(model, config):
     kept = 0
     left, _ = allocated(on_and_off)
     assert left <= 0.02 * kept
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_a_model_that_was_cached_is_freed_as_any_other(config):
+    model = make_dit()
+    gc.collect()
+    gc.disable()
+    try:
+        enable_cache(model, config, **options(STEPS))
+        sample(model, STEPS)
+        disable_cache(model)
+        alive = weakref.ref(model), weakref.ref(model.transformer_blocks[0].ff)
+        del model
+        assert [each() for each in alive] == [None, None]
+    finally:
+        gc.enable()

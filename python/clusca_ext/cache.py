@@ -14,7 +14,7 @@ from torch import nn
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.beginning import Beginning, Rows
-from clusca_ext.branch import Branch, Storage
+from clusca_ext.branch import Branch
 from clusca_ext.branches import Branches
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import Choices, NoCorrection
@@ -23,7 +23,6 @@ from clusca_ext.fitting import Fitting, require_done
 from clusca_ext.graphs.forward import Forward
 from clusca_ext.graphs.steps import CachedSteps
 from clusca_ext.installation import Key
-from clusca_ext.plan import ModulationPlan
 from clusca_ext.runs.callers import Caller
 from clusca_ext.runs.counting import Runs
 from clusca_ext.runs.inputs import signature_of
@@ -31,7 +30,6 @@ from clusca_ext.runs.pipelines import Pipelines
 from clusca_ext.samples import BySample
 from clusca_ext.schedule import Decision
 from clusca_ext.storage import DeviceConstants
-from clusca_ext.storage.choice import storage_of
 from clusca_ext.timing import StepTimes
 
 _KEY = "_clusca_cache"  # of a model's __dict__: no submodule, nothing of its state
@@ -67,10 +65,10 @@ class Cache:
         self._caller, self._rows = caller, rows
         self.correction = Correction.of(config.corrector)
         self._beginning = Beginning(config, rows, seeds, self.correction)
-        self._fitting = Fitting(describe, config, self.correction, process_group)
-        self._branches = Branches(lambda: Branch(runs(), *self._parts()), caller)
+        self._fitting = fitting = Fitting(describe, config, self.correction, process_group)
+        self._branches = Branches(lambda: Branch(runs(), *fitting.parts()), caller)
         self.graphs = CachedSteps(config.cuda_graph)
-        self._samples = BySample(self._fitting.probe is not None, self._decide, len(seeds or (0,)))
+        self._samples = BySample(self._fitting.probe is not None, len(seeds or (0,)))
         self._handles: list[Any] = []
         self._running = False  # between a step's hooks
 
@@ -159,10 +157,6 @@ class Cache:
         self._fitting.installed.take_source()
         self.graphs.release()
 
-    def _parts(self) -> tuple[ModulationPlan, Storage]:
-        plan = ModulationPlan(self.description, self.blocks)
-        return plan, storage_of(self.config, self._fitting.installed)
-
     # ---- a step
 
     @torch.no_grad()
@@ -175,7 +169,7 @@ class Cache:
                 self.restart()
             self._running = True
             self._branches.tell(args, kwargs)
-            if samples.split(self.description, args, kwargs, self._rows):
+            if samples.split(self.description, args, kwargs, self._rows, self._decide):
                 return
             self._decide(args, kwargs)
         else:
@@ -203,7 +197,7 @@ class Cache:
         if first:
             if self._fitting.renew():
                 self.graphs.release()
-                self._branches.exchange(self._parts)
+                self._branches.exchange(self._fitting.parts)
             self.graphs.begin_run()
         if first or changed:  # as where guidance, and its half of the batch, ends before the run
             self._constants = self._beginning.begin(branch, self.description, args, kwargs, first)

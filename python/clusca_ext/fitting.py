@@ -9,14 +9,16 @@ from torch import nn
 
 from clusca_ext.adapters import ranks
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
-from clusca_ext.branch import Branch
+from clusca_ext.branch import Branch, Storage
 from clusca_ext.changes import Seen
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import NoCorrection
 from clusca_ext.executor import Correction, ModuleExecutor
 from clusca_ext.installation import Installation, Key, require_called_once
+from clusca_ext.plan import ModulationPlan
 from clusca_ext.probe import Probe
 from clusca_ext.schedule import Decision, Signal
+from clusca_ext.storage.choice import storage_of
 
 
 class Fitting:
@@ -92,6 +94,11 @@ class Fitting:
         self._fit(whole)
         self.install()
         return True
+
+    def parts(self) -> tuple[ModulationPlan, Storage]:
+        """What a branch has of its own."""
+        plan = ModulationPlan(self.description, self.installed.blocks)
+        return plan, storage_of(self._config, self.installed)
 
     # ---- a step
 

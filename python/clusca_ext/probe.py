@@ -90,6 +90,7 @@ class Probe:
         self._handles.clear()
         if self._own is not None:
             self._own.remove()
+            self._own = None
 
     # ---- asked by the cache
 

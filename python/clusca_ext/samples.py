@@ -19,6 +19,7 @@ from clusca_ext.fitting import require_decided
 from clusca_ext.runs.inputs import latents_of
 
 Call = tuple[Args, dict[str, Any]]
+Decides = Callable[[Args, Kwargs], bool]
 
 
 class BySample:
@@ -26,7 +27,6 @@ class BySample:
 
     Args:
         wanted: Whether calls are split at all.
-        decide: A sample's step begins, with the call's inputs; whether it is decided.
         seeds: How many sample seeds there are; one is for all.
 
     Attributes:
@@ -35,17 +35,24 @@ class BySample:
         looks: The call that runs ends where its signal is seen.
     """
 
-    def __init__(
-        self, wanted: bool, decide: Callable[[Args, Kwargs], bool], seeds: int = 1
-    ) -> None:
-        self.wanted, self._decide, self._seeds = wanted, decide, seeds
+    def __init__(self, wanted: bool, seeds: int = 1) -> None:
+        self.wanted, self._seeds = wanted, seeds
         self.sample: int | None = None
-        self.count = 0
         self.looks = False
+        self._forget()
+
+    def _forget(self) -> None:
+        self.count = 0
         self._calls: list[Call] | None = None
+        self._decide: Decides | None = None
 
     def split(
-        self, description: ModelDescription, args: Args, kwargs: Kwargs, groups: Rows
+        self,
+        description: ModelDescription,
+        args: Args,
+        kwargs: Kwargs,
+        groups: Rows,
+        decide: Decides,
     ) -> bool:
         """Whether this call is to be made sample by sample: it has more than one.
 
@@ -54,8 +61,9 @@ class BySample:
             args: Its positional inputs.
             kwargs: Its keyword inputs.
             groups: Says into which equal, contiguous groups of rows samples repeat (guidance).
+            decide: A sample's step begins, with its inputs; whether it is decided.
         """
-        self.count, self._calls = 0, None
+        self._forget()
         if not self.wanted:
             return False
         shape = description.stream_shape
@@ -67,19 +75,20 @@ class BySample:
         if S < 2:
             return False
         seeds_of_samples(self._seeds, S)
-        self.count = S
+        self.count, self._decide = S, decide
         named = [_named(description, kwargs, slice(s, None, S), B) for s in range(S)]
         self._calls = [(_taken(args, slice(s, None, S), B), named[s]) for s in range(S)]
         return True
 
     def run(self, call: Callable[..., Any]) -> Any:
         """The outputs of all samples, as one batch's; None: the call is not split."""
-        calls, self._calls = self._calls, None
-        if calls is None:
+        calls, decide = self._calls, self._decide
+        self._calls = self._decide = None
+        if calls is None or decide is None:
             return None
         try:
             for self.sample, (args, kwargs) in enumerate(calls):  # noqa: B020
-                if not self._decide(args, kwargs):
+                if not decide(args, kwargs):
                     self._look(call, args, kwargs)
             outputs = []
             for self.sample, (args, kwargs) in enumerate(calls):  # noqa: B020
@@ -102,7 +111,7 @@ class BySample:
         """A call of the model has ended; whether it was one that was split."""
         if self.sample is not None or not self.count:
             return False
-        self.count, self._calls = 0, None
+        self._forget()
         return True
 
 

@@ -67,8 +67,13 @@ class BlockExecutor:
         setattr(owner, name, self.forward)
 
     def remove(self) -> None:
-        """Restore the block, wherever wrappers that came later keep our forward."""
-        self.substituted = False
+        """Restore the block, wherever wrappers that came later keep our forward.
+
+        What it calls is let go: that holds the blocks, too.
+        """
+        self.substituted = self.looks = self.enters = self.verifies = False
+        for name in ("look", "enter", "verify", "compare"):
+            vars(self).pop(name, None)
         for owner, name in forwards_of(self.block):
             if vars(owner).get(name) != self.forward:
                 continue
