@@ -1,6 +1,8 @@
 """accelerate's model offload: a whole model's weights come when it is called, and stay until its
 owner sends them away."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from accelerate import cpu_offload_with_hook
@@ -78,6 +80,18 @@ def test_weights_that_are_away(family, before):
     assert_same(run(family, model), plain)
     remove_hook_from_module(model)
     assert_same(cached(family, model), expected)
+
+
+def test_lean_storage_knows_the_gates_of_weights_that_are_away(family):
+    """Before the first step, too: else it would take the basis that knows the least."""
+    config = replace(CONFIG, storage="lean")
+    model = family.make()
+    with cache(model, config, timesteps=TIMES):
+        expected, storage = run(family, model), summary(model).storage
+    hook = offload(model)
+    with cache(model, config, timesteps=TIMES):
+        assert_same(run(family, model, lambda step: hook.offload()), expected)
+        assert summary(model).storage == storage
 
 
 def test_accelerates_own_hook(family):

@@ -1,5 +1,8 @@
 """Weights that come to a module when it is called, and leave after it."""
 
+import importlib
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -15,3 +18,19 @@ def is_offloaded(module: nn.Module, device: torch.device) -> bool:
         return False
     hooks = getattr(getattr(module, "_diffusers_hook", None), "hooks", ())
     return weight.device != device or "group_offloading" in hooks
+
+
+def fetch(model: nn.Module) -> None:
+    """A call of the model has begun: weights that come with it, all at once, come now.
+
+    As with diffusers' ``enable_model_cpu_offload``: accelerate would move them within the call, and
+    then finds them there.
+    """
+    hook = getattr(model, "_hf_hook", None)
+    if hook is None:
+        return
+    hooks: Any = importlib.import_module("accelerate.hooks")  # of which the hook is one
+
+    for each in getattr(hook, "hooks", [hook]):
+        if isinstance(each, hooks.CpuOffload):
+            each.pre_forward(model)

@@ -124,12 +124,13 @@ class ModulationPlan:
         return self._step_bytes * len(self._planned)
 
     def foreseen(self, step: int, args: Args, kwargs: Kwargs) -> tuple[Tensor, Given] | None:
-        """What coming modulation is made from, where all of it is known now; else None.
+        """What coming modulation is made from, where all of it is known now; else None."""
+        return None if self._is_offloaded(args, kwargs) else self.given(step, args, kwargs)
 
-        The model's timestep and its conditions at this step of the run.
-        """
+    def given(self, step: int, args: Args, kwargs: Kwargs) -> tuple[Tensor, Given] | None:
+        """The model's timestep and its conditions at a step of the run; None: it says no such."""
         given = self._timestep(step, args, kwargs)
-        if given is None or self._is_offloaded(args, kwargs):
+        if given is None:
             return None
         groups = self._description.groups
         find = self._description.conditions if groups is None else groups.conditions

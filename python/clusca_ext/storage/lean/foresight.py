@@ -12,6 +12,7 @@ from torch import Tensor
 from clusca_ext.adapters.description import Args, Kwargs
 from clusca_ext.device_check import DeviceCheck
 from clusca_ext.given import Given, is_free
+from clusca_ext.offload import fetch
 from clusca_ext.plan import ModulationPlan
 from clusca_ext.storage.constants import moved
 from clusca_ext.storage.lean.gates import gates_of_run
@@ -46,9 +47,10 @@ class Foresight:
             return "this model's gates are not known before its steps"
         if run.plan.num_steps <= run.step:
             return "timesteps are not known"
+        fetch(description.model)
         found = run.plan.foreseen(run.step, args, kwargs)
         if found is None:
-            return "weights are offloaded, or what the model is given decides its gates"
+            return "weights come block by block, or what the model is given decides its gates"
         sizes = () if description.groups is None else description.groups.sizes(args, kwargs)
         if description.groups is not None and not sizes:
             return "groups of tokens with gates of their own differ by row"
@@ -59,7 +61,7 @@ class Foresight:
 
     def check(self, step: int, args: Args, kwargs: Kwargs) -> None:
         """Raise where a step is not given what its gates were made from."""
-        found = self._plan.foreseen(step, args, kwargs)
+        found = self._plan.given(step, args, kwargs)
         if found is None:
             raise ValueError(
                 "lean storage needs every step of a run to be given its timestep and conditions as "
