@@ -15,6 +15,7 @@ from clusca_ext import (
     cache,
     disable_cache,
     enable_cache,
+    ops,
     summary,
 )
 from clusca_ext.enable import cache_of
@@ -197,3 +198,28 @@ def test_events_are_of_the_tensors_device(monkeypatch):
     times.start()
     times.seconds()
     assert asked == [("stream", device), device]
+
+
+@pytest.mark.parametrize("storage", ["per_block", "lean"])
+@pytest.mark.parametrize("fit", [1, 2])
+def test_an_exception_at_the_end_of_a_full_step_ends_the_run(model, monkeypatch, storage, fit):
+    """There is no memory for k-means, after features were kept."""
+    config = ClusCaConfig(schedule=BARE.schedule, storage=storage)
+    times = (900, 800, 700, 600, 500)
+    enable_cache(model, config, timesteps=times)
+    clean = [call(model, t) for t in times]
+    with monkeypatch.context() as patch:
+        fits, kmeans_fit = [], ops.kmeans_fit
+
+        def fail(*args):
+            fits.append(args)
+            if len(fits) == fit:
+                raise torch.OutOfMemoryError("for k-means")
+            return kmeans_fit(*args)
+
+        patch.setattr(ops, "kmeans_fit", fail)
+        with pytest.raises(torch.OutOfMemoryError, match="for k-means"):
+            [call(model, t) for t in times]
+    assert cache_of(model).branch.storage.bytes() == 0
+    again = [call(model, t) for t in times]
+    assert all(torch.equal(a, b) for a, b in zip(again, clean, strict=True))

@@ -119,7 +119,7 @@ class Branch:
         """Forget the run and all that is cached."""
         self.runs.restart()
         self.plan.begin(None)
-        self.signature = None
+        self.signature = self.clusters = None
         self.release()
 
     def release(self) -> None:

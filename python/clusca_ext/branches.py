@@ -13,7 +13,7 @@ class Branches:
     """The branches of a cache.
 
     A pipeline's next run may name them otherwise: then they are taken again in the order in which
-    they call, with the memory they have.
+    they call, with the memory they have. Of a bare model a run begins branch by branch.
 
     Args:
         make: Makes one.
@@ -29,6 +29,7 @@ class Branches:
         self.by_name: dict[str, Branch] = {}
         self.calling = make()
         self._name, self._sample, self._count = "", "", 0
+        self._run = set[str]()  # names of those that have begun the run
         self._idle = [self.calling]  # of the run before, until one calls again
 
     @property
@@ -38,11 +39,12 @@ class Branches:
         return next(iter(self.leaders_of(self._sample)), self.calling)
 
     def leaders_of(self, sample: str = "") -> list[Branch]:
-        """The branches of a sample that called, the one first whose tokens are clustered."""
+        """A sample's branches of the run, the one first whose tokens are clustered."""
         own = {
             name: each
             for name, each in self.by_name.items()
             if f", sample {each.sample}" == sample or (not sample and each.sample is None)
+            if name in self._run
         }
         first = own.pop(f"cond{sample}", None)
         return [*([] if first is None else [first]), *own.values()]
@@ -62,13 +64,13 @@ class Branches:
     @property
     def seen(self) -> list[Seen]:
         """What those of the run have been shown."""
-        return [branch.seen for branch in self.by_name.values()]
+        return [branch.seen for name, branch in self.by_name.items() if name in self._run]
 
     def tell(self, args: Args, kwargs: Kwargs) -> None:
         """A call of the model begins: whose is it?"""
         if self._caller.begins_run():
             self._idle = [*self.by_name.values()] or self._idle
-            self.by_name.clear()
+            self._clear()
         self._name = self._caller.name(args, kwargs)
 
     def call(self, sample: int | None, count: int) -> Branch:
@@ -82,7 +84,7 @@ class Branches:
             self._count = count
             for branch in self.by_name.values():
                 branch.release()
-            self.by_name.clear()
+            self._clear()
         self._sample = "" if sample is None else f", sample {sample}"
         name = self._name + self._sample
         if name in self.by_name:
@@ -95,6 +97,19 @@ class Branches:
         self.calling.activate()
         return self.calling
 
+    def begin(self, first: bool) -> None:
+        """A step of the branch that calls begins, and where it is its first a run.
+
+        The run of a branch that was of the run already is the next: the others are of the one
+        before until they call, and those that have not by its second step are dropped.
+        """
+        name = self._name + self._sample
+        if first:
+            self._run = {name} if name in self._run else self._run | {name}
+            self.by_name[name] = self.by_name.pop(name)
+        for other in () if first else self.by_name.keys() - self._run:
+            self.by_name.pop(other).release()
+
     def exchange(self, parts: Callable[[], tuple[ModulationPlan, Storage]]) -> None:
         """The model's modules are others: nothing is cached of these."""
         for branch in self.every:
@@ -106,6 +121,10 @@ class Branches:
         """Forget the run, and what is cached."""
         for branch in self.every:
             branch.restart()
-        self.by_name.clear()
+        self._clear()
         self._idle = [self.calling]
         self._caller.restart()
+
+    def _clear(self) -> None:
+        self.by_name.clear()
+        self._run.clear()

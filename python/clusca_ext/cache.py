@@ -147,8 +147,6 @@ class Cache:
         self._handles.clear()
         self._fitting.remove()
         self._forward.remove()
-        for branch in self._branches.every:
-            branch.clusters = None
         self.restart()
 
     def restart(self) -> None:
@@ -194,6 +192,7 @@ class Cache:
             branch.restart()
         branch.signature = signature
         first = branch.runs.is_new(args, kwargs)
+        self._branches.begin(first)
         if first:
             if self._fitting.renew():
                 self.graphs.release()
@@ -232,12 +231,12 @@ class Cache:
         branch = self.branch
         try:
             require_done(decided, computed)
-        except ValueError:
+            step, kind = len(branch.kinds) - 1, branch.kinds[-1]
+            branch.storage.finish(step, frozenset(computed))
+            if kind == "full":
+                branch.last_full = step
+                branch.cluster(step, self._fitting.installed.take_source(), self.clusters)
+        except BaseException:
             self.restart()
             raise
-        step, kind = len(branch.kinds) - 1, branch.kinds[-1]
-        branch.storage.finish(step, frozenset(computed))
-        if kind == "full":
-            branch.last_full = step
-            branch.cluster(step, self._fitting.installed.take_source(), self.clusters)
         self.times.stop(kind)
