@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from clusca_ext import ClusCaConfig, ReuseForecaster, SpeCaSchedule, cache, changes, summary
+from clusca_ext.adapters import dit
 from clusca_ext.enable import cache_of
 from small_dit import options, sample
 from test_adapting import SCHEDULES
+from test_pipeline import make_pipeline
 
 IN_STEP = {"teacache", "first block"}  # decided by what the step itself shows
 
@@ -117,3 +119,17 @@ def test_a_run_that_ends_early_leaves_its_last_changes_unread(model, reads):
         assert reads == [3] * 10
         sample(model, samples=3)
         assert reads == [3] * 20
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_how_rows_pair_up_is_asked_once_a_run(name, monkeypatch):
+    """By reading labels or latents on the host, in some families."""
+    asked, pairs = [], dit._pairs
+    monkeypatch.setattr(dit, "_pairs", lambda *args: asked.append(args) or pairs(*args))
+    pipe, counts = make_pipeline(), []
+    with cache(pipe, ClusCaConfig(schedule=SCHEDULES[name])):
+        for steps in (6, 6, 12):
+            asked.clear()
+            pipe(class_labels=[1, 2], num_inference_steps=steps, output_type="np")
+            counts.append(len(asked))
+    assert counts == [3, 3, 3]  # of the call, and where the run of each of two samples begins

@@ -4,6 +4,7 @@ import inspect
 
 import pytest
 import torch
+from diffusers.models.transformers.transformer_flux import FluxIPAdapterAttnProcessor
 
 from clusca_ext import (
     AdaCacheSchedule,
@@ -21,7 +22,9 @@ from clusca_ext.enable import cache_of
 from clusca_ext.schedule import Step
 from families_image import FLUX, QWEN, sd3
 from families_video import VIDEOS
+from family import fixed
 from small_dit import options, sample
+from test_control import with_inputs
 from test_families import run
 
 TIMES = [0.95, 0.85, 0.75, 0.65, 0.55]
@@ -158,4 +161,19 @@ def test_a_list_of_blocks_is_not_one_of_samples(family, name):
     expected = outputs()
     with cache(model, ClusCaConfig(schedule=TeaCacheSchedule(threshold=-1)), timesteps=TIMES):
         torch.testing.assert_close(outputs(), expected, rtol=1e-4, atol=1e-5)
+        assert len(summary(model).full_by_sample) == 2
+
+
+def test_two_ip_adapters_are_not_two_samples():
+    """What each was made of is a list, of as many batches as there are adapters."""
+    model = FLUX.make()
+    for block in model.transformer_blocks:
+        processor = FluxIPAdapterAttnProcessor(32, 32, num_tokens=(4, 4), scale=[0.7, 0.5])
+        block.attn.set_processor(processor)
+    prompts = [fixed(2, 4, 32, seed=seed) for seed in (8, 9)]
+    family = with_inputs(FLUX, joint_attention_kwargs={"ip_hidden_states": prompts})
+    expected = run(family, model)
+    with cache(model, ClusCaConfig(schedule=TeaCacheSchedule(threshold=-1)), timesteps=TIMES):
+        for a, b in zip(run(family, model), expected, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
         assert len(summary(model).full_by_sample) == 2

@@ -66,12 +66,14 @@ class Branches:
         """What those of the run have been shown."""
         return [branch.seen for name, branch in self.by_name.items() if name in self._run]
 
-    def tell(self, args: Args, kwargs: Kwargs) -> None:
-        """A call of the model begins: whose is it?"""
-        if self._caller.begins_run():
+    def tell(self, args: Args, kwargs: Kwargs) -> bool:
+        """A call of the model begins: whose is it? Returns whether it begins a pipeline's run."""
+        begins = self._caller.begins_run()
+        if begins:
             self._idle = [*self.by_name.values()] or self._idle
             self._clear()
         self._name = self._caller.name(args, kwargs)
+        return begins
 
     def call(self, sample: int | None, count: int) -> Branch:
         """The branch of the call that has been told.

@@ -166,7 +166,8 @@ class Cache:
             if self._running:  # what broke the last step off went past its end: KeyboardInterrupt
                 self.restart()
             self._running = True
-            self._branches.tell(args, kwargs)
+            if self._branches.tell(args, kwargs):
+                samples.begin_run()
             if samples.split(self.description, args, kwargs, self._rows, self._decide):
                 return
             self._decide(args, kwargs)

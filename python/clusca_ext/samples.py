@@ -39,7 +39,12 @@ class BySample:
         self.wanted, self._seeds = wanted, seeds
         self.sample: int | None = None
         self.looks = False
+        self._groups: dict[int, int] = {}  # G of a run's calls of B rows
         self._forget()
+
+    def begin_run(self) -> None:
+        """How rows pair up is asked anew: it may have to be read on the host."""
+        self._groups.clear()
 
     def _forget(self) -> None:
         self.count = 0
@@ -68,7 +73,9 @@ class BySample:
             return False
         shape = description.stream_shape
         B = shape(args, kwargs)[0] if shape else len(latents_of(description.latents(args, kwargs)))
-        G = max(1, len(groups(args, kwargs)))
+        if B not in self._groups:
+            self._groups[B] = max(1, len(groups(args, kwargs)))
+        G = self._groups[B]
         if B % G:
             raise ValueError(f"cfg_rows names {G} equal groups, got {B} rows")
         S = B // G
@@ -133,12 +140,25 @@ def _taken(value: Any, rows: slice, B: int) -> Any:
     if isinstance(value, Tensor):
         return value[rows].contiguous() if value.dim() and len(value) == B else value
     if isinstance(value, dict):
-        return {key: _taken(each, rows, B) for key, each in value.items()}
+        return {
+            # Two IP-Adapters of a batch of two: a list of batches, of which each gives its rows.
+            key: [_taken(t, rows, B) for t in each]
+            if _of_batches(each, B)
+            else _taken(each, rows, B)
+            for key, each in value.items()
+        }
     if isinstance(value, list) and len(value) == B:
         return value[rows]
     if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
         return type(value)(_taken(each, rows, B) for each in value)
     return value
+
+
+def _of_batches(values: Any, B: int) -> bool:
+    """Whether it is a list of tensors that each have a row for each of B."""
+    return isinstance(values, list) and all(
+        isinstance(each, Tensor) and each.dim() > 1 and len(each) == B for each in values
+    )
 
 
 def _joined(outputs: Sequence[Any]) -> Any:

@@ -185,17 +185,25 @@ def embed_rows(
 def guided(
     latents: Callable[[Args, Kwargs], Any],
 ) -> Callable[[Any, Args, Kwargs], tuple[str, ...]]:
-    """Rows of a pipeline that puts the unconditional half of its batch first.
+    """Rows of a pipeline that puts the unconditional ones first, and at last those of perturbed
+    attention (PAG).
 
-    Where the pipeline does not say whether it guides, the two halves' latents tell: once a run.
+    Where the pipeline does not say whether it guides, the latents of both halves tell: once a run.
     """
 
     def pairs(pipeline: Any, args: Args, kwargs: Kwargs) -> tuple[str, ...]:
-        guides = getattr(pipeline, "do_classifier_free_guidance", None)
         rows = latents(args, kwargs)
+        perturbs = bool(getattr(pipeline, "do_perturbed_attention_guidance", False))
+        guides = getattr(pipeline, "do_classifier_free_guidance", None)
+        if guides is None and (scale := getattr(pipeline, "guidance_scale", None)) is not None:
+            guides = scale > 1
         if guides is None:
-            guides = len(rows) % 2 == 0 and torch.equal(*rows.chunk(2))
-        return ("uncond", "cond") if guides and len(rows) % 2 == 0 else ()
+            parts = rows.chunk(2 + perturbs)
+            guides = len({len(part) for part in parts}) == 1 and all(
+                torch.equal(part, parts[0]) for part in parts[1:]
+            )
+        names = ("uncond",) * bool(guides) + ("cond",) + ("perturbed",) * perturbs
+        return names if len(names) > 1 and len(rows) % len(names) == 0 else ()
 
     return pairs
 
