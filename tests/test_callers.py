@@ -117,7 +117,9 @@ def test_conditions_that_change_with_every_step(model):
 def test_what_tells_branches_apart_is_enough():
     """Prompts tell; residuals are another call's each, and ids are the same in both branches."""
     description = SimpleNamespace(
-        latents=lambda args, kwargs: args[0], timestep=lambda args, kwargs: args[1]
+        latents=lambda args, kwargs: args[0],
+        timestep=lambda args, kwargs: args[1],
+        by_block=(),
     )
     teller = ByConditions(description)
     prompts, ids = {"call 1": torch.ones(3), "call 2": torch.zeros(3)}, torch.arange(3)

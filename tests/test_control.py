@@ -1,6 +1,7 @@
 """What adds to the stream beside the blocks: ControlNets between them, IP-Adapters within."""
 
 import dataclasses
+import weakref
 
 import pytest
 import torch
@@ -112,3 +113,17 @@ def test_ip_adapter_loaded_within_a_run():
         assert loaded
         for output in run(family, model):
             assert output.isfinite().all()
+
+
+def test_residuals_are_not_held_from_call_to_call():
+    """A ControlNet makes those of the next step while those of the last one would be held."""
+    model, family = FLUX.make(), with_inputs(FLUX)
+    noise = fixed(*FLUX.noise)
+    with cache(model, config(NoCorrection())):
+        for time in TIMES[:3]:
+            residuals = [fixed(2, 64, 32, seed=3)]
+            alive = weakref.ref(residuals[0])
+            with torch.no_grad():
+                model(**family.inputs(noise, time), controlnet_block_samples=residuals)
+            del residuals
+            assert alive() is None

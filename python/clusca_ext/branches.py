@@ -119,6 +119,12 @@ class Branches:
             branch.exchange(*parts())
         self.calling.activate()
 
+    def end_run(self) -> None:
+        """The next call begins a run."""
+        for branch in self.by_name.values():
+            branch.runs.restart()
+        self._caller.restart()
+
     def restart(self) -> None:
         """Forget the run, and what is cached."""
         for branch in self.every:

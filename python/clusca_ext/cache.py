@@ -155,6 +155,10 @@ class Cache:
         self._fitting.installed.take_source()
         self.graphs.release()
 
+    def end_run(self) -> None:
+        """The next call of the model begins a run, with the memory there is."""
+        self._branches.end_run()
+
     # ---- a step
 
     @torch.no_grad()

@@ -122,8 +122,7 @@ def _resetting(original: Any) -> Any:
 
         found = Cache.of(self)
         if found is not None:
-            for branch in found.branches.values():
-                branch.runs.restart()
+            found.end_run()
         return original(self, *args, **kwargs)
 
     return reset_stateful_cache

@@ -21,13 +21,15 @@ def tensors_of(args: Args, kwargs: Kwargs) -> list[tuple[int | str, list[Tensor]
 
 
 def conditions_of(description: ModelDescription, args: Args, kwargs: Kwargs) -> Conditions:
-    """What a model is given beside latents and timestep."""
+    """What a model is given beside latents and timestep, and a ControlNet's residuals: made for one
+    call, these are large, and tell no calls apart."""
     latents = description.latents(args, kwargs)
     timestep = None if description.timestep is None else description.timestep(args, kwargs)
     return {
         name: tensors
         for name, tensors in tensors_of(args, kwargs)
-        if not any(tensor is latents or tensor is timestep for tensor in tensors)
+        if name not in description.by_block
+        and not any(tensor is latents or tensor is timestep for tensor in tensors)
     }
 
 
