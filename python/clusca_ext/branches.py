@@ -109,8 +109,11 @@ class Branches:
         if first:
             self._run = {name} if name in self._run else self._run | {name}
             self.by_name[name] = self.by_name.pop(name)
-        for other in () if first else self.by_name.keys() - self._run:
-            self.by_name.pop(other).release()
+        elif name not in self._run:
+            self._run.add(name)  # it goes on, where another one began anew by itself
+        else:
+            for other in self.by_name.keys() - self._run:
+                self.by_name.pop(other).release()
 
     def exchange(self, parts: Callable[[], tuple[ModulationPlan, Storage]]) -> None:
         """The model's modules are others: nothing is cached of these."""

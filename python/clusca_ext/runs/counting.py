@@ -39,7 +39,8 @@ class PipelineRuns:
     """A pipeline's scheduler makes new timesteps for every run: nothing is read from the device.
 
     Somebody else may call the same model, with another scheduler: then a run begins again where
-    ``Course`` sees it.
+    ``Course`` sees it. A branch of guidance that is called from a later step on begins its run
+    there, as far as the scheduler counts steps; so does one that was left out for some.
     """
 
     known_by = "the pipeline's scheduler"
@@ -47,6 +48,7 @@ class PipelineRuns:
     def __init__(self, pipelines: Pipelines, description: ModelDescription) -> None:
         self._pipelines, self._description = pipelines, description
         self._seen: Tensor | None = None
+        self._step: int | None = None  # of the scheduler, at the call before
         self.timesteps: Tensor | None = None
         self._course: Course
         self._calls = 0
@@ -55,11 +57,16 @@ class PipelineRuns:
     def is_new(self, args: Args, kwargs: Kwargs) -> bool:
         pipeline, part = self._pipelines.caller()
         scheduler = pipeline.scheduler
-        new = scheduler.timesteps is not self._seen
+        step, before = getattr(scheduler, "step_index", None), self._step
+        self._step = step = step if isinstance(step, int) else None
+        was_left_out = step is not None and before is not None and step > before + 1
+        new = scheduler.timesteps is not self._seen or was_left_out
         if new:
-            self._seen = scheduler.timesteps
-            # Pipelines that begin with an image leave the first timesteps out.
-            begin = getattr(scheduler, "begin_index", None) or self._left_out(args, kwargs)
+            self._seen, begin = scheduler.timesteps, step
+            if begin is None:
+                # Pipelines that begin with an image leave the first timesteps out.
+                begin = getattr(scheduler, "begin_index", None) or self._left_out(args, kwargs)
+                self._step = begin
             self.timesteps = part(scheduler.timesteps[begin:])
             self.num_steps = len(self.timesteps)
             self._course = Course(self.timesteps, self._description)
