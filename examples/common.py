@@ -14,9 +14,13 @@ from clusca_ext import ClusCaConfig, EvenSchedule, enable_cache, summary
 
 
 def parser(
-    model: str, prompt: str | int, steps: int, image: str | None = None
+    model: str,
+    prompt: str | int,
+    steps: int,
+    image: str | None = None,
+    storage: str = "per_block",
 ) -> argparse.ArgumentParser:
-    described = base_parser(steps)
+    described = base_parser(steps, storage)
     described.add_argument("--model", default=model, help="name on the hub, or a folder")
     described.add_argument("--prompt", type=type(prompt), default=prompt)
     if image is not None:
@@ -26,7 +30,7 @@ def parser(
     return described
 
 
-def base_parser(steps: int) -> argparse.ArgumentParser:
+def base_parser(steps: int, storage: str = "per_block") -> argparse.ArgumentParser:
     """What is not about a checkpoint."""
     described = argparse.ArgumentParser(formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     described.add_argument("--steps", type=int, default=steps)
@@ -34,6 +38,9 @@ def base_parser(steps: int) -> argparse.ArgumentParser:
     described.add_argument("--config", type=pathlib.Path, help="a ClusCaConfig, as JSON")
     described.add_argument(
         "--preset", action="store_true", help="settings of ClusCaConfig.for_model"
+    )
+    described.add_argument(
+        "--storage", choices=("per_block", "lean"), default=storage, help="where features lie"
     )
     described.add_argument("--full", action="store_true", help="no cache")
     described.add_argument("--device", default="cuda")
@@ -67,7 +74,9 @@ def run(
         parts: Makes those of the pipeline that are not in its checkpoint, in a dtype.
         inputs: More inputs of its call.
     """
-    options = parser(model, prompt, steps, image).parse_args()
+    # Per block, a video of many frames takes more than a GPU has.
+    storage = "per_block" if fps is None else "lean"
+    options = parser(model, prompt, steps, image, storage).parse_args()
     cls = getattr(diffusers, pipeline)
     pipe = cls.from_pretrained(options.model, torch_dtype=dtype, **parts(dtype))
     if options.offload:
@@ -101,4 +110,4 @@ def config_of(options: argparse.Namespace, pipe: Any) -> ClusCaConfig:
         return ClusCaConfig.load(options.config)
     if options.preset:
         return ClusCaConfig.for_model(pipe)
-    return ClusCaConfig(schedule=EvenSchedule(interval=options.interval))
+    return ClusCaConfig(schedule=EvenSchedule(interval=options.interval), storage=options.storage)

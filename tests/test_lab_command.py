@@ -37,7 +37,13 @@ def test_help_has_an_example_and_methods_are_listed():
     result = clusca("lab", "--help")
     assert result.exit_code == 0 and "Example: clusca lab" in result.output
     listed = clusca("lab", "--list-methods")
-    assert listed.exit_code == 0 and listed.output.split() == list(METHODS)
+    lines = [line.split(maxsplit=1) for line in listed.output.splitlines()]
+    assert listed.exit_code == 0 and [name for name, _ in lines] == list(METHODS)
+    parts = dict(lines)
+    assert parts["taylor"].startswith("IntervalSchedule(interval=5, warmup=2")
+    assert "TeaCacheSchedule(threshold=0.125, polynomial=(1.0, 0.0)" in parts["teacache"]
+    assert "unit='spacing'" in parts["spaced-hermite-even"]
+    assert "NoCorrection" not in listed.output and "ClusterCorrector" in parts["clusca"]
 
 
 ARGUMENTS = ["--steps", "5", "--samples", "2", "--intervals", "2", "--orders", "1"]

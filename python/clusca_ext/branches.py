@@ -99,14 +99,14 @@ class Branches:
         self.calling.activate()
         return self.calling
 
-    def begin(self, first: bool) -> None:
-        """A step of the branch that calls begins, and where it is its first a run.
+    def begin(self, first: bool) -> bool:
+        """A step of the branch that calls begins; whether it is the first step of all of a run.
 
         The run of a branch that was of the run already is the next: the others are of the one
         before until they call, and those that have not by its second step are dropped.
         """
         name = self._name + self._sample
-        if first:
+        if first:  # of its own run
             self._run = {name} if name in self._run else self._run | {name}
             self.by_name[name] = self.by_name.pop(name)
         elif name not in self._run:
@@ -114,6 +114,7 @@ class Branches:
         else:
             for other in self.by_name.keys() - self._run:
                 self.by_name.pop(other).release()
+        return first and len(self._run) == 1
 
     def exchange(self, parts: Callable[[], tuple[ModulationPlan, Storage]]) -> None:
         """The model's modules are others: nothing is cached of these."""

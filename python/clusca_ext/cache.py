@@ -197,8 +197,7 @@ class Cache:
             branch.restart()
         branch.signature = signature
         first = branch.runs.is_new(args, kwargs)
-        self._branches.begin(first)
-        if first:
+        if self._branches.begin(first):
             if self._fitting.renew():
                 self.graphs.release()
                 self._branches.exchange(self._fitting.parts)

@@ -170,6 +170,14 @@ def cache(model: Target, config: ClusCaConfig | None = None, **options: Any) -> 
     """``enable_cache`` for the length of a ``with`` block.
 
     At its end other pipelines that share the cache keep it.
+
+    Args:
+        model: As of ``enable_cache``.
+        config: As of ``enable_cache``.
+        options: Its other arguments, by name.
+
+    Raises:
+        ValueError: As by ``enable_cache``.
     """
     enable_cache(model, config, **options)
     enabled = caches_of(model)

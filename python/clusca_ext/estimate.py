@@ -71,10 +71,11 @@ def estimate_memory(
     dtype: torch.dtype | None = None,
     **inputs: Any,
 ) -> Memory:
-    """How much memory a cache will take.
+    """What memory a cache will take for one branch of guidance of a pipeline's first transformer.
 
-    Modulation that is planned for coming steps, at most 128 MiB, comes on top, as do labels of
-    tokens and what a step allocates for its own length.
+    Each branch that a pipeline calls apart takes as much, and each of its transformers. Modulation
+    that is planned for coming steps, at most 128 MiB, comes on top, as do labels of tokens and what
+    a step allocates for its own length.
 
     Args:
         model: The model or pipeline, on any device, ``"meta"`` too.

@@ -58,7 +58,12 @@ def lab(
         pathlib.Path | None,
         typer.Option(help="Folder whose quality.md gets the tables, beside the plots."),
     ] = None,
-    list_methods: Annotated[bool, typer.Option("--list-methods", help="Only name them.")] = False,
+    list_methods: Annotated[
+        bool,
+        typer.Option(
+            "--list-methods", help="Only name them, and their parts at interval 5 and order 2."
+        ),
+    ] = False,
 ) -> None:
     """Measure methods x intervals x orders: quality beside the full sampler, and time.
 
@@ -67,11 +72,12 @@ def lab(
 
     Example: clusca lab --methods taylor-even,clusca-even --intervals 4,6 --orders 1 --limit 600
     """
-    from clusca_ext.lab.grid import FULL_STEPS, settings
+    from clusca_ext.lab.grid import FULL_STEPS, described, settings
     from clusca_ext.lab.methods import METHODS
 
     if list_methods:
-        typer.echo("\n".join(METHODS))
+        width = max(map(len, METHODS))
+        typer.echo("\n".join(f"{name:<{width}}  {described(name)}" for name in METHODS))
         return
     chosen = list(METHODS) if methods == "all" else words("methods", methods)
     further = FULL_STEPS if methods == "all" and baseline is None else ()

@@ -21,6 +21,8 @@ COLD_START = -1  # the layer whose keys draw the first centroids; real layers co
 class ClusterCorrector:
     """One representative a cluster is computed in every MLP, and its cluster is corrected by it.
 
+    ClusCa's method (arXiv 2509.10312), of which ``docs/method.md`` has the equations.
+
     Attributes:
         num_clusters: Clusters K; more than there are tokens are cut to their number.
         gamma: Propagation ratio in [0, 1].
@@ -30,7 +32,7 @@ class ClusterCorrector:
             features and accumulate until the next full step.
         metric: ``"l2"`` or ``"l1"``, the distance of k-means.
         max_iters: Iterations of k-means at most, up to a million.
-        rtol: Relative change of the centroids below which it stops.
+        rtol: It stops where no centroid's coordinate moves by more than this share of the largest.
         share_cfg: Rows of one sample under guidance share clusters and representatives, taken from
             the conditional one.
         source: The block after which tokens are clustered: ``"last"``, another name the model's

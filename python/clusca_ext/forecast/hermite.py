@@ -14,7 +14,8 @@ UNITS = ("step", "spacing")
 class HermiteForecaster:
     """``w_i = sigma**i * H_i(sigma * distance) / i!``, H the physicists' Hermite polynomials.
 
-    At order 2: ``(1, 2 sigma^2 d, 2 sigma^4 d^2 - sigma^2)`` (HiCache; FreqCa, arXiv 2510.08669).
+    At order 2: ``(1, 2 sigma^2 d, 2 sigma^4 d^2 - sigma^2)`` (HiCache, arXiv 2508.16984;
+    FreqCa, 2510.08669).
 
     Attributes:
         order: Highest order, 0 to 7.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from clusca_ext.checks import integers
 from clusca_ext.config import ClusCaConfig
+from clusca_ext.correction import NoCorrection
 from clusca_ext.forecast import MAX_ORDER
 from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, COUNTS, METHODS, configured
 
@@ -74,6 +75,16 @@ def settings(
                 if setting is not None:
                     found.setdefault((name, interval, setting.order), setting)
     return list(found.values())
+
+
+def described(name: str, interval: int = 5, order: int = 2) -> str:
+    """The parts of a method there, or where it exists; those that do nothing are left out."""
+    intervals = interval, *INTERVALS
+    config = next(filter(None, (configured(name, each, order) for each in intervals)))
+    parts: list[object] = [config.schedule, config.forecaster]
+    parts += [config.corrector] if config.corrector != NoCorrection() else []
+    parts += [config.storage] if config.storage != "per_block" else []
+    return ", ".join(map(str, parts))
 
 
 def _setting(name: str, interval: int, order: int) -> Setting | None:

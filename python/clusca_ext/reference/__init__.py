@@ -1,8 +1,8 @@
 """Every operator's equation in plain PyTorch, float32 inside: differentiable, the tests' oracle.
 
-Arguments and results are those of ``clusca_ext.ops``; mutating operators return the new value
-instead. Indices out of range behave as there. Sources: ClusCa (arXiv 2509.10312) for clusters and
-propagation, TaylorSeer (arXiv 2503.06923) for factors.
+Arguments and results are those of ``clusca_ext.ops``, but for ``kernel``, of which there is one;
+mutating operators return the new value instead. Indices out of range behave as there. Sources:
+ClusCa (arXiv 2509.10312) for clusters and propagation, TaylorSeer (arXiv 2503.06923) for factors.
 """
 
 from clusca_ext.reference.collapse import (

@@ -47,7 +47,7 @@ class TeaCacheSchedule:
     arXiv 2411.19108); the first step always is, and the last where the run's length is known.
 
     Attributes:
-        threshold: The sum from which on a step is full.
+        threshold: The sum of relative L1 changes from which on a step is full.
         polynomial: What a change of the input is taken for, the highest power first; the identity
             by default. ``TEACACHE_POLYNOMIALS`` has published ones by the model's class.
         max_interval: Steps from one full step to the next at most; None: no bound.
@@ -105,7 +105,7 @@ class FirstBlockSchedule:
     than a threshold since they were (FirstBlockCache of ParaAttention and diffusers).
 
     Attributes:
-        threshold: Relative change from which on a step is full.
+        threshold: Relative L1 change of the block's residual from which on a step is full.
         warmup: Full steps at the start.
         max_interval: Steps from one full step to the next at most; None: no bound.
     """
