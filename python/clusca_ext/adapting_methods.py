@@ -78,8 +78,9 @@ def adacache() -> ClusCaConfig:
 def pab() -> ClusCaConfig:
     """PAB (arXiv 2408.12588): attention every second step, attention to text every sixth.
 
-    Of the middle of a run. What differs: fractions of a run stand for its timesteps 800 to 100; and
-    models whose attention needs more than its block's stream are refused by ``enable_cache``.
+    Of the middle of a run. What differs: fractions of a run stand for its timesteps 800 to 100;
+    where a block's MLP is fused with its attention, it waits as well; and CogVideoX, whose MLPs
+    need more than their block's stream, is refused by ``enable_cache``.
     """
     return ClusCaConfig(
         schedule=PyramidSchedule(), forecaster=ReuseForecaster(), corrector=NoCorrection()

@@ -14,7 +14,9 @@ class PyramidSchedule:
     Broadcast, arXiv 2408.12588); at its ends, all of them.
 
     A module can be computed while others are forecast where it needs no more than its block's
-    stream: joint attention to text cannot, and is among those to name here.
+    stream. Joint attention to text cannot, nor can what is fused with it (``"out"``, of
+    single-stream blocks, their MLP included; ``"ip"``, of image prompts): by default all of that
+    is computed together, and the MLPs of other blocks always.
 
     Attributes:
         ranges: Pairs of a module's name, as the adapter calls it, and the steps from one
@@ -24,7 +26,13 @@ class PyramidSchedule:
             timesteps, 800 down to 100 of 1000, are 0.2 and 0.9 where timesteps are even.
     """
 
-    ranges: tuple[tuple[str, int], ...] = (("attn", 2), ("cross", 6))
+    ranges: tuple[tuple[str, int], ...] = (
+        ("attn", 2),
+        ("attn2", 2),
+        ("out", 2),
+        ("ip", 2),
+        ("cross", 6),
+    )
     between: tuple[float, float] = (0.2, 0.9)
 
     def __post_init__(self) -> None:
@@ -55,8 +63,8 @@ class PyramidSchedule:
             if bound and computed != names:
                 raise ValueError(
                     f"ranges must not let {bound[0]!r} be computed while others are forecast, for "
-                    "it needs more than the stream that such steps keep: name all modules, with "
-                    f"one number, got {self.ranges} for {sorted(names)}"
+                    "it needs more than the stream that such steps keep: name it, with the number "
+                    f"of all others that do, got {self.ranges} for {sorted(names)}"
                 )
 
     def is_partial(self, modules: Mapping[Key, bool]) -> bool:
