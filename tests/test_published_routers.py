@@ -1,6 +1,7 @@
 """Routers as Learning-to-Cache published them: files of that layout, read without unpickling."""
 
 import pickle
+import random
 import zipfile
 
 import pytest
@@ -176,9 +177,31 @@ def test_other_contents_are_refused(value, message, tmp_path):
         load_uvit_routers(tmp_path / "router.pt")
 
 
-@pytest.mark.parametrize("size, stride", [((9,), (1,)), ((2, 3), (3, -1)), ((3,), (4,))])
+@pytest.mark.parametrize(
+    "size, stride", [((9,), (1,)), ((2, 3), (3, -1)), ((3,), (4,)), ((2**40,), (0,))]
+)
 def test_tensors_beyond_their_storage_are_refused(size, stride, tmp_path):
     from clusca_ext.learning.torch_archive import _made, _Name
 
     with pytest.raises(ValueError, match="its tensors must"):
         _made(_Name("torch._utils._rebuild_tensor_v2"), (torch.ones(8), 0, size, stride))
+
+
+@pytest.mark.parametrize("part", ["data.pkl", "archive"])
+def test_damaged_files_are_refused_in_one_sentence(part, tmp_path):
+    """Bytes exchanged anywhere: what comes is a ValueError, or routers where it does no harm."""
+    path, generator = dit_file(tmp_path / "router.pt", DDIM20), random.Random(0)
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        data = next(archive.read(n) for n in archive.namelist() if n.endswith("data.pkl"))
+    refused = 0
+    for _ in range(150):
+        damaged = bytearray(data if part == "data.pkl" else whole)
+        for _ in range(3):
+            damaged[generator.randrange(len(damaged))] = generator.randrange(256)
+        path.write_bytes(whole if part == "data.pkl" else damaged)
+        try:
+            load_dit_routers(rewritten(path, bytes(damaged)) if part == "data.pkl" else path)
+        except ValueError:
+            refused += 1
+    assert refused > 20

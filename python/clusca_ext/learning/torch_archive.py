@@ -6,9 +6,12 @@ dictionaries of tensors need are known here, and all others are refused.
 """
 
 import collections
+import math
 import pathlib
 import pickletools
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +42,13 @@ class _Name(str):
     """A class or function that the pickle names; it is never looked up."""
 
 
+# What reading a file may raise that is torn, encrypted, or was made to be read wrongly.
+_DAMAGED = (
+    *(ValueError, LookupError, TypeError, ArithmeticError, EOFError, AttributeError),
+    *(RuntimeError, zipfile.BadZipFile, zlib.error, struct.error),
+)
+
+
 class _Mark:
     """Where arguments on the stack begin."""
 
@@ -67,7 +77,7 @@ def read_archive(path: str | pathlib.Path) -> Any:
                 return archive.read(f"{prefix}data/{key}")
 
             return _Walk(storage).of(archive.read(pickles[0]))
-    except (ValueError, IndexError, TypeError, zipfile.BadZipFile, NotImplementedError) as error:
+    except _DAMAGED as error:
         raise ValueError(f"{path} must be a file of tensors that torch.save wrote: {error}") from (
             None
         )
@@ -175,7 +185,7 @@ def _made(function: Any, arguments: Any) -> Any:
     if min(numbers) < 0 or len(size) != len(stride):
         raise ValueError(f"its tensors must have sizes and strides, got {size} and {stride}")
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if 0 not in size and last >= len(_of(Tensor, storage)):
+    if max(last, math.prod(size) - 1) >= len(_of(Tensor, storage)) and 0 not in size:
         raise ValueError(f"its tensors must lie in their storages, got {size} of {len(storage)}")
     return storage.as_strided(size, stride, offset)
 
