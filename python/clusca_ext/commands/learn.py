@@ -37,6 +37,10 @@ def learn(
     theta: Annotated[
         float, typer.Option(min=0, max=1, help="Scores above it compute their modules.")
     ] = 0.1,
+    refresh: Annotated[
+        int,
+        typer.Option(min=1, help="Iterations after which 'run' measures its steps' weights anew."),
+    ] = 100,
     iterations: Annotated[int, typer.Option(min=1, help="Updates of the routers.")] = 400,
     learning_rate: Annotated[float, typer.Option(help="Of AdamW.")] = 0.1,
     batch: Annotated[int, typer.Option(min=1, help="Digits in a batch.")] = 8,
@@ -67,6 +71,7 @@ def learn(
             objective=objective,
             batch=batch,
             theta=theta,
+            refresh=refresh,
         )
         settings = TrainingSettings(iterations=iterations, learning_rate=learning_rate, seed=seed)
         price = Price(penalty=penalty, threshold=theta if hard else None)

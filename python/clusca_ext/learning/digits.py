@@ -37,6 +37,7 @@ class DigitsTask:
             digits; ``"run"``: along the student's own run.
         batch: Digits in a batch, each with guidance.
         theta: Betas above it compute their modules.
+        refresh: Of ``"run"``: iterations from one measurement of the steps' weights to the next.
 
     Raises:
         ValueError: A value is out of range.
@@ -48,11 +49,13 @@ class DigitsTask:
     objective: str = "pairs"
     batch: int = 8
     theta: float = 0.1
+    refresh: int = 100
 
     def __post_init__(self) -> None:
         integer("steps", self.steps, 2)
         integer("interval", self.interval, 2)
         integer("batch", self.batch, 1)
+        integer("refresh", self.refresh, 1)
         if self.objective not in OBJECTIVES:
             raise ValueError(f"objective must be one of {list(OBJECTIVES)}, got {self.objective!r}")
 
@@ -87,7 +90,8 @@ def digits_training(
     sample = partial(task.sample, pipeline)
     objective: Objective
     if task.objective == "run":
-        objective = RunObjective(mixer, routers, sample, price, theta=task.theta)
+        of_run = task.theta, task.refresh
+        objective = RunObjective(mixer, routers, sample, price, *of_run)
     else:
         pairs: Pairs = (
             _pairs_of_digits(pipeline, task)
@@ -103,8 +107,8 @@ def digits_training(
         "threshold": price.threshold,
         "weights": weights_digest(model),
     }
-    if task.objective == "run":  # where it decides what the student keeps
-        about["theta"] = task.theta
+    if task.objective == "run":  # theta decides there what the student keeps
+        about |= {"theta": task.theta, "refresh": task.refresh}
     return Training(mixer, routers, objective, settings, folder, about)
 
 
