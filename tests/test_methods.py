@@ -1,6 +1,7 @@
 """Published methods by name, and what they and parts within parts are saved as."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -13,11 +14,15 @@ from clusca_ext import (
     NewtonForecaster,
     NoCorrection,
     SpacedHermiteForecaster,
+    TeaCacheSchedule,
     cache,
     method,
     summary,
 )
+from clusca_ext.drawing.choice import by_name
 from clusca_ext.methods import METHODS
+from clusca_ext.schedule import TEACACHE_POLYNOMIALS
+from flux_pipelines import make_pipeline
 from small_dit import make_dit, options, sample
 
 
@@ -43,6 +48,22 @@ def test_their_settings(name, interval, warmup, order):
     config = method(name)
     assert config.schedule == IntervalSchedule(interval=interval, warmup=warmup)
     assert config.forecaster.order == order and config.corrector == NoCorrection()
+
+
+def test_teacache_has_its_models_polynomial():
+    published = TEACACHE_POLYNOMIALS["FluxTransformer2DModel"]
+    pipe = make_pipeline()
+    for model in (pipe, pipe.transformer):
+        config = method("teacache", model)
+        assert config.schedule == TeaCacheSchedule(threshold=0.25, polynomial=published)
+        assert replace(config, schedule=method("teacache").schedule) == method("teacache")
+    assert method("teacache", make_dit()) == method("teacache")
+    assert method("fora", pipe) == method("fora")
+    with pytest.raises(ValueError, match="must be a torch.nn.Module or a pipeline"):
+        method("teacache", "flux")
+    lean = replace(by_name("teacache"), config=replace(config, storage="lean"))
+    assert lean.on(pipe).config == replace(config, storage="lean")
+    assert by_name("default").on(pipe) == by_name("default")
 
 
 @pytest.mark.parametrize(

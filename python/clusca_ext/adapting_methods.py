@@ -4,6 +4,7 @@ from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import NoCorrection
 from clusca_ext.forecast import ReuseForecaster, TaylorForecaster
 from clusca_ext.schedule import (
+    TEACACHE_POLYNOMIALS,
     AdaCacheSchedule,
     FirstBlockSchedule,
     PyramidSchedule,
@@ -24,14 +25,16 @@ def _residual(schedule: Schedule) -> ClusCaConfig:
     )
 
 
-def teacache() -> ClusCaConfig:
+def teacache(model_class: str = "") -> ClusCaConfig:
     """TeaCache (arXiv 2411.19108): the residual is reused until the input has changed enough.
 
-    The threshold of 0.25 is the first of its FLUX.1-dev table. Changes are taken as they are: give
-    ``TeaCacheSchedule`` the polynomial of your model (``TEACACHE_POLYNOMIALS``, or one that
-    ``fit_polynomial`` fits). What differs: each sample of a batch decides for itself.
+    The threshold of 0.25 is the first of its FLUX.1-dev table, the polynomial the published one of
+    the model's class (``TEACACHE_POLYNOMIALS``). Of another, or where no model is named, changes
+    are taken as they are, for which the threshold is not made: ``fit_polynomial`` fits one to your
+    model. What differs: each sample of a batch decides for itself.
     """
-    return _residual(TeaCacheSchedule(threshold=0.25))
+    polynomial = TEACACHE_POLYNOMIALS.get(model_class, TeaCacheSchedule.polynomial)
+    return _residual(TeaCacheSchedule(threshold=0.25, polynomial=polynomial))
 
 
 def first_block() -> ClusCaConfig:
@@ -47,7 +50,10 @@ def speca() -> ClusCaConfig:
 
     Order 4, threshold 0.1 that falls to 0.01, 2 to 5 skips: the settings of its code for DiT. What
     differs: each sample of a batch decides for itself, and the text that a verified block of two
-    streams is given is that of the last full step.
+    streams is given is that of the last full step. The error is that of the stream behind the
+    block, where the code for FLUX.1 and HunyuanVideo takes a single block's update before its gate:
+    its settings (threshold 7, decay 0.3, floor 0.1, 2 to 8 skips, order 2 on FLUX.1) are of
+    another size, and not taken. Nor are its errors that divide by nothing, and the cosine.
     """
     return ClusCaConfig(
         schedule=SpeCaSchedule(),

@@ -13,6 +13,7 @@ from clusca_ext.forecast import (
 )
 from clusca_ext.schedule import IntervalSchedule
 from clusca_ext.storage.lean.description import LeanStorage
+from clusca_ext.targets import transformers_of
 from clusca_ext.token_methods import cat, duca, toca
 
 
@@ -81,15 +82,22 @@ METHODS: dict[str, Callable[[], ClusCaConfig]] = {
 }
 
 
-def method(name: str) -> ClusCaConfig:
+def method(name: str, model: object = None) -> ClusCaConfig:
     """The configuration of a published method; ``ClusCaConfig.paper`` has ClusCa's own.
 
     Args:
         name: One of ``METHODS``, where each one's function says its source and what differs.
+        model: The model or pipeline, of whose class the method may have published constants:
+            TeaCache's polynomial. None: those of no model.
+
+    Returns:
+        What to give ``enable_cache``.
 
     Raises:
-        ValueError: There is no such method.
+        ValueError: There is no such method, or ``model`` is neither a model nor a pipeline.
     """
     if name not in list(METHODS):
         raise ValueError(f"name must be one of {list(METHODS)}, got {name!r}")
+    if name == "teacache" and model is not None:
+        return teacache(type(transformers_of(model)[0]).__name__)
     return METHODS[name]()

@@ -70,6 +70,7 @@ def pipeline(
         keep_freed_memory()
         source = open_source(model, on, dtype, offload)
         given = inputs(source, request)
+        choices = [choice.on(source.pipeline) for choice in choices]
     except Unreachable as error:
         raise Failed(str(error)) from None
     except ValueError as error:

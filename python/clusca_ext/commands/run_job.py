@@ -67,7 +67,9 @@ def perform(job: Job, model: str, device: str, dtype: str | None, offload: bool)
             given = inputs(source, _with_steps(job))
             output = _output(job, source)
             if job.choice is not None:  # whether it fits this model, before anything is drawn
-                disable_cache(enable_cache(source.pipeline, job.choice.config))
+                choice = job.choice.on(source.pipeline)
+                job = dataclasses.replace(job, choice=choice)
+                disable_cache(enable_cache(source.pipeline, choice.config))
         except Unreachable as error:
             raise Failed(str(error)) from None
         except ValueError as error:

@@ -30,11 +30,20 @@ class Choice:
         name: What pictures and rows call it.
         config: Its configuration.
         steps: Steps of the runs it was made for; None: of any.
+        method: The published method that it is; None: none.
     """
 
     name: str
     config: ClusCaConfig
     steps: int | None = None
+    method: str | None = None
+
+    def on(self, pipeline: object) -> "Choice":
+        """The same with what the method has published for that model, if anything."""
+        if self.method is None:
+            return self
+        config = dataclasses.replace(method(self.method, pipeline), storage=self.config.storage)
+        return dataclasses.replace(self, config=config)
 
 
 def presets() -> list[str]:
@@ -71,7 +80,7 @@ def chosen(
     if storage not in STORAGES:
         raise ValueError(f"--storage must be one of {list(STORAGES)}, got {storage!r}")
     changed = dataclasses.replace(choice.config, storage=STORAGES[storage])
-    return Choice(f"{choice.name}, {storage}", changed, choice.steps)
+    return dataclasses.replace(choice, name=f"{choice.name}, {storage}", config=changed)
 
 
 def by_name(name: str) -> Choice:
@@ -82,7 +91,7 @@ def by_name(name: str) -> Choice:
         return Choice(name, ClusCaConfig(storage="lean"))
     if name not in METHODS:
         raise ValueError(f"method must be one of {['default', 'lean', *METHODS]}, got {name!r}")
-    return Choice(name, method(name))
+    return Choice(name, method(name), method=name)
 
 
 def _preset(name: str) -> Choice:
