@@ -22,6 +22,7 @@ from clusca_ext.forecast import (
     SpacedHermiteForecaster,
     TaylorForecaster,
 )
+from clusca_ext.lab.fitted import teacache_of
 from clusca_ext.methods import method
 from clusca_ext.presets.placements import load_placement
 from clusca_ext.schedule import (
@@ -216,6 +217,8 @@ METHODS: dict[str, Method] = {
     "clusca-even": composed(evenly, taylor, ClusterCorrector()),
     "clusca-hermite-even": composed(evenly, hermite, ClusterCorrector()),
     "teacache": unordered(teacache, RESIDUAL),
+    "teacache-digits": unordered(teacache_of("digits"), RESIDUAL),
+    "teacache-pictures": unordered(teacache_of("pictures"), RESIDUAL),
     "teacache-taylor": composed(teacache, taylor_unbounded),
     "first-block": unordered(first_block, RESIDUAL),
     "first-block-taylor": composed(first_block, taylor_unbounded),
