@@ -18,6 +18,15 @@ def _twofold(value: float) -> tuple[float, ...]:
     return type(value)(value / 2), value * 2
 
 
+def _a_quarter(value: float) -> tuple[float, ...]:
+    return value / 1.25, value * 1.25
+
+
+def _paces(value: tuple[tuple[Any, int], ...]) -> tuple[Any, ...]:
+    """All numbers of steps, of a codebook or of ranges, one less or one more."""
+    return tuple(tuple((key, max(1, n + more)) for key, n in value) for more in (-1, 1))
+
+
 CHANGES: dict[str, Alternatives] = {  # by the field's name, whatever part has it
     "interval": _by_one,
     "warmup": _by_one,
@@ -29,7 +38,15 @@ CHANGES: dict[str, Alternatives] = {  # by the field's name, whatever part has i
     "low_band": _twofold,
     "num_clusters": _twofold,
     "gamma": _twofold,
-    "threshold": lambda value: (value / 1.25, value * 1.25),
+    "ratio": _twofold,
+    "every": _by_one,
+    "threshold": _a_quarter,
+    "floor": _a_quarter,
+    "decay": _twofold,
+    "min_skips": _by_one,
+    "max_skips": _by_one,
+    "codebook": _paces,
+    "ranges": _paces,
 }
 # From one short interval to the next are many full steps; so many more of warm-up lie between.
 LONGER = (2, 4)
