@@ -43,12 +43,16 @@ def cell(model, method, order, interval, column):
 def test_what_schedules_that_adapt_are_said_to_be_worth():
     least, most = over("pictures", "speca", (1, 2, 3))
     assert f"SpeCa gains {least:.1f} to {most:.1f} dB over even steps" in SCHEDULES
-    for method in ("teacache", "teacache-taylor", "first-block", "first-block-taylor"):
+    losing = ("teacache", "teacache-pictures", "teacache-taylor", "first-block")
+    for method in (*losing, "first-block-taylor"):
         orders = (1, 2, 3) if "taylor" in method else (0,)
         assert all(row_of("pictures", method, order)[2] == 0 for order in orders)  # none gains
     gains = {
         (method, order): row_of("digits", method, order)[2]
-        for method in ("speca", "teacache-taylor", "first-block-taylor", "adacache", "teacache")
+        for method in (
+            *("speca", "teacache-taylor", "first-block-taylor"),
+            *("adacache", "teacache", "teacache-digits", "first-block"),
+        )
         for order in ((1, 2, 3) if method in ("speca",) or "taylor" in method else (0,))
     }
     found = {key: count for key, count in gains.items() if count}
