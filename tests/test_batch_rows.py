@@ -1,5 +1,7 @@
 """Rows of a pipeline's batch that belong to one sample: unconditional, conditional, perturbed."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from diffusers import CogVideoXPipeline, StableDiffusion3PAGPipeline
@@ -9,6 +11,7 @@ from diffusers.models.attention_processor import (
 )
 
 from clusca_ext import ClusCaConfig, ClusterCorrector, ExplicitSchedule, cache
+from clusca_ext.adapters.parts import guided as rows_of
 from clusca_ext.cache import Cache
 from families_image import sd3
 from families_video import COGVIDEOX
@@ -58,3 +61,13 @@ def test_two_prompts_from_the_same_noise_are_two_samples(scale, groups):
     with cache(pipe, CONFIG):
         pipe(**prompts, **how, latents=noise, guidance_scale=scale, output_type="latent")
         assert clusters_of(pipe).groups == groups
+
+
+@pytest.mark.parametrize("guides", [False, True])
+@pytest.mark.parametrize("samples", [1, 2, 3])
+def test_perturbed_rows_where_the_pipeline_does_not_say_whether_it_guides(samples, guides):
+    """As PixArt-Sigma's."""
+    pipeline = SimpleNamespace(do_perturbed_attention_guidance=True)
+    latents = torch.randn(samples, 4, 8, 8).repeat(3 if guides else 2, 1, 1, 1)
+    expected = ("uncond", "cond", "perturbed") if guides else ("cond", "perturbed")
+    assert rows_of(lambda args, kwargs: args[0])(pipeline, (latents,), {}) == expected

@@ -106,6 +106,9 @@ class Branches:
         before until they call, and those that have not by its second step are dropped.
         """
         name = self._name + self._sample
+        if first and self._begins_late(name):
+            self._run.add(name)
+            return False
         if first:  # of its own run
             self._run = {name} if name in self._run else self._run | {name}
             self.by_name[name] = self.by_name.pop(name)
@@ -115,6 +118,11 @@ class Branches:
             for other in self.by_name.keys() - self._run:
                 self.by_name.pop(other).release()
         return first and len(self._run) == 1
+
+    def _begins_late(self, name: str) -> bool:
+        """Whether others of the run have begun before."""
+        others = (self.by_name[other] for other in (self._run - {name}) & self.by_name.keys())
+        return any(other.runs.first < self.calling.runs.first for other in others)
 
     def exchange(self, parts: Callable[[], tuple[ModulationPlan, Storage]]) -> None:
         """The model's modules are others: nothing is cached of these."""

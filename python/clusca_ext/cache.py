@@ -108,10 +108,12 @@ class Cache:
 
     @property
     def clusters(self) -> Choices | None:
-        """What corrects the branch that called last: the sample's, or its own."""
-        corrector = self.config.corrector
+        """What corrects the branch that called last: the sample's, whose steps it counts, or its
+        own."""
+        corrector, leader = self.config.corrector, self.leader
         shared = not isinstance(corrector, NoCorrection) and corrector.share_cfg
-        return (self.leader if shared else self.branch).clusters
+        shared = shared and leader.runs.first == self.branch.runs.first
+        return (leader if shared else self.branch).clusters
 
     # ---- on and off
 

@@ -199,9 +199,8 @@ def guided(
             guides = scale > 1
         if guides is None:
             parts = rows.chunk(2 + perturbs)
-            guides = len({len(part) for part in parts}) == 1 and all(
-                torch.equal(part, parts[0]) for part in parts[1:]
-            )
+            guides = [len(part) for part in parts] == [len(rows) // (2 + perturbs)] * (2 + perturbs)
+            guides = guides and all(torch.equal(part, parts[0]) for part in parts[1:])
         names = ("uncond",) * bool(guides) + ("cond",) + ("perturbed",) * perturbs
         return names if len(names) > 1 and len(rows) % len(names) == 0 else ()
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.runs.context import Context
-from clusca_ext.runs.course import Course, Direction, Watch, place_of
+from clusca_ext.runs.course import Course, Direction, Pace, Watch, place_of
 from clusca_ext.runs.pipelines import Pipelines
 
 
@@ -19,11 +19,14 @@ class Runs(Protocol):
         known_by: How, in words for a summary.
         num_steps: Steps of the current run; None where that is not known.
         timesteps: The current run's, one for each step; None where they are not known.
+        first: At which step of a pipeline's run it began: later than others' where its branch of
+            guidance did.
     """
 
     known_by: str
     num_steps: int | None
     timesteps: Tensor | None
+    first: int
 
     def is_new(self, args: Args, kwargs: Kwargs) -> bool:
         """Whether this call of the model is the first of a run; asked once a call."""
@@ -48,7 +51,7 @@ class PipelineRuns:
     def __init__(self, pipelines: Pipelines, description: ModelDescription) -> None:
         self._pipelines, self._description = pipelines, description
         self._seen: Tensor | None = None
-        self._step: int | None = None  # of the scheduler, at the call before
+        self.first, self._pace = 0, Pace()
         self.timesteps: Tensor | None = None
         self._course: Course
         self._calls = 0
@@ -57,17 +60,18 @@ class PipelineRuns:
     def is_new(self, args: Args, kwargs: Kwargs) -> bool:
         pipeline, part = self._pipelines.caller()
         scheduler = pipeline.scheduler
-        step, before = getattr(scheduler, "step_index", None), self._step
-        self._step = step = step if isinstance(step, int) else None
-        was_left_out = step is not None and before is not None and step > before + 1
-        new = scheduler.timesteps is not self._seen or was_left_out
+        step = getattr(scheduler, "step_index", None)
+        if not isinstance(step, int) or step >= len(scheduler.timesteps):  # or of a run before
+            step = None
+        new = scheduler.timesteps is not self._seen
+        if new and step is None:
+            # Pipelines that begin with an image leave the first timesteps out.
+            step = getattr(scheduler, "begin_index", None) or self._left_out(args, kwargs)
         if new:
-            self._seen, begin = scheduler.timesteps, step
-            if begin is None:
-                # Pipelines that begin with an image leave the first timesteps out.
-                begin = getattr(scheduler, "begin_index", None) or self._left_out(args, kwargs)
-                self._step = begin
-            self.timesteps = part(scheduler.timesteps[begin:])
+            self._pace.begin(step or 0)
+        if new or not self._pace.goes_on(step):
+            new, self._seen, self.first = True, scheduler.timesteps, self._pace.first
+            self.timesteps = part(scheduler.timesteps[self.first :: self._pace.stride])
             self.num_steps = len(self.timesteps)
             self._course = Course(self.timesteps, self._description)
         if self._course.begins_again(args, kwargs, self._calls) or new:
@@ -112,7 +116,7 @@ class KnownTimesteps:
     A run that was broken off is noticed where ``Course`` sees it; elsewhere ``reset`` says so.
     """
 
-    known_by = "the timesteps given"
+    known_by, first = "the timesteps given", 0
 
     def __init__(self, timesteps: Sequence[float] | Tensor, description: ModelDescription) -> None:
         if not hasattr(timesteps, "__len__"):
@@ -171,6 +175,8 @@ class ContextRuns:
     first is thought to go on to the end.
     """
 
+    first = 0
+
     def __init__(self, context: Context, otherwise: Runs) -> None:
         self._context, self._otherwise = context, otherwise
         self.known_by = otherwise.known_by
@@ -214,7 +220,7 @@ class RisingTimestep:
         direction: That of all branches' runs.
     """
 
-    known_by = "the timestep, read on the host once a call"
+    known_by, first = "the timestep, read on the host once a call", 0
 
     def __init__(self, description: ModelDescription, direction: Direction) -> None:
         self.num_steps: int | None = None

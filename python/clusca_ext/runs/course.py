@@ -40,6 +40,36 @@ def place_of(
     return places[away.index(min(away))]
 
 
+class Pace:
+    """At which steps of its scheduler a branch of guidance is called: all of them from one on, or
+    every n-th.
+
+    Attributes:
+        first: The step at which it began.
+        stride: Steps from one call to the next.
+    """
+
+    first, stride = 0, 1
+
+    def begin(self, step: int) -> None:
+        """A run begins, at this step."""
+        self.first, self.stride = step, 1
+        self._step, self._gap = step, 1
+
+    def goes_on(self, step: int | None) -> bool:
+        """Whether a call at a step is the next, as far as that is known; else it begins there.
+
+        Where as many steps are left out twice in a row, that is the branch's pace from then on.
+        """
+        gap = 0 if step is None else step - self._step
+        if step is None or gap in (0, self.stride):
+            self._step = self._step if step is None else step
+            return True
+        self.first, self.stride = step, gap if gap == self._gap else 1
+        self._step, self._gap = step, gap
+        return False
+
+
 class Course:
     """Sees that a run of known timesteps begins again before its end, or is called in branches.
 
