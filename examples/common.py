@@ -40,7 +40,10 @@ def base_parser(steps: int, storage: str = "per_block") -> argparse.ArgumentPars
         "--preset", action="store_true", help="settings of ClusCaConfig.for_model"
     )
     described.add_argument(
-        "--storage", choices=("per_block", "lean"), default=storage, help="where features lie"
+        "--storage",
+        choices=("per_block", "lean"),
+        default=storage,
+        help="where features lie; --config and --preset say it themselves",
     )
     described.add_argument("--full", action="store_true", help="no cache")
     described.add_argument("--device", default="cuda")

@@ -20,7 +20,8 @@ class Branches:
         caller: Tells which one calls.
 
     Attributes:
-        by_name: Those of the run, in the order in which they called first.
+        by_name: Those of the run, in the order in which they called first; of a bare model those of
+            the run before, too, until a branch calls for the second time.
         calling: The one that called last.
     """
 
@@ -121,7 +122,7 @@ class Branches:
 
     def _begins_late(self, name: str) -> bool:
         """Whether others of the run have begun before."""
-        others = (self.by_name[other] for other in (self._run - {name}) & self.by_name.keys())
+        others = (self.by_name[other] for other in self._run - {name})
         return any(other.runs.first < self.calling.runs.first for other in others)
 
     def exchange(self, parts: Callable[[], tuple[ModulationPlan, Storage]]) -> None:

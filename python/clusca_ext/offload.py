@@ -1,8 +1,5 @@
 """Weights that come to a module when it is called, and leave after it."""
 
-import importlib
-from typing import Any
-
 import torch
 from torch import nn
 
@@ -29,8 +26,8 @@ def fetch(model: nn.Module) -> None:
     hook = getattr(model, "_hf_hook", None)
     if hook is None:
         return
-    hooks: Any = importlib.import_module("accelerate.hooks")  # of which the hook is one
+    from accelerate.hooks import CpuOffload  # type: ignore[import-untyped]  # the hook is its own
 
     for each in getattr(hook, "hooks", [hook]):
-        if isinstance(each, hooks.CpuOffload):
+        if isinstance(each, CpuOffload):
             each.pre_forward(model)

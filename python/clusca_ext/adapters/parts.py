@@ -198,9 +198,8 @@ def guided(
         if guides is None and (scale := getattr(pipeline, "guidance_scale", None)) is not None:
             guides = scale > 1
         if guides is None:
-            parts = rows.chunk(2 + perturbs)
-            guides = [len(part) for part in parts] == [len(rows) // (2 + perturbs)] * (2 + perturbs)
-            guides = guides and all(torch.equal(part, parts[0]) for part in parts[1:])
+            first, *others = rows.chunk(2 + perturbs)
+            guides = len(rows) % (2 + perturbs) == 0 and all(torch.equal(first, o) for o in others)
         names = ("uncond",) * bool(guides) + ("cond",) + ("perturbed",) * perturbs
         return names if len(names) > 1 and len(rows) % len(names) == 0 else ()
 

@@ -88,7 +88,10 @@ def _others(name: str, value: Any) -> Iterable[Any]:
 
 def _changed(part: Any) -> Iterator[Any]:
     for field in dataclasses.fields(part):
-        for other in _others(field.name, getattr(part, field.name)):
+        value = getattr(part, field.name)
+        for other in _others(field.name, value):
+            if other == value:  # numbers that are as small as they can be
+                continue
             try:
                 yield dataclasses.replace(part, **{field.name: other})
             except ValueError:  # out of its range

@@ -90,8 +90,7 @@ def digits_training(
     sample = partial(task.sample, pipeline)
     objective: Objective
     if task.objective == "run":
-        of_run = task.theta, task.refresh
-        objective = RunObjective(mixer, routers, sample, price, *of_run)
+        objective = RunObjective(mixer, routers, sample, price, task.theta, task.refresh)
     else:
         pairs: Pairs = (
             _pairs_of_digits(pipeline, task)

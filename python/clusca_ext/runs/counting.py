@@ -64,11 +64,10 @@ class PipelineRuns:
         if not isinstance(step, int) or step >= len(scheduler.timesteps):  # or of a run before
             step = None
         new = scheduler.timesteps is not self._seen
-        if new and step is None:
-            # Pipelines that begin with an image leave the first timesteps out.
-            step = getattr(scheduler, "begin_index", None) or self._left_out(args, kwargs)
         if new:
-            self._pace.begin(step or 0)
+            if step is None:  # pipelines that begin with an image leave the first timesteps out
+                step = getattr(scheduler, "begin_index", None) or self._left_out(args, kwargs)
+            self._pace.begin(step)
         if new or not self._pace.goes_on(step):
             new, self._seen, self.first = True, scheduler.timesteps, self._pace.first
             self.timesteps = part(scheduler.timesteps[self.first :: self._pace.stride])

@@ -4,7 +4,7 @@ On CUDA the memory is pinned and the copies run on a stream of their own, one pi
 uses them. On a CPU the same pieces are copied one by one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -107,6 +107,12 @@ class HostTensor:
             _recorded(self._stream).wait(current)
         else:
             self._free[number % 2] = _recorded(self._stream)
+
+
+def unstage(hosts: Iterable[HostTensor]) -> None:
+    """The device's memory that is staged for these is about to be given back, or taken anew."""
+    for host in hosts:
+        host.unstage()
 
 
 def _piece(N: int) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from clusca_ext.storage.host import HostTensor
+from clusca_ext.storage.host import HostTensor, unstage
 from clusca_ext.storage.lean.arena import Arena, Wanted, size_of
 from clusca_ext.storage.lean.rows import Rows
 from clusca_ext.storage.lean.sums import Sums
@@ -43,8 +43,7 @@ class Room:
             torch.OutOfMemoryError: There is not so much; it names a smaller setting.
         """
         wanted = self.wanted()
-        for host in hosts.values():  # copies of a run before may still read what is taken anew
-            host.unstage()
+        unstage(hosts.values())  # copies of a run before may still read what is taken anew
         try:
             memory = arena.take(wanted, device)
         except torch.OutOfMemoryError as error:

@@ -13,7 +13,7 @@ from clusca_ext.executor.segment import Track
 from clusca_ext.installation import Installation, Key
 from clusca_ext.storage.constants import DeviceConstants, autocast_dtype
 from clusca_ext.storage.filtered import low_band_of
-from clusca_ext.storage.host import HostTensor
+from clusca_ext.storage.host import HostTensor, unstage
 from clusca_ext.storage.lean.arena import Arena
 from clusca_ext.storage.lean.bases import Basis
 from clusca_ext.storage.lean.cells import cells_of
@@ -70,6 +70,7 @@ class Lean:
         return self._arena.bytes() + gates + host
 
     def release(self) -> None:
+        unstage(self._hosts.values())
         self._arena.release()
         self._hosts.clear()
         self._forget()
@@ -119,8 +120,8 @@ class Lean:
             for block in blocks:
                 for feature in self._features_of(block):
                     feature.groups = tuple(each.tokens for each in sums[-1])
-        low_band = low_band_of(self._config.forecaster, run)
-        self._room = Room(sums, self._rows_of(shapes, dtype), low_band)
+        rows, low_band = self._rows_of(shapes, dtype), low_band_of(self._config.forecaster, run)
+        self._room = Room(sums, rows, low_band)
         self._room.take(self._arena, self._hosts, run.like.device, basis.words)
         self._run = run.without_inputs()
 
@@ -182,8 +183,7 @@ class Lean:
 
     def _look(self, block: BlockExecutor, args: Args, kwargs: Kwargs) -> None:
         """A block of a full step begins whose gates are not known before."""
-        features = self._features_of(block)
-        basis = self._bases[0][1]
+        features, basis = self._features_of(block), self._bases[0][1]
         if isinstance(basis, SharedEmb):
             assert block.segment is not None
             of = [each for each, _ in self._segments].index(block.segment)
