@@ -99,13 +99,6 @@ def random_mask(like: MaskSchedule, seed: int) -> MaskSchedule:
     return MaskSchedule(modules=tuple(zip(names, zip(*shuffled, strict=True), strict=True)))
 
 
-def smooth_mask(curves: ErrorCurves, share: float) -> MaskSchedule:
-    """SmoothCache's at the error bound that leaves out what comes nearest to a share."""
-    bounds = sorted({error for rows in curves.curves.values() for row in rows for error in row})
-    schedules = map(curves.schedule, [0.0, *bounds])
-    return min(schedules, key=lambda schedule: abs(schedule.removed - share))
-
-
 def curves_of(pipeline: DigitsPipeline) -> ErrorCurves:
     """The model's error curves, measured once by these sources."""
     path = WORK / f"curves-{weights_digest(pipeline.transformer)}-{sources()}.json"
@@ -139,7 +132,7 @@ class Schedules:
         if masks in self._even:
             return ExplicitSchedule(steps=even_placement(STEPS, self._even[masks]))
         if masks in self._smooth:
-            return smooth_mask(self._curves, self._smooth[masks])
+            return self._curves.leaving_out(self._smooth[masks])
         if masks in self._random:
             return random_mask(load_mask(PRESETS[LEARNT[0]]), self._random[masks])
         return load_mask(PRESETS[masks])

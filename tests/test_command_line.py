@@ -121,7 +121,7 @@ WORK = {  # what each command does for long, and arguments that lead there
     "estimate": ("clusca_ext.measuring.estimates.work", ("digits",)),
     "lab": ("clusca_ext.lab.runner.run", ()),
     "calibrate": ("clusca_ext.lab.calibrate.search", ("digits", "--psnr", "30")),
-    "learn": ("clusca_ext.learning.digits.digits_training", ()),
+    "learn": ("clusca_ext.learning.embedded.training_of", ()),
     "search": ("clusca_ext.search.find_placement", ()),
     "bench operators": ("clusca_ext.measuring.run.measure", ()),
     "bench pipeline": ("clusca_ext.drawing.sources.open_source", ("digits",)),

@@ -12,7 +12,7 @@ from clusca_ext.commands.lab import lab
 from clusca_ext.lab import grid
 from clusca_ext.lab.comparison import groups
 from clusca_ext.lab.journal import read
-from clusca_ext.lab.methods import COUNTS, METHODS
+from clusca_ext.lab.methods import COUNTS, METHODS, all_methods
 from clusca_ext.origin import origin
 from lab_cases import SyntheticModel, small_folder
 
@@ -38,11 +38,13 @@ def test_help_has_an_example_and_methods_are_listed():
     assert result.exit_code == 0 and "Example: clusca lab" in result.output
     listed = clusca("lab", "--list-methods")
     lines = [line.split(maxsplit=1) for line in listed.output.splitlines()]
-    assert listed.exit_code == 0 and [name for name, _ in lines] == list(METHODS)
+    assert listed.exit_code == 0 and [name for name, _ in lines] == all_methods()
     parts = dict(lines)
     assert parts["taylor"].startswith("IntervalSchedule(interval=5, warmup=2")
     assert "TeaCacheSchedule(threshold=0.125, polynomial=(1.0, 0.0)" in parts["teacache"]
     assert "unit='spacing'" in parts["spaced-hermite-even"]
+    assert parts["speca-fitted"] == "of other models, or of runs of other steps"
+    assert parts["learning-to-cache"].startswith("MaskSchedule(50 steps of 16 modules")
     assert "NoCorrection" not in listed.output and "ClusterCorrector" in parts["clusca"]
 
 
@@ -112,6 +114,15 @@ def test_every_method_runs(tmp_path):
     assert {*shown} == {*METHODS}  # each is configured as its row in the file says
     for row in rows:
         assert row["operations"] > 0.9 and row["full"] + row["cached"] + row["partial"] == 14
+
+
+@pytest.mark.parametrize("of", [("--model", "small"), ("--model", "digits", "--steps", "20")])
+def test_what_was_fitted_to_a_model_is_not_tried_elsewhere(of, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small_folder(tmp_path / "small")
+    result = clusca("lab", *of, "--methods", "learning-to-cache", "--output", str(tmp_path))
+    said = " ".join(result.output.replace("│", " ").split())
+    assert result.exit_code == 2 and "methods must exist at one of intervals 4,5,6,7,8" in said
 
 
 def test_the_command_shows_failures(tmp_path, monkeypatch):

@@ -1,11 +1,14 @@
-"""TeaCache's fitted polynomials are those of the models that ship, and give as many full steps."""
+"""What was fitted to the embedded models: polynomials, thresholds and masks are of these models."""
 
 import numpy as np
 import pytest
 
-from clusca_ext.lab.fitted import POLYNOMIALS, THRESHOLDS
-from clusca_ext.lab.methods import METHODS, by_interval
-from clusca_ext.lab.models import open_model
+from clusca_ext import MaskSchedule, cache, summary
+from clusca_ext.lab.fitted import FITTED, POLYNOMIALS, THRESHOLDS, masks_of
+from clusca_ext.lab.grid import INTERVALS, settings
+from clusca_ext.lab.methods import METHODS, configured
+from clusca_ext.lab.models import MODELS, fitted_to, open_model
+from clusca_ext.lab.parts import by_interval
 from clusca_ext.learning.polynomial import fit_polynomial
 from clusca_ext.schedule import Step
 
@@ -41,3 +44,41 @@ def test_they_say_how_much_the_output_changes(name):
         even = by_interval(interval).start(model.steps)
         wanted = sum(even.is_full(step) for step in range(model.steps))
         assert abs(np.mean(counts) - wanted) <= 1.5
+
+
+MASKED = ("learning-to-cache", "harmonica", "smoothcache", "smoothcache-modules")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_masks_fit_their_model_and_leave_out_alike(model):
+    """SmoothCache's leave out nearest to what Learning-to-Cache's do: they can be compared."""
+    transformer = MODELS[model].load().transformer
+    for name in MASKED:
+        for interval in map(int, masks_of(model)[name]):
+            config = configured(name, interval, 3, model)
+            assert isinstance(config.schedule, MaskSchedule)
+            assert config.schedule.num_steps == MODELS[model].steps
+            if not name.startswith("smoothcache"):  # trained: no module of a full step is left out
+                every = range(0, MODELS[model].steps, interval)
+                assert all(config.schedule.decision(step) is True for step in every)
+            learnt = configured("learning-to-cache", interval, 1, model)
+            if name == "smoothcache-modules" and learnt is not None:
+                assert config.schedule.removed == pytest.approx(learnt.schedule.removed, abs=0.02)
+            with cache(transformer, config):  # names every module
+                assert summary(transformer).steps == 0
+
+
+def test_they_exist_for_their_model_at_its_steps_alone():
+    assert fitted_to("digits", 50) == fitted_to("digits", None) == "digits"
+    assert fitted_to("digits", 20) is fitted_to("folder", 50) is None
+    assert settings(FITTED) == [] and settings(["speca-fitted"], model="digits") == []
+    found = settings(FITTED, model="pictures")
+    assert {each.method for each in found} == {*FITTED}
+    assert not any(isinstance(each.config, str) for each in found)
+
+
+def test_thresholds_rise_with_the_interval():
+    for name in ("speca-fitted", "first-block-fitted"):
+        schedules = [configured(name, each, 1, "pictures").schedule for each in INTERVALS]
+        thresholds = [each.threshold for each in schedules]
+        assert thresholds == sorted(set(thresholds))

@@ -12,32 +12,36 @@ from typer.testing import CliRunner
 
 from clusca_ext import MaskSchedule
 from clusca_ext.cli import app
+from clusca_ext.demo.picture_pipeline import FOLDER as PICTURES
 from clusca_ext.demo.pipeline import FOLDER, load_digits
 from clusca_ext.learning.comparison import even_steps
-from clusca_ext.learning.digits import DigitsTask, digits_training
+from clusca_ext.learning.embedded import Task, training_of
 from clusca_ext.learning.objective import Price
 from clusca_ext.learning.training import CHECKPOINT, Training, TrainingSettings
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def tiny(folder, scheduler, channels, classes):
     """Two blocks and sixteen tokens, with random weights."""
-    folder = tmp_path_factory.mktemp("tiny")
     torch.manual_seed(0)
     model = DiTTransformer2DModel(
         num_attention_heads=2,
         attention_head_dim=8,
-        in_channels=1,
-        out_channels=1,
+        in_channels=channels,
+        out_channels=channels,
         num_layers=2,
         sample_size=32,
         patch_size=8,
-        num_embeds_ada_norm=10,
+        num_embeds_ada_norm=classes,
         norm_type="ada_norm_zero",
     )
     model.save_pretrained(folder / "transformer")
-    shutil.copytree(FOLDER / "scheduler", folder / "scheduler")
+    shutil.copytree(scheduler / "scheduler", folder / "scheduler")
     return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny(tmp_path_factory.mktemp("tiny"), FOLDER, channels=1, classes=10)
 
 
 def learn(folder, output, *options):
@@ -58,6 +62,18 @@ def test_it_learns_measures_and_reports(objective, folder, tmp_path):
     schedule = MaskSchedule.load(tmp_path / "mask.json")
     assert schedule.num_steps == 4 and report["removed"] == round(schedule.removed, 4)
     assert (tmp_path / "mask.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("objective", ["pairs", "run"])
+def test_a_model_of_the_pictures_kind(objective, tmp_path):
+    """Flow matching, and other classes; there are no data for it."""
+    folder = tiny(tmp_path / "tiny", PICTURES, channels=3, classes=7)
+    done = learn(folder, tmp_path / "out", "--objective", objective, "--theta", "1")
+    assert done.exit_code == 0 and "PSNR to the full sampler, 3 samples" in done.output
+    assert MaskSchedule.load(tmp_path / "out" / "mask.json").num_steps == 4
+    refused = learn(folder, tmp_path / "none", "--objective", "data")
+    said = " ".join(refused.output.replace("│", " ").split())
+    assert refused.exit_code == 2 and "others need 'pairs' or 'run'" in said
 
 
 def test_where_nothing_is_left_out_nothing_is_compared(folder, tmp_path):
@@ -122,10 +138,12 @@ def test_real_digits_need_an_extra(folder, tmp_path, monkeypatch):
 
 
 def test_training_is_on_other_digits_than_measuring(folder):
-    task, seen = DigitsTask(steps=4, batch=3), []
+    task, seen = Task(steps=4, batch=3), []
     pipeline = load_digits(folder)
 
     class Spy:
+        num_classes = 10
+
         def __call__(self, labels, seeds, num_inference_steps):
             seen.append((labels, seeds))
 
@@ -134,7 +152,7 @@ def test_training_is_on_other_digits_than_measuring(folder):
     assert [each for _, seeds in seen for each in seeds] == list(range(100_000, 100_006))
     assert task.cached_steps == (1, 3)
     settings = TrainingSettings(iterations=1)
-    training = digits_training(pipeline, task, Price(), settings, folder / "nowhere")
+    training = training_of(pipeline, task, Price(), settings, folder / "nowhere")
     assert len(training.routers.learnt) == 4
 
 

@@ -7,7 +7,7 @@ import report_masks
 from clusca_ext import ExplicitSchedule, MaskSchedule
 from clusca_ext.learning import ErrorCurves
 from clusca_ext.presets import load_mask
-from masks import Schedules, random_mask, settings, smooth_mask
+from masks import Schedules, random_mask, settings
 from report_cases import MISSING
 
 ORIGIN = {"device": "A CPU, 2 cores", "commit": "abc", "torch": "2.13"}
@@ -75,25 +75,15 @@ def test_random_masks_compute_as_many_modules_at_each_step():
     assert drawn != like and drawn != random_mask(like, 1) and drawn == random_mask(like, 0)
 
 
-@pytest.mark.parametrize(("share", "computed"), [(0.0, 4), (0.25, 3), (0.5, 2)])
-def test_smoothcache_leaves_out_what_comes_nearest(share, computed):
-    # computed at 0 and 3, and between them where the error says so
-    curves = ErrorCurves(
-        num_steps=4,
-        modules=("mlp-0",),
-        curves={"mlp": ((0.1, 0.2, 0.3), (0.3, 0.4))},
-    )
-    mask = smooth_mask(curves, share)
-    assert sum(mask.modules[0][1]) == computed
-
-
 def test_every_setting_has_a_schedule_of_its_own_name():
     keys = [setting.key()["impl"] for setting in settings()]
     assert len(set(keys)) == len(keys)
     curves = ErrorCurves(
         num_steps=20,
-        modules=tuple(name for name, _ in load_mask("digits-20-l2c").modules),
-        curves={name: (tuple(0.01 * i for i in range(19)),) for name in ("attn", "mlp")},
+        curves={
+            name: (tuple(0.01 * i for i in range(19)),)
+            for name, _ in load_mask("digits-20-l2c").modules
+        },
     )
     schedules = Schedules(curves)
     for setting in settings():

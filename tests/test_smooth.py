@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from test_uvit import ADAPTER, UViT
 from test_uvit import run as run_uvit
 
 STEPS = 10
+UNEQUAL = {"a-0": [[1.0] * 2, [1.0]], "a-1": [[1.0] * 2]}
 
 
 def greedy(rows, bound, steps):
@@ -48,22 +50,30 @@ def recorded(seed, steps=50, gaps=3):
 def test_the_greedy_rule(bound, max_gap):
     curves = ErrorCurves(
         num_steps=50,
-        modules=("attn-0", "mlp-0", "attn-1", "mlp-1"),
-        curves={"attn": recorded(0), "mlp": recorded(1)},
+        curves={
+            "attn-0": recorded(0),
+            "mlp-0": recorded(1),
+            "attn-1": recorded(2),
+            "mlp-1": recorded(3),
+        },
     )
     marks = dict(curves.schedule(bound, max_gap).modules)
     assert list(marks) == ["attn-0", "mlp-0", "attn-1", "mlp-1"]
-    for kind, seed in (("attn", 0), ("mlp", 1)):
-        expected = greedy(recorded(seed)[:max_gap], bound, 50)
+    alone = dict(curves.schedule(bound, max_gap, by="module").modules)
+    for kind, seeds in (("attn", (0, 2)), ("mlp", (1, 3))):
+        first, second = (np.concatenate(recorded(seed)) for seed in seeds)
+        mean = np.split((first + second) / 2, np.cumsum([49, 48]))
+        expected = greedy(mean[:max_gap], bound, 50)
         assert list(marks[f"{kind}-0"]) == list(marks[f"{kind}-1"]) == expected
+        for block, seed in enumerate(seeds):
+            assert list(alone[f"{kind}-{block}"]) == greedy(recorded(seed)[:max_gap], bound, 50)
 
 
 def test_by_hand():
     """Gap 2 is taken where its error allows it, though that of gap 1 would not."""
     curves = ErrorCurves(
         num_steps=6,
-        modules=("mlp-0",),
-        curves={"mlp": [[0.1, 0.9, 0.9, 0.1, 0.9], [0.9, 0.9, 0.1, 0.9]]},
+        curves={"mlp-0": [[0.1, 0.9, 0.9, 0.1, 0.9], [0.9, 0.9, 0.1, 0.9]]},
     )
     assert curves.schedule(0.5).modules == (("mlp-0", (1, 0, 1, 0, 0, 1)),)
     assert curves.schedule(0.5, max_gap=1).modules == (("mlp-0", (1, 0, 1, 1, 0, 1)),)
@@ -71,16 +81,29 @@ def test_by_hand():
     assert curves.schedule(1.0).modules == (("mlp-0", (1, 0, 0, 1, 0, 1)),)
 
 
+@pytest.mark.parametrize(("share", "computed"), [(0.0, 4), (0.25, 3), (0.5, 2)])
+def test_what_comes_nearest_to_a_share(share, computed):
+    """Computed at 0 and 3, and between them where the error says so."""
+    curves = ErrorCurves(num_steps=4, curves={"mlp-0": ((0.1, 0.2, 0.3), (0.3, 0.4))})
+    ((_, marks),) = curves.leaving_out(share).modules
+    assert sum(marks) == computed
+
+
+def test_a_module_of_its_own_is_left_out_where_its_kind_is_not():
+    still, moving = [[0.1] * 3, [0.1] * 2], [[0.9] * 3, [0.9] * 2]
+    curves = ErrorCurves(num_steps=4, curves={"mlp-0": still, "mlp-1": moving})
+    assert curves.schedule(0.3).removed == 0
+    alone = dict(curves.schedule(0.3, by="module").modules)
+    assert alone == {"mlp-0": (1, 0, 0, 1), "mlp-1": (1, 1, 1, 1)}
+    assert curves.leaving_out(0.25, by="module").removed == 0.25
+
+
 def test_files(tmp_path):
-    curves = ErrorCurves(num_steps=50, modules=("mlp-0",), curves={"mlp": recorded(0)})
+    curves = ErrorCurves(num_steps=50, curves={"mlp-0": recorded(0)})
     curves.save(tmp_path / "curves.json")
     assert ErrorCurves.load(tmp_path / "curves.json") == curves
-    assert set(json.loads((tmp_path / "curves.json").read_text())) == {
-        "num_steps",
-        "modules",
-        "curves",
-    }
-    for text in ("no", "[]", '{"num_steps": 3}', '{"num_steps": 3, "modules": [], "curves": {}}'):
+    assert set(json.loads((tmp_path / "curves.json").read_text())) == {"num_steps", "curves"}
+    for text in ("no", "[]", '{"num_steps": 3}', '{"num_steps": 3, "curves": {}}'):
         (tmp_path / "curves.json").write_text(text)
         with pytest.raises(ValueError, match="must hold the error curves of a model"):
             ErrorCurves.load(tmp_path / "curves.json")
@@ -99,15 +122,22 @@ def test_the_measurement_is_that_of_hooks(model):
     for seed in (0, 3):
         sample(model, steps=STEPS, samples=1, seed=seed)
     for name in ("attn", "mlp"):
-        assert [len(row) for row in curves.curves[name]] == [STEPS - 1, STEPS - 2]
-        for gap, row in enumerate(curves.curves[name], 1):
-            for step, got in enumerate(row):
-                errors = []
-                for index in range(3):
+        of_kind = []
+        for index in range(3):
+            rows = curves.curves[f"{name}-{index}"]
+            assert [len(row) for row in rows] == [STEPS - 1, STEPS - 2]
+            expected = []
+            for gap in (1, 2):
+                for step in range(STEPS - gap):
+                    errors = []
                     for run in (seen[name, index][:STEPS], seen[name, index][STEPS:]):
                         now, old = run[step + gap], run[step]
                         errors.append((now - old).abs().sum() / now.abs().sum())
-                assert got == pytest.approx(torch.stack(errors).mean().item(), rel=1e-4)
+                    expected.append(torch.stack(errors).mean().item())
+            assert [*rows[0], *rows[1]] == pytest.approx(expected, rel=1e-4)
+            of_kind.append(expected)
+        rows = curves.kinds[name]
+        assert [*rows[0], *rows[1]] == pytest.approx(np.mean(of_kind, axis=0), rel=1e-4)
 
 
 def test_its_masks_run_and_get_closer_with_the_bound(model):
@@ -115,7 +145,7 @@ def test_its_masks_run_and_get_closer_with_the_bound(model):
         return sample(model, steps=STEPS, samples=1)
 
     curves = calibrate(model, lambda seed: run(), STEPS)
-    flat = sorted(error for rows in curves.curves.values() for row in rows for error in row)
+    flat = sorted(error for rows in curves.kinds.values() for row in rows for error in row)
     expected, found = run(), []
     for bound in (flat[0] / 2, flat[len(flat) // 3], flat[-1]):
         schedule = curves.schedule(bound)
@@ -151,11 +181,11 @@ def test_guidance_in_calls_of_its_own():
                 for call in both:
                     model(call.args[0] * scale, *call.args[1:], **call.kwargs)
 
-        return calibrate(model, run, steps, 1, adapter=ADAPTER).curves["mlp"][0]
+        return calibrate(model, run, steps, 1, adapter=ADAPTER).kinds["mlp"][0]
 
     with pytest.raises(ValueError, match="equally often in each of 7 steps, got"):
         calibrate(model, alternating, 7, 1, adapter=ADAPTER)
-    got = calibrate(model, alternating, steps, 1, adapter=ADAPTER).curves["mlp"][0]
+    got = calibrate(model, alternating, steps, 1, adapter=ADAPTER).kinds["mlp"][0]
     expected = [(a + b) / 2 for a, b in zip(alone(1.0), alone(0.5), strict=True)]
     assert got == pytest.approx(expected, rel=1e-4)
 
@@ -163,16 +193,21 @@ def test_guidance_in_calls_of_its_own():
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda c: ErrorCurves(num_steps=1, modules=(), curves={}), "num_steps must be an integer"),
-        (lambda c: ErrorCurves(num_steps=5, modules=("a-0",), curves={"b": [[1.0] * 4]}), "kinds"),
-        (lambda c: ErrorCurves(num_steps=5, modules=("a-0",), curves={"a": [[1.0]]}), "4, 3, "),
-        (lambda c: ErrorCurves(num_steps=5, modules=("a-0",), curves=5), "curves must be lists"),
+        (lambda c: ErrorCurves(num_steps=1, curves={}), "num_steps must be an integer"),
+        (lambda c: ErrorCurves(num_steps=5, curves={}), "curves must be of one module at least"),
+        (lambda c: ErrorCurves(num_steps=5, curves={"b": [[1.0] * 4]}), "with its block, got 'b'"),
+        (lambda c: ErrorCurves(num_steps=5, curves={"a-0": [[1.0]]}), "'a-0' must have 4, 3, "),
+        (lambda c: ErrorCurves(num_steps=2, curves={"a-0": []}), "must have 1, 0, "),
+        (lambda c: ErrorCurves(num_steps=3, curves=UNEQUAL), "'a-1' must have 2, 1, "),
+        (lambda c: ErrorCurves(num_steps=5, curves=5), "curves must be lists by module"),
+        (lambda c: c.schedule(0.1, by="block"), r"by must be one of \['kind', 'module'\], got"),
+        (lambda c: c.leaving_out("much"), "share must be a number, got 'much'"),
         (lambda c: c.schedule("a"), "error_bound must be a number, got 'a'"),
         (lambda c: c.schedule(0.1, 4), r"max_gap must be an integer in \[1, 3\], got 4"),
     ],
 )
 def test_rejects(make, message):
-    curves = ErrorCurves(num_steps=50, modules=("mlp-0",), curves={"mlp": recorded(0)})
+    curves = ErrorCurves(num_steps=50, curves={"mlp-0": recorded(0)})
     with pytest.raises(ValueError, match=message):
         make(curves)
 

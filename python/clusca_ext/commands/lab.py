@@ -73,13 +73,17 @@ def lab(
     Example: clusca lab --methods taylor-even,clusca-even --intervals 4,6 --orders 1 --limit 600
     """
     from clusca_ext.lab.grid import FULL_STEPS, described, settings
-    from clusca_ext.lab.methods import METHODS
+    from clusca_ext.lab.methods import all_methods
+    from clusca_ext.lab.models import fitted_to
 
+    own = fitted_to(model, steps)
     if list_methods:
-        width = max(map(len, METHODS))
-        typer.echo("\n".join(f"{name:<{width}}  {described(name)}" for name in METHODS))
+        width = max(map(len, all_methods()))
+        typer.echo(
+            "\n".join(f"{name:<{width}}  {described(name, model=own)}" for name in all_methods())
+        )
         return
-    chosen = list(METHODS) if methods == "all" else words("methods", methods)
+    chosen = all_methods() if methods == "all" else words("methods", methods)
     further = FULL_STEPS if methods == "all" and baseline is None else ()
     try:
         grid = settings(
@@ -87,9 +91,15 @@ def lab(
             numbers("intervals", intervals),
             numbers("orders", orders),
             numbers("baseline", baseline) if baseline else further,
+            own,
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+    if not grid:
+        raise typer.BadParameter(
+            f"methods must exist at one of intervals {intervals} on {model} at these steps, got "
+            f"{methods}"
+        )
     require_device(device)
     _run(model, grid, samples, batch, steps, device, output, limit, times, missing, write_docs)
 

@@ -1,4 +1,4 @@
-"""``clusca learn``: train a router for the digits model, and measure its masks."""
+"""``clusca learn``: train a router for an embedded model, and measure its masks."""
 
 import pathlib
 from typing import TYPE_CHECKING, Annotated
@@ -18,10 +18,9 @@ def learn(
         pathlib.Path, typer.Option(help="Folder for checkpoint, masks, picture and report.")
     ] = pathlib.Path("clusca-router"),
     model: Annotated[
-        pathlib.Path | None,
-        typer.Option(help="Folder with transformer/ and scheduler/; default: the embedded digits."),
-    ] = None,
-    steps: Annotated[int, typer.Option(min=2, help="DDIM steps of a run.")] = 20,
+        str, typer.Option(help="An embedded model, or a folder that holds one of its kind.")
+    ] = "digits",
+    steps: Annotated[int, typer.Option(min=2, help="Steps of a run.")] = 20,
     interval: Annotated[int, typer.Option(min=2, help="Every so many steps is full.")] = 2,
     order: Annotated[int, typer.Option(min=0, max=7, help="Taylor order of forecasts.")] = 0,
     objective: Annotated[
@@ -43,10 +42,10 @@ def learn(
     ] = 100,
     iterations: Annotated[int, typer.Option(min=1, help="Updates of the routers.")] = 400,
     learning_rate: Annotated[float, typer.Option(help="Of AdamW.")] = 0.1,
-    batch: Annotated[int, typer.Option(min=1, help="Digits in a batch.")] = 8,
+    batch: Annotated[int, typer.Option(min=1, help="Samples in a batch.")] = 8,
     hard: Annotated[bool, typer.Option(help="Round scores at theta while training.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of all that is random.")] = 0,
-    samples: Annotated[int, typer.Option(min=2, help="Digits to measure the masks on.")] = 32,
+    samples: Annotated[int, typer.Option(min=2, help="Samples to measure the masks on.")] = 32,
 ) -> None:
     """Learn which modules cached steps must compute, and compare with evenly spread full steps.
 
@@ -56,15 +55,15 @@ def learn(
     """
     from rich.console import Console
 
-    from clusca_ext.demo.pipeline import FOLDER, load_digits
-    from clusca_ext.learning.digits import DigitsTask, digits_training
+    from clusca_ext.lab.models import open_embedded
+    from clusca_ext.learning.embedded import Task, training_of
     from clusca_ext.learning.objective import Price
     from clusca_ext.learning.training import TrainingSettings
 
     console = Console()
     try:
-        pipeline = load_digits(FOLDER if model is None else model)
-        task = DigitsTask(
+        pipeline, _ = open_embedded(model)
+        task = Task(
             steps=steps,
             interval=interval,
             order=order,
@@ -75,7 +74,7 @@ def learn(
         )
         settings = TrainingSettings(iterations=iterations, learning_rate=learning_rate, seed=seed)
         price = Price(penalty=penalty, threshold=theta if hard else None)
-        training = digits_training(pipeline, task, price, settings, output)
+        training = training_of(pipeline, task, price, settings, output)
     except (ValueError, ImportError) as error:
         raise typer.BadParameter(str(error)) from None
     _train(training, console)
@@ -118,11 +117,11 @@ def _finish(
 ) -> None:
     from rich.table import Table
 
-    from clusca_ext.demo.pipeline import DigitsPipeline
+    from clusca_ext.demo.guided import GuidedPipeline
     from clusca_ext.learning.comparison import compare, even_steps, plain
     from clusca_ext.learning.report import write_report
 
-    assert isinstance(pipeline, DigitsPipeline)
+    assert isinstance(pipeline, GuidedPipeline)
     schedule = training.routers.schedule(theta)
     if not schedule.removed:
         write_report(training, theta, output)
@@ -148,4 +147,4 @@ def _finish(
     for each in compared:
         table.add_row(each.name, f"{each.learned}", f"{each.even}", f"{each.gain:+}")
     console.print(table)
-    console.print(f"PSNR to the full sampler, {samples} digits. Files: {output}", highlight=False)
+    console.print(f"PSNR to the full sampler, {samples} samples. Files: {output}", highlight=False)

@@ -95,22 +95,13 @@ def _require_offload(device: torch.device) -> None:
 
 
 def _embedded(name: str, device: torch.device) -> Source:
-    from clusca_ext.lab.models import MODELS, Entry
+    from clusca_ext.lab.models import open_embedded
 
-    if name in MODELS:
-        entry = MODELS[name]
-        return _of_entry(name, entry.load(), entry, device)
-    reasons = []
-    for kind, entry in MODELS.items():
-        try:
-            found: Entry = entry
-            return _of_entry(name, found.load(pathlib.Path(name)), found, device)
-        except ValueError as error:
-            reasons.append(f"{kind}: {error}")
-    raise ValueError(
-        f"{name} must hold a pipeline ({INDEX}) or a model like an embedded one: "
-        f"{'; '.join(reasons)}"
-    )
+    try:
+        pipeline, entry = open_embedded(name)
+    except ValueError as error:
+        raise ValueError(f"{error}; a folder of a pipeline has {INDEX}") from None
+    return _of_entry(name, pipeline, entry, device)
 
 
 def _of_entry(name: str, pipeline: Any, entry: Any, device: torch.device) -> Source:

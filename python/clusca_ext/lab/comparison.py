@@ -10,7 +10,8 @@ from typing import Any
 from clusca_ext.demo.judge import Estimate
 from clusca_ext.lab import metrics
 from clusca_ext.lab.journal import Row, kind_of
-from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, COUNTS, METHODS, configured
+from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, COUNTS, all_methods, configured
+from clusca_ext.lab.models import fitted_to
 from clusca_ext.quiet import is_quiet
 
 SEEN = 0.005  # dB; a smaller difference is none
@@ -116,9 +117,11 @@ def _where(row: Row) -> tuple[str, int | None, int, str]:
 
 def _is_todays(row: Row) -> bool:
     """Whether its method is still configured as it was then; one that is gone says so itself."""
-    if row["method"] not in {*METHODS, COUNTS} or row["error"] is not None:
+    if row["method"] not in {*all_methods(), COUNTS} or row["error"] is not None:
         return True
-    config = configured(row["method"], row["interval"], row["order"])
+    config = configured(
+        row["method"], row["interval"], row["order"], fitted_to(row["model"], row["steps"])
+    )
     if config is None:
         return False
     return bool(config.to_dict() == row["config"])

@@ -5,135 +5,39 @@ does. At one interval all take the same number of full steps, but for those that
 themselves, PAB, which computes single modules, and placements on other models than their own.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from clusca_ext.config import ClusCaConfig
-from clusca_ext.correction import ClusterCorrector, Corrector, NoCorrection, TokenCorrector
+from clusca_ext.correction import ClusterCorrector, TokenCorrector
 from clusca_ext.correction.scores import CATScores, ToCaScores
-from clusca_ext.demo.rows import WARMUP
-from clusca_ext.forecast import (
-    DampedForecaster,
-    Forecaster,
-    FrequencyForecaster,
-    HermiteForecaster,
-    NewtonForecaster,
-    ReuseForecaster,
-    SpacedHermiteForecaster,
-    TaylorForecaster,
+from clusca_ext.forecast import NewtonForecaster
+from clusca_ext.lab.fitted import FITTED, adacache, first_block, speca, teacache, teacache_of
+from clusca_ext.lab.parts import (
+    NONE,
+    RESIDUAL,
+    Method,
+    by_interval,
+    composed,
+    damped,
+    evenly,
+    hermite,
+    hermite_unbounded,
+    high_band,
+    reuse,
+    spaced_hermite,
+    taylor,
+    taylor_unbounded,
+    unordered,
 )
-from clusca_ext.lab.fitted import teacache_of
 from clusca_ext.methods import method
 from clusca_ext.presets.placements import load_placement
-from clusca_ext.schedule import (
-    AdaCacheSchedule,
-    EvenSchedule,
-    FirstBlockSchedule,
-    IntervalSchedule,
-    PyramidSchedule,
-    Schedule,
-    SpeCaSchedule,
-    TeaCacheSchedule,
-)
-from clusca_ext.schedule.adacache import CODEBOOK_30
+from clusca_ext.schedule import EvenSchedule, PyramidSchedule, Schedule
 from clusca_ext.storage.lean.description import LeanStorage
 
-Method = Callable[[int, int], ClusCaConfig | None]  # of an interval and an order
-
-NONE = NoCorrection()
 LONGEST = 10_000  # steps of a run
 BASELINE = "taylor-even"  # what every other method is paired with, at order 1
 BASELINE_ORDER = 1
 COUNTS = "taylor-even-steps"  # the baseline, of which an interval is the number of full steps
-RESIDUAL = LeanStorage(basis="gated")  # what all blocks add to their stream, as one
-
-
-def by_interval(interval: int) -> Schedule:
-    """The paper's placement: a dense warm-up, then every interval-th step."""
-    return IntervalSchedule(interval=interval, warmup=WARMUP)
-
-
-def evenly(interval: int) -> Schedule:
-    """As many full steps, spread evenly."""
-    return EvenSchedule(interval=interval, warmup=WARMUP)
-
-
-def taylor(order: int) -> Forecaster:
-    return TaylorForecaster(order=order)
-
-
-def taylor_unbounded(order: int) -> Forecaster:
-    return TaylorForecaster(order=order, bounded=False)
-
-
-def hermite(order: int) -> Forecaster:
-    return HermiteForecaster(order=order)
-
-
-def hermite_unbounded(order: int) -> Forecaster:
-    return HermiteForecaster(order=order, bounded=False)
-
-
-def spaced_hermite(order: int) -> Forecaster:
-    return SpacedHermiteForecaster(order=order, unit="spacing")
-
-
-def damped(order: int) -> Forecaster:
-    return DampedForecaster(forecaster=taylor(order))
-
-
-def high_band(order: int) -> Forecaster:
-    """FreqCa's split of frequencies, its forecaster bounded."""
-    return FrequencyForecaster(forecaster=hermite(order))
-
-
-def reuse(order: int) -> Forecaster:
-    return ReuseForecaster()
-
-
-def composed(
-    schedule: Callable[[int], Schedule],
-    forecaster: Callable[[int], Forecaster],
-    corrector: Corrector = NONE,
-    storage: str | LeanStorage = "per_block",
-) -> Method:
-    """A method of parts that exist at every interval and order."""
-    return lambda interval, order: ClusCaConfig(
-        schedule=schedule(interval),
-        forecaster=forecaster(order),
-        corrector=corrector,
-        storage=storage,
-    )
-
-
-def unordered(
-    schedule: Callable[[int], Schedule], storage: str | LeanStorage = "per_block"
-) -> Method:
-    """A method that reuses what was computed last."""
-    return composed(schedule, reuse, storage=storage)
-
-
-# Thresholds with which the digits model takes about as many full steps as at that interval.
-
-
-def teacache(interval: int) -> Schedule:
-    return TeaCacheSchedule(threshold=0.025 * interval)
-
-
-def first_block(interval: int) -> Schedule:
-    return FirstBlockSchedule(threshold=0.025 * interval)
-
-
-def speca(interval: int) -> Schedule:
-    """With a floor, for the published threshold falls so low that every verified step fails."""
-    threshold = 0.08 * interval
-    return SpeCaSchedule(threshold=threshold, floor=threshold / 3, max_skips=interval + 4)
-
-
-def adacache(interval: int) -> Schedule:
-    """The published codebook for 30 steps, its intervals scaled."""
-    codebook = tuple((change, max(1, round(n * interval / 4))) for change, n in CODEBOOK_30)
-    return AdaCacheSchedule(codebook=codebook)
 
 
 def pyramid(interval: int) -> Schedule:
@@ -230,14 +134,30 @@ METHODS: dict[str, Method] = {
 }
 
 
-def configured(name: str, interval: int, order: int) -> ClusCaConfig | None:
+def all_methods() -> list[str]:
+    """Names of all entries, of any model."""
+    return [*METHODS, *FITTED]
+
+
+def configured(
+    name: str, interval: int, order: int, model: str | None = None
+) -> ClusCaConfig | None:
     """What a row's method is; None where that is nothing.
+
+    Args:
+        name: An entry of ``METHODS`` or of ``FITTED``, or ``COUNTS``.
+        interval: Of the schedule; of ``COUNTS`` the number of full steps.
+        order: Of the forecaster.
+        model: The embedded model whose entries of ``FITTED`` there are, if any.
 
     Raises:
         ValueError: It cannot be made, or there is no such method.
     """
     if name == COUNTS:
         return with_steps(interval)
+    if name in FITTED:
+        fitted = FITTED[name].get(model) if model is not None else None
+        return None if fitted is None else fitted(interval, order)
     if name not in METHODS:
-        raise ValueError(f"method must be one of {list(METHODS)}, got {name!r}")
+        raise ValueError(f"method must be one of {all_methods()}, got {name!r}")
     return METHODS[name](interval, order)

@@ -64,6 +64,11 @@ MODELS = {
 }
 
 
+def fitted_to(name: str, steps: int | None) -> str | None:
+    """The embedded model of whose runs these are, so that what was fitted to it may be tried."""
+    return name if name in MODELS and steps in (None, MODELS[name].steps) else None
+
+
 class PipelineModel:
     """A pipeline that is called with labels, seeds and a number of steps.
 
@@ -138,12 +143,9 @@ def open_model(name: str, device: str = "cpu", steps: int | None = None) -> Mode
     Raises:
         ValueError: There is no such model, or it cannot be loaded.
     """
-    if name in MODELS:
-        entry = MODELS[name]
-        return PipelineModel(name, entry.load().to(device), entry, steps)
-    folder = pathlib.Path(name)
-    if folder.is_dir():
-        return _of_folder(folder, device, steps)
+    if name in MODELS or pathlib.Path(name).is_dir():
+        pipeline, entry = open_embedded(name)
+        return PipelineModel(name, pipeline.to(device), entry, steps)
     module, colon, function = name.partition(":")
     if not colon:
         raise ValueError(
@@ -154,11 +156,20 @@ def open_model(name: str, device: str = "cpu", steps: int | None = None) -> Mode
     return FunctionModel(name, module, function)
 
 
-def _of_folder(folder: pathlib.Path, device: str, steps: int | None) -> Model:
-    reasons = []
+def open_embedded(name: str) -> tuple[Any, Entry]:
+    """The pipeline of an embedded model, or of a folder that holds one of a kind, and its entry.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if name in MODELS:
+        return MODELS[name].load(), MODELS[name]
+    folder, reasons = pathlib.Path(name), []
+    if not folder.is_dir():
+        raise ValueError(f"model must be one of {list(MODELS)} or a folder, got {name!r}")
     for kind, entry in MODELS.items():
         try:
-            return PipelineModel(str(folder), entry.load(folder).to(device), entry, steps)
+            return entry.load(folder), entry
         except ValueError as error:
             reasons.append(f"{kind}: {error}")
     raise ValueError(f"{folder} must hold a model of a kind that is known: {'; '.join(reasons)}")

@@ -10,7 +10,8 @@ from clusca_ext.lab import metrics
 from clusca_ext.lab.comparison import Baseline, Group, Over, time_ratio
 from clusca_ext.lab.grid import settings
 from clusca_ext.lab.journal import Row
-from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, METHODS
+from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, all_methods
+from clusca_ext.lab.models import fitted_to
 
 MISSING, NONE = "not measured", "–"
 
@@ -82,7 +83,7 @@ def table(group: Group, cell: Cell) -> list[str]:
     # The baseline alone stands at more of them, for what chooses its own number of full steps.
     others = {row["interval"] for row in group.rows if row["method"] != BASELINE}
     intervals = sorted(others or {row["interval"] for row in group.rows})
-    known = list(METHODS)
+    known = all_methods()
     by_place = {(row["method"], row["order"], row["interval"]): row for row in group.rows}
     names = sorted(
         {place[:2] for place in by_place},
@@ -90,7 +91,10 @@ def table(group: Group, cell: Cell) -> list[str]:
     )
     rows = []
     for method, order in names:
-        found = [(by_place.get((method, order, each)), _exists(method, each)) for each in intervals]
+        found = [
+            (by_place.get((method, order, each)), _exists(group, method, each))
+            for each in intervals
+        ]
         cells = [_cell(row, cell) if row else MISSING if has else NONE for row, has in found]
         rows.append([f"`{method}`", str(order), *cells])
     return lines_of(["method", "order", *(f"interval {each}" for each in intervals)], rows)
@@ -100,9 +104,10 @@ def _cell(row: Row, cell: Cell) -> str:
     return "failed" if row["error"] else cell(row)
 
 
-def _exists(method: str, interval: int) -> bool:
+def _exists(group: Group, method: str, interval: int) -> bool:
     """Whether a method has a configuration at an interval, of any order."""
-    return method not in METHODS or bool(settings([method], [interval]))
+    model = fitted_to(group.model, group.steps)
+    return method not in all_methods() or bool(settings([method], [interval], model=model))
 
 
 def summary(group: Group) -> list[str]:

@@ -35,7 +35,7 @@ def calibrate(
         sample: Runs the sampler with a seed.
         num_steps: Steps of a run.
         max_gap: Longest gap that is measured.
-        seeds: Runs; the errors are means over them, over blocks and over branches of guidance.
+        seeds: Runs; the errors are means over them and over branches of guidance.
         adapter: As in ``enable_cache``.
 
     Raises:
@@ -52,9 +52,9 @@ def calibrate(
         for index, block in enumerate(description.blocks)
         for part in block.modules
     }
-    found: dict[str, list[list[list[float]]]] = {
-        name: [[[] for _ in range(num_steps - gap)] for gap in range(1, max_gap + 1)]
-        for _, name in parts
+    found: dict[Key, list[list[list[float]]]] = {
+        key: [[[] for _ in range(num_steps - gap)] for gap in range(1, max_gap + 1)]
+        for key in parts
     }
     for seed in seeds:
         calls = record(model, partial(sample, seed))
@@ -79,23 +79,21 @@ def calibrate(
                 for handle in handles:
                     handle.remove()
     curves = {
-        kind: tuple(tuple(sum(errors) / len(errors) for errors in row) for row in rows)
-        for kind, rows in found.items()
+        name_of(key): tuple(tuple(sum(errors) / len(errors) for errors in row) for row in rows)
+        for key, rows in found.items()
     }
-    return ErrorCurves(
-        num_steps=num_steps, modules=tuple(name_of(key) for key in parts), curves=curves
-    )
+    return ErrorCurves(num_steps=num_steps, curves=curves)
 
 
 class _Looks:
     """Hooks that compare what modules return with what they did before.
 
     Args:
-        found: Where errors go, by kind, gap and step.
+        found: Where errors go, by module, gap and step.
         max_gap: Outputs of each module that are kept.
     """
 
-    def __init__(self, found: dict[str, list[list[list[float]]]], max_gap: int) -> None:
+    def __init__(self, found: dict[Key, list[list[list[float]]]], max_gap: int) -> None:
         self._found, self._max_gap = found, max_gap
         self._before: dict[Key, list[Tensor]] = {}  # the last one first
 
@@ -109,7 +107,7 @@ class _Looks:
         before, size = self._before.setdefault(key, []), now.abs().sum()
         for gap, old in enumerate(before, 1):
             error = ((now - old).abs().sum() / size).item()
-            self._found[key[1]][gap - 1][self._step - gap].append(error)
+            self._found[key][gap - 1][self._step - gap].append(error)
         self._before[key] = [now.clone(), *before][: self._max_gap]
 
 

@@ -1,4 +1,4 @@
-"""What a digits model's masks are worth: distance to the full sampler, beside even full steps."""
+"""What masks of an embedded model are worth: distance to the full sampler, beside even steps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from torch import Tensor
 
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import ClusterCorrector, Corrector, NoCorrection
+from clusca_ext.demo.guided import GuidedPipeline
 from clusca_ext.demo.judge import Estimate, estimate, psnr
-from clusca_ext.demo.pipeline import NUM_CLASSES, DigitsPipeline
 from clusca_ext.enable import cache
 from clusca_ext.forecast import Forecaster, ReuseForecaster, TaylorForecaster
 from clusca_ext.schedule import ExplicitSchedule, MaskSchedule, Schedule
@@ -45,9 +45,9 @@ def even_steps(schedule: MaskSchedule) -> tuple[int, ...]:
     return tuple(round(i * last / (count - 1)) for i in range(count))
 
 
-def compare(pipeline: DigitsPipeline, schedule: MaskSchedule, samples: int = 32) -> list[Compared]:
-    """Sample the same digits with every way; sample i has seed i."""
-    labels = [index % NUM_CLASSES for index in range(samples)]
+def compare(pipeline: GuidedPipeline, schedule: MaskSchedule, samples: int = 32) -> list[Compared]:
+    """Draw the same samples with every way; sample i has seed i."""
+    labels = [index % pipeline.num_classes for index in range(samples)]
 
     def draw() -> Tensor:
         return pipeline(labels, num_inference_steps=schedule.num_steps)

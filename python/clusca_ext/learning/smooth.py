@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from clusca_ext.checks import integer, number
@@ -10,77 +10,121 @@ from clusca_ext.schedule import MaskSchedule
 from clusca_ext.schedule.masks import key_of
 
 Curve = tuple[float, ...]
+BY = ("kind", "module")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorCurves:
-    """How much the outputs of modules change from step to step, means over blocks of one kind.
+    """How much the output of every module of a model changes from step to step.
 
     Attributes:
         num_steps: Steps of the run.
-        modules: All modules of the model, by name as in ``MaskSchedule``.
-        curves: For each kind of module the errors by gap k = 1, 2, ...: of each step i that of its
-            output at step i + k, ``|F(i + k) - F(i)|_1 / |F(i + k)|_1``. One of gap k has
-            ``num_steps - k`` values.
+        curves: Of all modules of the model, by name as in ``MaskSchedule``, the errors by gap
+            k = 1, 2, ...: of each step i that of its output at step i + k,
+            ``|F(i + k) - F(i)|_1 / |F(i + k)|_1``. One of gap k has ``num_steps - k`` values.
 
     Raises:
-        ValueError: A kind has no curves, or one is not of that length.
+        ValueError: There is no module, or one's curves are not of that length.
     """
 
     num_steps: int
-    modules: tuple[str, ...]
     curves: Mapping[str, tuple[Curve, ...]]
 
     def __post_init__(self) -> None:
         integer("num_steps", self.num_steps, 2)
-        object.__setattr__(self, "modules", tuple(self.modules))
         try:
             curves = {name: tuple(map(tuple, rows)) for name, rows in self.curves.items()}
         except (TypeError, AttributeError):
-            raise ValueError(f"curves must be lists by kind, got {self.curves!r}") from None
+            raise ValueError(f"curves must be lists by module, got {self.curves!r}") from None
         object.__setattr__(self, "curves", curves)
-        kinds = sorted({key_of(name)[1] for name in self.modules})
-        if not kinds or sorted(curves) != kinds:
-            raise ValueError(f"curves must be of the modules' kinds {kinds}, got {sorted(curves)}")
-        for kind, rows in curves.items():
+        if not curves:
+            raise ValueError("curves must be of one module at least, got none")
+        gaps = len(next(iter(curves.values())))
+        expected = [self.num_steps - gap for gap in range(1, gaps + 1)]
+        for name, rows in curves.items():
+            key_of(name)
             lengths = [len(row) for row in rows]
-            if not rows or lengths != [self.num_steps - 1 - k for k in range(len(rows))]:
+            if not gaps or lengths != expected:
                 raise ValueError(
-                    f"curves of {kind!r} must have {self.num_steps - 1}, {self.num_steps - 2}, ... "
-                    f"values, got {lengths}"
+                    f"curves of {name!r} must have {self.num_steps - 1}, {self.num_steps - 2}, ... "
+                    f"values, of as many gaps as the first module's, got {lengths}"
                 )
 
-    def schedule(self, error_bound: float, max_gap: int | None = None) -> MaskSchedule:
-        """Masks by SmoothCache's greedy rule: modules of one kind are computed together.
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Names of all modules."""
+        return tuple(self.curves)
 
-        From the first step on, a kind is computed and then reused for the longest gap whose error
+    @property
+    def kinds(self) -> dict[str, tuple[Curve, ...]]:
+        """The curves of each kind of module, means over blocks."""
+        of: dict[str, list[tuple[Curve, ...]]] = {}
+        for name, rows in self.curves.items():
+            of.setdefault(key_of(name)[1], []).append(rows)
+        return {kind: tuple(map(_mean, zip(*several, strict=True))) for kind, several in of.items()}
+
+    def schedule(
+        self, error_bound: float, max_gap: int | None = None, by: str = "kind"
+    ) -> MaskSchedule:
+        """Masks by SmoothCache's greedy rule.
+
+        From the first step on, a module is computed and then reused for the longest gap whose error
         is within the bound, and so on; the last step computes everything.
 
         Args:
             error_bound: Alpha, the largest error of a gap.
             max_gap: Longest gap; default: the longest that was measured.
+            by: ``"kind"``: by the mean error of modules of one kind, which are computed together,
+                as published; ``"module"``: each by its own.
         """
         number("error_bound", error_bound)
-        longest = min(len(rows) for rows in self.curves.values())
         if max_gap is not None:
-            integer("max_gap", max_gap, 1, longest)
-        marks: dict[str, tuple[int, ...]] = {}
-        for kind, rows in self.curves.items():
-            computed, step = {0, self.num_steps - 1}, 0
-            while step < self.num_steps:
-                computed.add(step)
-                within = [
-                    gap
-                    for gap, row in enumerate(rows[:max_gap], 1)
-                    if step < len(row) and row[step] <= error_bound
-                ]
-                step += max(within, default=0) + 1
-            marks[kind] = tuple(int(step in computed) for step in range(self.num_steps))
-        return MaskSchedule(modules=tuple((name, marks[key_of(name)[1]]) for name in self.modules))
+            integer("max_gap", max_gap, 1, len(next(iter(self.curves.values()))))
+        of = self._by(by)
+        computed = {name: self._computed(rows, error_bound, max_gap) for name, rows in of.items()}
+        marks = {
+            name: computed[name if by == "module" else key_of(name)[1]] for name in self.curves
+        }
+        return MaskSchedule(modules=tuple(marks.items()))
+
+    def leaving_out(
+        self, share: float, max_gap: int | None = None, by: str = "kind"
+    ) -> MaskSchedule:
+        """The masks of the error bound that leaves out what comes nearest to a share.
+
+        Args:
+            share: Of all computations of the run, as ``MaskSchedule.removed``.
+            max_gap: As in ``schedule``.
+            by: As in ``schedule``.
+        """
+        number("share", share)
+        bounds = {error for rows in self._by(by).values() for row in rows for error in row}
+        schedules = (self.schedule(bound, max_gap, by) for bound in [0.0, *sorted(bounds)])
+        return min(schedules, key=lambda schedule: abs(schedule.removed - share))
+
+    def _by(self, by: str) -> Mapping[str, tuple[Curve, ...]]:
+        if by not in BY:
+            raise ValueError(f"by must be one of {list(BY)}, got {by!r}")
+        return self.curves if by == "module" else self.kinds
+
+    def _computed(
+        self, rows: Sequence[Curve], error_bound: float, max_gap: int | None
+    ) -> tuple[int, ...]:
+        """1 at steps that compute, else 0, by what these curves say."""
+        computed, step = {0, self.num_steps - 1}, 0
+        while step < self.num_steps:
+            computed.add(step)
+            within = [
+                gap
+                for gap, row in enumerate(rows[:max_gap], 1)
+                if step < len(row) and row[step] <= error_bound
+            ]
+            step += max(within, default=0) + 1
+        return tuple(int(step in computed) for step in range(self.num_steps))
 
     def save(self, path: str | pathlib.Path) -> None:
         """Write them to a JSON file."""
-        plain = {"num_steps": self.num_steps, "modules": self.modules, "curves": self.curves}
+        plain = {"num_steps": self.num_steps, "curves": self.curves}
         pathlib.Path(path).write_text(json.dumps(plain) + "\n")
 
     @classmethod
@@ -94,3 +138,7 @@ class ErrorCurves:
             return cls(**json.loads(pathlib.Path(path).read_text("utf-8")))
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path} must hold the error curves of a model: {error}") from None
+
+
+def _mean(several: Sequence[Curve]) -> Curve:
+    return tuple(sum(errors) / len(errors) for errors in zip(*several, strict=True))

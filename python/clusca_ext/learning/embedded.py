@@ -1,4 +1,4 @@
-"""Routers of the embedded digits model: how they are trained, and what their masks are worth."""
+"""Routers of the embedded models, or of one of their kinds: how they are trained."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from clusca_ext.adapters import describe
 from clusca_ext.checks import integer
+from clusca_ext.demo.guided import GuidedPipeline
 from clusca_ext.demo.pipeline import NUM_CLASSES, DigitsPipeline
 from clusca_ext.digests import weights_digest
 from clusca_ext.forecast import TaylorForecaster
@@ -26,16 +27,16 @@ _FIRST_SEED = 100_000  # of the samples trained on: measurements begin with seed
 
 
 @dataclass(frozen=True, kw_only=True)
-class DigitsTask:
-    """What a router of the digits model is trained for.
+class Task:
+    """What a router of an embedded model is trained for.
 
     Attributes:
-        steps: DDIM steps of a run.
+        steps: Steps of a run.
         interval: Every so many steps is full, from the first on; the others have a router.
         order: Of the Taylor forecast; 0: outputs are reused.
         objective: ``"pairs"``: pairs of steps from recorded runs; ``"data"``: pairs made of real
-            digits; ``"run"``: along the student's own run.
-        batch: Digits in a batch, each with guidance.
+            digits, of the digits model alone; ``"run"``: along the student's own run.
+        batch: Samples in a batch, each with guidance.
         theta: Betas above it compute their modules.
         refresh: Of ``"run"``: iterations from one measurement of the steps' weights to the next.
 
@@ -63,24 +64,25 @@ class DigitsTask:
     def cached_steps(self) -> tuple[int, ...]:
         return tuple(step for step in range(self.steps) if step % self.interval)
 
-    def sample(self, pipeline: DigitsPipeline, seed: int) -> Tensor:
-        """A batch of digits that no other seed draws. [B, 1, 32, 32]"""
+    def sample(self, pipeline: GuidedPipeline, seed: int) -> Tensor:
+        """A batch of pictures that no other seed draws. [B, C, H, W]"""
         seeds = [_FIRST_SEED + seed * self.batch + row for row in range(self.batch)]
-        labels = [each % NUM_CLASSES for each in seeds]
+        labels = [each % pipeline.num_classes for each in seeds]
         return pipeline(labels, seeds=seeds, num_inference_steps=self.steps)
 
 
-def digits_training(
-    pipeline: DigitsPipeline,
-    task: DigitsTask,
+def training_of(
+    pipeline: GuidedPipeline,
+    task: Task,
     price: Price,
     settings: TrainingSettings,
     folder: Any,
 ) -> Training:
-    """A training run on the digits model, or what is left of it.
+    """A training run on an embedded model, or what is left of it.
 
     Raises:
-        ValueError: The folder has a checkpoint of another run.
+        ValueError: The folder has a checkpoint of another run, or real digits were asked for to
+            train another model.
         ImportError: The objective needs real digits, and scikit-learn is not installed.
     """
     model = pipeline.transformer
@@ -111,8 +113,10 @@ def digits_training(
     return Training(mixer, routers, objective, settings, folder, about)
 
 
-def _pairs_of_digits(pipeline: DigitsPipeline, task: DigitsTask) -> DataPairs:
+def _pairs_of_digits(pipeline: GuidedPipeline, task: Task) -> DataPairs:
     """Pairs made of scikit-learn's real digits; a tenth of the labels is dropped."""
+    if not isinstance(pipeline, DigitsPipeline):
+        raise ValueError("objective 'data' is made of real digits: others need 'pairs' or 'run'")
     try:
         from sklearn.datasets import load_digits  # type: ignore[import-untyped]
     except ImportError:

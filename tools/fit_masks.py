@@ -1,0 +1,96 @@
+"""Find the masks that the laboratory measures: python tools/fit_masks.py digits
+
+At the steps of the model's laboratory run it trains Learning-to-Cache's and HarmoniCa's routers for
+the intervals of ``INTERVALS``. SmoothCache's error bound is the one that leaves out nearest to what
+Learning-to-Cache's masks do there. A training that was stopped goes on where it was
+(build/fit_masks/). Masks and how they were found go to python/clusca_ext/lab/masks/<model>.json,
+which the package ships.
+"""
+
+import argparse
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from clusca_ext.digests import weights_digest
+from clusca_ext.lab import fitted
+from clusca_ext.lab.models import MODELS
+from clusca_ext.learning import ErrorCurves, Price, Training, TrainingSettings, calibrate
+from clusca_ext.learning.embedded import Task, training_of
+from clusca_ext.learning.training import write_whole
+from clusca_ext.schedule import MaskSchedule
+
+ROOT = Path(__file__).parents[1]
+WORK = ROOT / "build" / "fit_masks"
+OUTPUT = Path(fitted.__file__).parent / "masks"
+INTERVALS = {"learning-to-cache": (4, 6, 8), "harmonica": (6,)}
+BATCH, RATE, THETA = 2, 0.5, 0.5
+UPDATES = 8  # of each cached step's logits by Learning-to-Cache
+RUNS = 15  # iterations of HarmoniCa
+MAX_GAP = 12  # of SmoothCache
+PENALTY = {"digits": 4e-4, "pictures": 3e-3}  # what a module costs; its output's error is as large
+
+
+def train(model: str, pipeline: Any, name: str, interval: int) -> Training:
+    objective = "run" if name == "harmonica" else "pairs"
+    task = Task(
+        steps=MODELS[model].steps, interval=interval, order=1, objective=objective, batch=BATCH
+    )
+    iterations = RUNS if objective == "run" else UPDATES * len(task.cached_steps)
+    settings = TrainingSettings(iterations=iterations, learning_rate=RATE)
+    folder = WORK / f"{model}-{name}-{interval}"
+    training = training_of(pipeline, task, Price(penalty=PENALTY[model]), settings, folder)
+    training.run(
+        lambda measured: print(f"\r{folder.name} {training.iteration}", end="", flush=True)
+    )
+    return training
+
+
+def curves_of(model: str, pipeline: Any) -> ErrorCurves:
+    path = WORK / f"{model}-curves-{weights_digest(pipeline.transformer)}.json"
+    if not path.exists():
+        task = Task(steps=MODELS[model].steps, batch=BATCH)
+        sample = partial(task.sample, pipeline)
+        curves = calibrate(pipeline.transformer, sample, task.steps, MAX_GAP, seeds=range(4))
+        WORK.mkdir(parents=True, exist_ok=True)
+        curves.save(path)
+    return ErrorCurves.load(path)
+
+
+def plain(schedule: MaskSchedule) -> dict[str, str]:
+    return {name: "".join(map(str, marks)) for name, marks in schedule.modules}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("model", choices=list(MODELS))
+    model = parser.parse_args().model
+    pipeline = MODELS[model].load()
+    pipeline.set_progress_bar_config(disable=True)
+    masks: dict[str, dict[int, dict[str, str]]] = {}
+    about: dict[str, Any] = {}
+    shares = {}
+    for name, intervals in INTERVALS.items():
+        for interval in intervals:
+            training = train(model, pipeline, name, interval)
+            schedule = training.routers.schedule(THETA)
+            masks.setdefault(name, {})[interval] = plain(schedule)
+            said = {"theta": THETA, "removed": round(schedule.removed, 4), **training.about}
+            about[f"{name}-{interval}"] = said
+            if name == "learning-to-cache":
+                shares[interval] = schedule.removed
+    curves = curves_of(model, pipeline)
+    for name, by in (("smoothcache", "kind"), ("smoothcache-modules", "module")):
+        for interval, share in shares.items():
+            schedule = curves.leaving_out(share, by=by)
+            masks.setdefault(name, {})[interval] = plain(schedule)
+            about[f"{name}-{interval}"] = {"removed": round(schedule.removed, 4)}
+    OUTPUT.mkdir(exist_ok=True)
+    found = {"about": about, "masks": masks}
+    write_whole(OUTPUT / f"{model}.json", (json.dumps(found, indent=1) + "\n").encode())
+    print(f"\n{OUTPUT / f'{model}.json'}")
+
+
+if __name__ == "__main__":
+    main()
