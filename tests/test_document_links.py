@@ -9,6 +9,8 @@ import re
 import pytest
 
 import clusca_ext
+import clusca_ext.learning
+import clusca_ext.search
 from documents import DOCUMENTS, ROOT, name_of, prose
 
 LINK = re.compile(r"""(?<!`)\]\(([^)\s]+)\)|\b(?:src|href)="([^"]+)\"""")
@@ -48,6 +50,16 @@ def test_every_public_name_is_in_the_reference():
         assert getattr(importlib.import_module(module), name) is getattr(clusca_ext, name)
         hidden = (ROOT / "python" / module.replace(".", "/") / f"{name}.py").exists()
         assert not hidden, f"{module}.{name} is read as a module"
+
+
+def test_what_finds_schedules_is_in_the_reference():
+    text = (ROOT / "docs/reference/extending.md").read_text()
+    paths = re.findall(r"^::: (\S+)$", text, re.MULTILINE)
+    for module in (clusca_ext.learning, clusca_ext.search):
+        expected = {f"{module.__name__}.{name}" for name in module.__all__}
+        assert {path for path in paths if path.startswith(f"{module.__name__}.")} == expected
+    for module, _, name in (path.rpartition(".") for path in paths):
+        assert getattr(importlib.import_module(module), name).__doc__, name
 
 
 def test_the_figure_is_its_scripts():

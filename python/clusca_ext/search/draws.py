@@ -14,6 +14,8 @@ from clusca_ext.lab.drawn import Model
 
 
 class Draw(Protocol):
+    """Draws pictures with a cache and without: what a search compares."""
+
     def __call__(self, config: ClusCaConfig | None, seeds: Sequence[int]) -> Tensor:
         """Draw a picture for each seed, the same one whenever it is asked for it.
 
