@@ -228,6 +228,7 @@ def test_a_folder_of_a_model(tmp_path, monkeypatch):
         (["digits", "--speedup", "0.5"], "speedup must be finite and above 1, got 0.5"),
         (["digits", "--psnr", "30", "--seeds", "4,2"], "rungs must ascend"),
         (["digits", "--psnr", "30", "--methods", "best"], "methods must be some of"),
+        (["digits", "--psnr", "30", "--methods", "smoothcache"], "got ['smoothcache']"),
         (["digits", "--psnr", "30", "--device", "cuda:77"], "cannot be used"),
         (["nothing", "--psnr", "30"], "a folder, or module:function, got 'nothing'"),
         (["no_module:make", "--psnr", "30"], "No module named 'no_module'"),

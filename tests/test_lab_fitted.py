@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from clusca_ext import MaskSchedule, cache, summary
-from clusca_ext.lab.fitted import FITTED, POLYNOMIALS, THRESHOLDS, masks_of
-from clusca_ext.lab.grid import INTERVALS, settings
+from clusca_ext.digests import weights_digest
+from clusca_ext.lab.fitted import FITTED, POLYNOMIALS, THRESHOLDS, found_masks
+from clusca_ext.lab.grid import settings
 from clusca_ext.lab.methods import METHODS, configured
 from clusca_ext.lab.models import MODELS, fitted_to, open_model
 from clusca_ext.lab.parts import by_interval
@@ -50,22 +51,29 @@ MASKED = ("learning-to-cache", "harmonica", "smoothcache", "smoothcache-modules"
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_masks_fit_their_model_and_leave_out_alike(model):
+def test_masks_are_of_their_model_and_leave_out_alike(model):
     """SmoothCache's leave out nearest to what Learning-to-Cache's do: they can be compared."""
-    transformer = MODELS[model].load().transformer
+    transformer, steps, found = MODELS[model].load().transformer, MODELS[model].steps, {}
+    shipped = found_masks(model)
+    assert shipped["weights"] == weights_digest(transformer)
     for name in MASKED:
-        for interval in map(int, masks_of(model)[name]):
+        for interval in map(int, shipped["masks"][name]):
             config = configured(name, interval, 3, model)
-            assert isinstance(config.schedule, MaskSchedule)
-            assert config.schedule.num_steps == MODELS[model].steps
-            if not name.startswith("smoothcache"):  # trained: no module of a full step is left out
-                every = range(0, MODELS[model].steps, interval)
-                assert all(config.schedule.decision(step) is True for step in every)
-            learnt = configured("learning-to-cache", interval, 1, model)
-            if name == "smoothcache-modules" and learnt is not None:
-                assert config.schedule.removed == pytest.approx(learnt.schedule.removed, abs=0.02)
-            with cache(transformer, config):  # names every module
+            said = shipped["about"][f"{name}, interval {interval}"]
+            found[name, interval] = removed = config.schedule.removed
+            assert isinstance(config.schedule, MaskSchedule) and config.schedule.num_steps == steps
+            assert said["removed"] == round(removed, 4)
+            if name.startswith("smoothcache"):
+                near = abs(removed - found["learning-to-cache", interval])
+                assert near < (0.02 if name == "smoothcache-modules" else 0.1)
+            else:  # trained: no module of a full step is left out
+                assert all(
+                    config.schedule.decision(step) is True for step in range(0, steps, interval)
+                )
+                assert said["theta"] == 0.5 and said["iterations"] > 0
+            with cache(transformer, config):  # every module is named
                 assert summary(transformer).steps == 0
+    assert {name for name, _ in found} == {*MASKED}
 
 
 def test_they_exist_for_their_model_at_its_steps_alone():
@@ -77,8 +85,14 @@ def test_they_exist_for_their_model_at_its_steps_alone():
     assert not any(isinstance(each.config, str) for each in found)
 
 
-def test_thresholds_rise_with_the_interval():
-    for name in ("speca-fitted", "first-block-fitted"):
-        schedules = [configured(name, each, 1, "pictures").schedule for each in INTERVALS]
-        thresholds = [each.threshold for each in schedules]
-        assert thresholds == sorted(set(thresholds))
+@pytest.mark.parametrize("name", FITTED)
+def test_they_draw(name):
+    """Two pictures; by thresholds about as many full steps as at that interval."""
+    model = open_model("pictures")
+    drawn = model.draw(configured(name, 6, 1, "pictures"), [0, 1])
+    said = drawn.summary
+    assert said.full + said.cached + said.partial == 25
+    if name.endswith("-fitted"):
+        assert abs(np.mean(said.full_by_sample) - 5) <= 1.5 and said.partial == 0
+    elif name == "learning-to-cache":
+        assert said.full >= 5 and said.partial > 0

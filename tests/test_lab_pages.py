@@ -13,7 +13,7 @@ from clusca_ext.lab.comparison import Over, groups
 from clusca_ext.lab.full import FullSampler
 from clusca_ext.lab.grid import settings
 from clusca_ext.lab.journal import Journal
-from clusca_ext.lab.methods import METHODS
+from clusca_ext.lab.methods import METHODS, configured
 from clusca_ext.lab.rows import Plan
 from lab_cases import ORIGIN, MeanFeatures, SyntheticModel, Watch
 
@@ -51,6 +51,24 @@ def test_what_does_not_exist_is_not_missing(rows):
     (group,) = groups([row for row in rows if (row["method"], row["interval"]) != ("reuse", 4)])
     found = cells("\n".join(tables.table(group, tables.perceived)))
     assert found["reuse", "0"][0] == "not measured"
+
+
+def test_what_was_fitted_to_a_model_counts_for_it_alone(rows):
+    config = configured("learning-to-cache", 6, 1, "pictures").to_dict()
+    mask = rows[0] | {"method": "learning-to-cache", "interval": 6, "config": config}
+    of = {"model": "pictures", "steps": 25}
+    (group,) = groups([row | of for row in [*rows, mask]])
+    assert (
+        cells("\n".join(tables.table(group, tables.perceived)))["learning-to-cache", "1"][1] != "–"
+    )
+    placed = [row | of | {"interval": row["interval"] + 1} for row in rows]
+    (group,) = groups([*placed, mask | of])
+    found = cells("\n".join(tables.table(group, tables.perceived)))
+    assert found["learning-to-cache", "1"] == ["–", tables.perceived(mask), "–"]
+    (other,) = groups([row | of | {"steps": 20} for row in [*rows, mask]])
+    whole, elsewhere = (section.findings(each)[0].split(" of the ")[1] for each in (group, other))
+    assert int(whole.split()[0]) > int(elsewhere.split()[0])
+    assert all(row["method"] != "learning-to-cache" for row in other.rows)
 
 
 def test_tables_say_what_rows_say(rows):

@@ -1,4 +1,4 @@
-"""``clusca learn``: on a tiny model in the digits' format, stopped and gone on with."""
+"""``clusca learn``: on tiny models of the embedded ones' kinds, stopped and gone on with."""
 
 import json
 import shutil
@@ -71,9 +71,13 @@ def test_a_model_of_the_pictures_kind(objective, tmp_path):
     done = learn(folder, tmp_path / "out", "--objective", objective, "--theta", "1")
     assert done.exit_code == 0 and "PSNR to the full sampler, 3 samples" in done.output
     assert MaskSchedule.load(tmp_path / "out" / "mask.json").num_steps == 4
-    refused = learn(folder, tmp_path / "none", "--objective", "data")
+
+
+def test_real_digits_are_for_models_of_digits(tmp_path):
+    folder = tiny(tmp_path / "tiny", PICTURES, channels=3, classes=7)
+    refused = learn(folder, tmp_path / "out", "--objective", "data")
     said = " ".join(refused.output.replace("│", " ").split())
-    assert refused.exit_code == 2 and "others need 'pairs' or 'run'" in said
+    assert refused.exit_code == 2 and "objective must be 'pairs' or 'run' for a model that" in said
 
 
 def test_where_nothing_is_left_out_nothing_is_compared(folder, tmp_path):

@@ -96,6 +96,8 @@ def test_a_module_of_its_own_is_left_out_where_its_kind_is_not():
     alone = dict(curves.schedule(0.3, by="module").modules)
     assert alone == {"mlp-0": (1, 0, 0, 1), "mlp-1": (1, 1, 1, 1)}
     assert curves.leaving_out(0.25, by="module").removed == 0.25
+    assert curves.leaving_out(0.25).removed == 0 and curves.leaving_out(0.4).removed == 0.5
+    assert dict(curves.leaving_out(0.5, max_gap=1).modules)["mlp-0"] == (1, 0, 1, 1)
 
 
 def test_files(tmp_path):
@@ -202,6 +204,7 @@ def test_guidance_in_calls_of_its_own():
         (lambda c: ErrorCurves(num_steps=5, curves=5), "curves must be lists by module"),
         (lambda c: c.schedule(0.1, by="block"), r"by must be one of \['kind', 'module'\], got"),
         (lambda c: c.leaving_out("much"), "share must be a number, got 'much'"),
+        (lambda c: c.leaving_out(40), r"share must be in \[0, 1\], got 40"),
         (lambda c: c.schedule("a"), "error_bound must be a number, got 'a'"),
         (lambda c: c.schedule(0.1, 4), r"max_gap must be an integer in \[1, 3\], got 4"),
     ],

@@ -28,14 +28,19 @@ INTERVALS = {"learning-to-cache": (4, 6, 8), "harmonica": (6,)}
 BATCH, RATE, THETA = 2, 0.5, 0.5
 UPDATES = 8  # of each cached step's logits by Learning-to-Cache
 RUNS = 15  # iterations of HarmoniCa
-MAX_GAP = 12  # of SmoothCache
+MAX_GAP, SEEDS = 12, 4  # of SmoothCache
 PENALTY = {"digits": 4e-4, "pictures": 3e-3}  # what a module costs; its output's error is as large
 
 
 def train(model: str, pipeline: Any, name: str, interval: int) -> Training:
     objective = "run" if name == "harmonica" else "pairs"
     task = Task(
-        steps=MODELS[model].steps, interval=interval, order=1, objective=objective, batch=BATCH
+        steps=MODELS[model].steps,
+        interval=interval,
+        order=1,
+        objective=objective,
+        batch=BATCH,
+        theta=THETA,
     )
     iterations = RUNS if objective == "run" else UPDATES * len(task.cached_steps)
     settings = TrainingSettings(iterations=iterations, learning_rate=RATE)
@@ -48,11 +53,12 @@ def train(model: str, pipeline: Any, name: str, interval: int) -> Training:
 
 
 def curves_of(model: str, pipeline: Any) -> ErrorCurves:
-    path = WORK / f"{model}-curves-{weights_digest(pipeline.transformer)}.json"
+    steps = MODELS[model].steps
+    of = f"{weights_digest(pipeline.transformer)}-{steps}-{MAX_GAP}-{SEEDS}-{BATCH}"
+    path = WORK / f"{model}-curves-{of}.json"
     if not path.exists():
-        task = Task(steps=MODELS[model].steps, batch=BATCH)
-        sample = partial(task.sample, pipeline)
-        curves = calibrate(pipeline.transformer, sample, task.steps, MAX_GAP, seeds=range(4))
+        sample = partial(Task(steps=steps, batch=BATCH).sample, pipeline)
+        curves = calibrate(pipeline.transformer, sample, steps, MAX_GAP, seeds=range(SEEDS))
         WORK.mkdir(parents=True, exist_ok=True)
         curves.save(path)
     return ErrorCurves.load(path)
@@ -69,25 +75,31 @@ def main() -> None:
     pipeline = MODELS[model].load()
     pipeline.set_progress_bar_config(disable=True)
     masks: dict[str, dict[int, dict[str, str]]] = {}
-    about: dict[str, Any] = {}
+    about: dict[str, dict[str, Any]] = {}
     shares = {}
+
+    def keep(name: str, interval: int, schedule: MaskSchedule, how: dict[str, Any]) -> None:
+        masks.setdefault(name, {})[interval] = plain(schedule)
+        about[f"{name}, interval {interval}"] = {"removed": round(schedule.removed, 4), **how}
+
     for name, intervals in INTERVALS.items():
         for interval in intervals:
             training = train(model, pipeline, name, interval)
             schedule = training.routers.schedule(THETA)
-            masks.setdefault(name, {})[interval] = plain(schedule)
-            said = {"theta": THETA, "removed": round(schedule.removed, 4), **training.about}
-            about[f"{name}-{interval}"] = said
+            derived = ("modules", "cached_steps", "weights")
+            how = {key: value for key, value in training.about.items() if key not in derived}
+            how |= {"iterations": training.iteration, "theta": THETA}
+            keep(name, interval, schedule, how)
             if name == "learning-to-cache":
                 shares[interval] = schedule.removed
     curves = curves_of(model, pipeline)
     for name, by in (("smoothcache", "kind"), ("smoothcache-modules", "module")):
         for interval, share in shares.items():
-            schedule = curves.leaving_out(share, by=by)
-            masks.setdefault(name, {})[interval] = plain(schedule)
-            about[f"{name}-{interval}"] = {"removed": round(schedule.removed, 4)}
+            how = {"by": by, "max_gap": MAX_GAP, "batch": BATCH, "seeds": SEEDS}
+            keep(name, interval, curves.leaving_out(share, by=by), how)
     OUTPUT.mkdir(exist_ok=True)
-    found = {"about": about, "masks": masks}
+    weights = weights_digest(pipeline.transformer)
+    found = {"weights": weights, "about": about, "masks": masks}
     write_whole(OUTPUT / f"{model}.json", (json.dumps(found, indent=1) + "\n").encode())
     print(f"\n{OUTPUT / f'{model}.json'}")
 

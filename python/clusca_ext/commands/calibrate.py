@@ -82,9 +82,8 @@ def calibrate(
     # diffusers is slow to import, and the other commands do not need it
     from clusca_ext.lab.calibrate import Effort
     from clusca_ext.lab.full import FullSampler
-    from clusca_ext.lab.grid import settings
     from clusca_ext.lab.journal import Journal
-    from clusca_ext.lab.methods import METHODS
+    from clusca_ext.lab.methods import METHODS, require_methods
     from clusca_ext.lab.models import open_model
     from clusca_ext.lab.target import Target
     from clusca_ext.lab.trials import Trials
@@ -95,7 +94,7 @@ def calibrate(
     try:
         target = Target(speedup=speedup, psnr=psnr, cost=cost)
         chosen = list(METHODS) if methods == "all" else words("methods", methods)
-        settings(chosen, (4,), (1,))
+        require_methods(chosen)
         effort = Effort(rungs=tuple(numbers("seeds", seeds)), held_out=held_out, rounds=rounds)
         opened = open_model(model, device, steps)
         journal = Journal(output.with_suffix(".trials.jsonl"), origin(opened.device))

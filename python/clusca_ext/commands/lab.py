@@ -61,7 +61,8 @@ def lab(
     list_methods: Annotated[
         bool,
         typer.Option(
-            "--list-methods", help="Only name them, and their parts at interval 5 and order 2."
+            "--list-methods",
+            help="Only name them, and their parts on this model at interval 5 and order 2.",
         ),
     ] = False,
 ) -> None:
@@ -95,10 +96,11 @@ def lab(
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    if not grid:
+    absent = [name for name in chosen if all(name != each.method for each in grid)]
+    if methods != "all" and absent:
+        of = f"{model}, {steps} steps" if steps is not None else model
         raise typer.BadParameter(
-            f"methods must exist at one of intervals {intervals} on {model} at these steps, got "
-            f"{methods}"
+            f"methods must exist at one of intervals {intervals} on {of}, got {', '.join(absent)}"
         )
     require_device(device)
     _run(model, grid, samples, batch, steps, device, output, limit, times, missing, write_docs)

@@ -10,6 +10,7 @@ from clusca_ext.commands.endings import Stopped
 if TYPE_CHECKING:  # diffusers is slow to import, and --help does not need it
     from rich.console import Console
 
+    from clusca_ext.demo.guided import GuidedPipeline
     from clusca_ext.learning.training import Training
 
 
@@ -26,8 +27,8 @@ def learn(
     objective: Annotated[
         str,
         typer.Option(
-            help='"pairs" of steps from recorded runs; "data": pairs made of real digits '
-            '(Learning-to-Cache); "run": along the student\'s own run (HarmoniCa).'
+            help='"pairs" of steps from recorded runs; "data": pairs made of real digits, '
+            'of a model of digits alone (Learning-to-Cache); "run": along the student\'s run (HarmoniCa).'
         ),
     ] = "pairs",
     penalty: Annotated[
@@ -109,7 +110,7 @@ def _train(training: "Training", console: "Console") -> None:
 
 def _finish(
     training: "Training",
-    pipeline: object,
+    pipeline: "GuidedPipeline",
     theta: float,
     samples: int,
     output: pathlib.Path,
@@ -117,11 +118,9 @@ def _finish(
 ) -> None:
     from rich.table import Table
 
-    from clusca_ext.demo.guided import GuidedPipeline
     from clusca_ext.learning.comparison import compare, even_steps, plain
     from clusca_ext.learning.report import write_report
 
-    assert isinstance(pipeline, GuidedPipeline)
     schedule = training.routers.schedule(theta)
     if not schedule.removed:
         write_report(training, theta, output)

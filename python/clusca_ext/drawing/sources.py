@@ -95,12 +95,16 @@ def _require_offload(device: torch.device) -> None:
 
 
 def _embedded(name: str, device: torch.device) -> Source:
-    from clusca_ext.lab.models import open_embedded
+    from clusca_ext.lab.models import MODELS, open_embedded
 
     try:
         pipeline, entry = open_embedded(name)
     except ValueError as error:
-        raise ValueError(f"{error}; a folder of a pipeline has {INDEX}") from None
+        if name in MODELS:
+            raise
+        raise ValueError(
+            f"{name} must hold a pipeline ({INDEX}) or a model like an embedded one: {error}"
+        ) from None
     return _of_entry(name, pipeline, entry, device)
 
 

@@ -73,18 +73,18 @@ def adacache(interval: int) -> Schedule:
 
 
 @cache
-def masks_of(model: str) -> Mapping[str, Any]:
-    """Of each way to find masks those by interval, marks by module (``tools/fit_masks.py``)."""
+def found_masks(model: str) -> Mapping[str, Any]:
+    """What ``tools/fit_masks.py`` wrote: ``masks`` of each way by interval, and how (``about``)."""
     found: dict[str, Any] = json.loads((_MASKS / f"{model}.json").read_text("utf-8"))
-    return found["masks"]  # type: ignore[no-any-return]
+    return found
 
 
 def masked(name: str, order: int) -> dict[str, Method]:
-    """Masks that were found for a model, beside forecasts of one order, where there are some."""
+    """Masks of every model that has some, beside forecasts of one order, at their intervals."""
 
     def of(model: str) -> Method:
         def at(interval: int, _: int) -> ClusCaConfig | None:
-            found = masks_of(model)[name].get(str(interval))
+            found = found_masks(model)["masks"][name].get(str(interval))
             if found is None:
                 return None
             marks = {module: tuple(map(int, each)) for module, each in found.items()}
@@ -94,16 +94,20 @@ def masked(name: str, order: int) -> dict[str, Method]:
 
         return at
 
-    return {model: of(model) for model in POLYNOMIALS}
+    return {path.stem: of(path.stem) for path in sorted(_MASKS.glob("*.json"))}
+
+
+def _speca_of_pictures(interval: int, order: int) -> ClusCaConfig | None:
+    """Its error divides by values near zero: thresholds that skip more rise quickly."""
+    threshold = {4: 0.6, 5: 1.0, 6: 1.6, 7: 2.7, 8: 4.5}.get(interval)
+    if threshold is None:
+        return None
+    schedule = SpeCaSchedule(threshold=threshold, floor=threshold / 3, max_skips=2 * interval)
+    return composed(lambda _: schedule, taylor_unbounded)(interval, order)
 
 
 def _first_block_of_pictures(interval: int) -> Schedule:
     return FirstBlockSchedule(threshold=0.03 * interval)
-
-
-def _speca_of_pictures(interval: int) -> Schedule:
-    threshold = 0.6 * 1.65 ** (interval - 4)  # its error divides by values near zero
-    return SpeCaSchedule(threshold=threshold, floor=threshold / 3, max_skips=2 * interval)
 
 
 # By the name and the model. The digits' thresholds are those that every model is tried with.
@@ -113,6 +117,6 @@ FITTED: dict[str, dict[str, Method]] = {
     "smoothcache": masked("smoothcache", order=0),
     "smoothcache-taylor": masked("smoothcache", order=1),
     "smoothcache-modules": masked("smoothcache-modules", order=1),
+    "speca-fitted": {"pictures": _speca_of_pictures},
     "first-block-fitted": {"pictures": unordered(_first_block_of_pictures, RESIDUAL)},
-    "speca-fitted": {"pictures": composed(_speca_of_pictures, taylor_unbounded)},
 }

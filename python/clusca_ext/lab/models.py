@@ -145,7 +145,8 @@ def open_model(name: str, device: str = "cpu", steps: int | None = None) -> Mode
     """
     if name in MODELS or pathlib.Path(name).is_dir():
         pipeline, entry = open_embedded(name)
-        return PipelineModel(name, pipeline.to(device), entry, steps)
+        known = name if name in MODELS else _folder_name(name)
+        return PipelineModel(known, pipeline.to(device), entry, steps)
     module, colon, function = name.partition(":")
     if not colon:
         raise ValueError(
@@ -154,6 +155,12 @@ def open_model(name: str, device: str = "cpu", steps: int | None = None) -> Mode
     if steps is not None:
         raise ValueError(f"steps are a matter of {name} itself, got steps={steps}")
     return FunctionModel(name, module, function)
+
+
+def _folder_name(name: str) -> str:
+    """What rows call a folder: the same however it was typed, and never an embedded model."""
+    folder = str(pathlib.Path(name))
+    return f"./{folder}" if folder in MODELS else folder
 
 
 def open_embedded(name: str) -> tuple[Any, Entry]:

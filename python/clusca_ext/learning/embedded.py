@@ -116,7 +116,9 @@ def training_of(
 def _pairs_of_digits(pipeline: GuidedPipeline, task: Task) -> DataPairs:
     """Pairs made of scikit-learn's real digits; a tenth of the labels is dropped."""
     if not isinstance(pipeline, DigitsPipeline):
-        raise ValueError("objective 'data' is made of real digits: others need 'pairs' or 'run'")
+        raise ValueError(
+            "objective must be 'pairs' or 'run' for a model that does not draw digits, got 'data'"
+        )
     try:
         from sklearn.datasets import load_digits  # type: ignore[import-untyped]
     except ImportError:

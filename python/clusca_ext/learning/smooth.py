@@ -47,7 +47,7 @@ class ErrorCurves:
             if not gaps or lengths != expected:
                 raise ValueError(
                     f"curves of {name!r} must have {self.num_steps - 1}, {self.num_steps - 2}, ... "
-                    f"values, of as many gaps as the first module's, got {lengths}"
+                    f"values, of as many gaps as all others', which have {gaps}, got {lengths}"
                 )
 
     @property
@@ -98,7 +98,10 @@ class ErrorCurves:
             by: As in ``schedule``.
         """
         number("share", share)
-        bounds = {error for rows in self._by(by).values() for row in rows for error in row}
+        if not 0 <= share <= 1:
+            raise ValueError(f"share must be in [0, 1], got {share!r}")
+        of = self._by(by).values()
+        bounds = {error for rows in of for row in rows[:max_gap] for error in row}
         schedules = (self.schedule(bound, max_gap, by) for bound in [0.0, *sorted(bounds)])
         return min(schedules, key=lambda schedule: abs(schedule.removed - share))
 

@@ -60,6 +60,10 @@ class MaskSchedule:
                     f"the first step must compute all modules, got 0 there for {name!r}"
                 )
 
+    def __str__(self) -> str:
+        computed = f"{1 - self.removed:.0%} computed"
+        return f"MaskSchedule({self.num_steps} steps of {len(self.modules)} modules, {computed})"
+
     @property
     def num_steps(self) -> int:
         """Steps of the run it is made for."""
