@@ -28,7 +28,8 @@ def learn(
         str,
         typer.Option(
             help='"pairs" of steps from recorded runs; "data": pairs made of real digits, '
-            'of a model of digits alone (Learning-to-Cache); "run": along the student\'s run (HarmoniCa).'
+            'of a model of digits alone (Learning-to-Cache); "run": along the student\'s run '
+            "(HarmoniCa)."
         ),
     ] = "pairs",
     penalty: Annotated[

@@ -35,9 +35,9 @@ median of runs, the full sampler timed by an eighth of its steps right before an
 those two, or the median and the fastest run, lie more than {QUIET - 1:.0%} apart, or the full
 sampler took so much longer than beside another setting, the machine was busy, and the time is left
 out. Of several machines, pictures are compared and times are those of one. Operations are counted.
-Intervals come after a warm-up of {WARMUP} steps, those of masks from the first step on; SmoothCache's
-leave out as much as Learning-to-Cache's of that interval. Feature distance is LPIPS-like, to the full
-sampler; the standard error of the Frechet distance is a jackknife's."""
+Intervals come after a warm-up of {WARMUP} steps, those of masks from the first step on;
+SmoothCache's leave out as much as Learning-to-Cache's of that interval. Feature distance is
+LPIPS-like, to the full sampler; the standard error of the Frechet distance is a jackknife's."""
 
 
 def origin(group: Group) -> str:
