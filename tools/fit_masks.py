@@ -27,7 +27,7 @@ OUTPUT = Path(fitted.__file__).parent / "masks"
 INTERVALS = {"learning-to-cache": (4, 6, 8), "harmonica": (6,)}
 BATCH, RATE, THETA = 2, 0.5, 0.5
 UPDATES = 8  # of each cached step's logits by Learning-to-Cache
-RUNS = 15  # iterations of HarmoniCa
+RUNS, REFRESH = 15, 5  # iterations of HarmoniCa, and those between two weighings of steps
 MAX_GAP, SEEDS = 12, 4  # of SmoothCache
 PENALTY = {"digits": 4e-4, "pictures": 3e-3}  # what a module costs; its output's error is as large
 
@@ -41,6 +41,7 @@ def train(model: str, pipeline: Any, name: str, interval: int) -> Training:
         objective=objective,
         batch=BATCH,
         theta=THETA,
+        refresh=REFRESH,
     )
     iterations = RUNS if objective == "run" else UPDATES * len(task.cached_steps)
     settings = TrainingSettings(iterations=iterations, learning_rate=RATE)
