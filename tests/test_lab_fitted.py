@@ -57,7 +57,7 @@ def test_masks_are_of_their_model_and_leave_out_alike(model):
     shipped = found_masks(model)
     assert shipped["weights"] == weights_digest(transformer)
     for name in MASKED:
-        for interval in map(int, shipped["masks"][name]):
+        for interval in map(int, shipped["masks"].get(name, {})):
             config = configured(name, interval, 3, model)
             said = shipped["about"][f"{name}, interval {interval}"]
             found[name, interval] = removed = config.schedule.removed
@@ -73,7 +73,9 @@ def test_masks_are_of_their_model_and_leave_out_alike(model):
                 assert said["theta"] == 0.5 and said["iterations"] > 0
             with cache(transformer, config):  # every module is named
                 assert summary(transformer).steps == 0
-    assert {name for name, _ in found} == {*MASKED}
+    assert {name for name, _ in found} == {*MASKED} - (
+        {"harmonica"} if model == "digits" else set()
+    )
 
 
 def test_they_exist_for_their_model_at_its_steps_alone():

@@ -1,7 +1,7 @@
 """Find the masks that the laboratory measures: python tools/fit_masks.py digits
 
 At the steps of the model's laboratory run it trains Learning-to-Cache's and HarmoniCa's routers for
-the intervals of ``INTERVALS``. SmoothCache's error bound is the one that leaves out nearest to what
+the intervals below. SmoothCache's error bound is the one that leaves out nearest to what
 Learning-to-Cache's masks do there. A training that was stopped goes on where it was
 (build/fit_masks/). Masks and how they were found go to python/clusca_ext/lab/masks/<model>.json,
 which the package ships.
@@ -24,7 +24,8 @@ from clusca_ext.schedule import MaskSchedule
 ROOT = Path(__file__).parents[1]
 WORK = ROOT / "build" / "fit_masks"
 OUTPUT = Path(fitted.__file__).parent / "masks"
-INTERVALS = {"learning-to-cache": (4, 6, 8), "harmonica": (6,)}
+INTERVALS = (4, 6, 8)
+HARMONICA = {"digits": (), "pictures": (6,)}  # 50 steps are hours of runs
 BATCH, RATE, THETA = 2, 0.5, 0.5
 UPDATES = 8  # of each cached step's logits by Learning-to-Cache
 RUNS, REFRESH = 15, 5  # iterations of HarmoniCa, and those between two weighings of steps
@@ -83,7 +84,8 @@ def main() -> None:
         masks.setdefault(name, {})[interval] = plain(schedule)
         about[f"{name}, interval {interval}"] = {"removed": round(schedule.removed, 4), **how}
 
-    for name, intervals in INTERVALS.items():
+    asked = {"learning-to-cache": INTERVALS, "harmonica": HARMONICA[model]}
+    for name, intervals in asked.items():
         for interval in intervals:
             training = train(model, pipeline, name, interval)
             schedule = training.routers.schedule(THETA)

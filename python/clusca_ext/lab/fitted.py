@@ -84,7 +84,7 @@ def masked(name: str, order: int) -> dict[str, Method]:
 
     def of(model: str) -> Method:
         def at(interval: int, _: int) -> ClusCaConfig | None:
-            found = found_masks(model)["masks"][name].get(str(interval))
+            found = found_masks(model)["masks"].get(name, {}).get(str(interval))
             if found is None:
                 return None
             marks = {module: tuple(map(int, each)) for module, each in found.items()}
