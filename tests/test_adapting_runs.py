@@ -28,22 +28,22 @@ def assert_same_run(model, plain, config):
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
 
 
-def run_speca(model, **changed):
+def run_speca(model, by=3, **changed):
     """What errors decided, and the run's kinds of steps."""
     config = method("speca")
     schedule = dataclasses.replace(config.schedule, **changed)
-    plain = PlainSpeCa(widen(model, by=3), STEPS, config.forecaster.order, vars(schedule))
+    plain = PlainSpeCa(widen(model, by), STEPS, config.forecaster.order, vars(schedule))
     assert_same_run(model, plain, dataclasses.replace(config, schedule=schedule))
     return plain.told, letters(plain.kinds)
 
 
 def test_speca_as_shipped(model):
     """Errors decide, for the threshold has fallen below them: at the start it allowed each."""
-    told, kinds = run_speca(model)
+    told, kinds = run_speca(model, by=1.5)
     assert {full for *_, full in told} == {True, False}
     late = [error for _, error, allowed, full in told if full and error < 0.1]
     assert len(late) > 3
-    assert kinds.startswith("fcfc")
+    assert kinds.startswith("fcfccc")
 
 
 def test_speca_takes_the_threshold_of_the_step_that_is_decided(model):

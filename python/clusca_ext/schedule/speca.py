@@ -15,18 +15,20 @@ class SpeCaSchedule:
 
     A cached step computes the verified block beside its forecast, from the same input. The step is
     kept either way; its error decides the next one. The threshold falls from the first step to the
-    last, ``max(threshold * decay ** progress, floor)``. After every full step one is cached; each
-    sample decides for itself.
+    last, ``max(threshold * decay ** (index / (steps - 1)), floor)`` with the index of the step that
+    is decided. After every full step one is cached; each sample decides for itself.
 
     Where blocks attend to a stream of text that they update, the verified block is given that of
     the last full step, for cached steps skip it.
 
     Attributes:
-        threshold: Error from which on the next step is full, at the start of a run.
+        threshold: Error beyond which the next step is full, at the start of a run.
         decay: What is left of it at the end, as a factor.
         floor: The least it falls to.
-        min_skips: Cached steps after which the first is verified.
-        max_skips: Cached steps in a row at most.
+        min_skips: Which cached step behind a full one is verified first: 1 the one right behind it.
+            The published ``min_taylor_steps`` is one less, for its code counts a step after it has
+            compared.
+        max_skips: Cached steps in a row at most, as the published ``max_taylor_steps``.
         warmup: Steps at the start of which none is verified, every other full.
         block: Index of the verified block; negative: from the last one.
         error: As ``measure`` of ``Signal``; the published one is ``"mean_relative_l1"``.

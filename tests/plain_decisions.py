@@ -1,0 +1,61 @@
+"""What published schedules decide by what steps show, in plain loops; and what ours decide.
+
+Decisions are a letter a step: f full, c cached, v cached and verified.
+"""
+
+from clusca_ext.schedule import Step
+
+
+def replayed(schedule, shown):
+    """What a schedule makes of a run whose steps show these numbers; None where nothing is seen."""
+    decide, last, letters, told = schedule.start(len(shown)), None, "", None
+    afterwards = schedule.signal.kind in ("verified", "residual")
+    for index, change in enumerate(shown):
+        step = Step(index, len(shown), last)
+        if told is not None:
+            decide.see(step, told)
+        full = decide(step)
+        if full is None:
+            full = decide.see(step, change)
+        last = index if full else last
+        letters += "f" if full else "v" if decide.verifies else "c"
+        seen = full if schedule.signal.kind == "residual" else decide.verifies
+        told = change if afterwards and seen else None
+    return letters
+
+
+def ours(index, steps):
+    return index / (steps - 1)
+
+
+def as_published(index, steps):
+    return (index + 1) / steps
+
+
+def speca(errors, progress, *, threshold, decay, floor, least, most, first=3):
+    """The state machine of SpeCa's code for DiT, which counts cached steps after it has compared.
+
+    Args:
+        errors: What each step would show if it were verified.
+        progress: From a step's index and the number of steps.
+        threshold: Base threshold.
+        decay: Decay rate.
+        floor: Least threshold.
+        least: ``min_taylor_steps``.
+        most: ``max_taylor_steps``.
+        first: ``first_enhance``.
+    """
+    counter, checks, error, letters = 0, False, None, ""
+    for index in range(len(errors)):
+        if letters.endswith("f"):
+            full, checks, error = False, False, None
+        else:
+            allowed = max(threshold * decay ** progress(index, len(errors)), floor)
+            checks = counter >= least
+            failed = checks and error is not None and error > allowed
+            full = index < first or counter >= most or failed
+        counter = 0 if full else counter + 1
+        if not full and checks:
+            error = errors[index]
+        letters += "f" if full else "v" if checks else "c"
+    return letters
