@@ -34,7 +34,9 @@ def taylorseer() -> ClusCaConfig:
 
     Interval 5 and order 2, for which the most figures were printed on FLUX.1-dev; the first three
     steps are full, as in the method's repository. ``TaylorForecaster()`` bounds the extrapolation,
-    which the method does not.
+    which the method does not. What differs: the code takes differences from the third step on, so
+    that its first interval has order 1 alone, where ours has order 2 of the three full steps in a
+    row.
     """
     return ClusCaConfig(
         schedule=IntervalSchedule(interval=5, warmup=3),
@@ -55,6 +57,8 @@ def freqca() -> ClusCaConfig:
       cosines over grids of any sides and of video.
     - The code transforms what is kept at every cached step and keeps both bands, we replace the low
       band of older sums when a full step ends.
+    - The code takes differences from the third step on, so that its first interval has order 1
+      alone, where ours has order 2 of the three full steps in a row.
     - Where blocks have more than one segment, as double and single streams, there is a residual of
       each.
     """

@@ -19,6 +19,9 @@ def toca() -> ClusCaConfig:
     Interval 3, staleness weight 0.25 and 17.5 % of the tokens in MLPs are those of the method's
     repository for DiT with 50 steps of DDIM. What differs:
 
+    - The code counts steps down, so that the last one is always full, and its ``force_scheduler``
+      stretches the interval: 5 at the noisy end, 2 at the clean one. Ours is 3 throughout, from
+      the first step on.
     - Importance is how far a token moved between the last two full steps, where ToCa's is the
       attention it is given; and it is scaled to a largest value of 1, not to a length of 1.
     - Every layer and step has the same share and the same tokens, where ToCa's share falls with
@@ -39,7 +42,9 @@ def duca() -> ClusCaConfig:
     """DuCa (arXiv 2412.18911): of an interval's cached steps the odd compute tokens, at random.
 
     The even ones compute none. Interval and share are ToCa's here; tokens are drawn at random,
-    which the paper found good enough, and which goes with fused attention.
+    which the paper found good enough, and which goes with fused attention. What differs: an even
+    step of the paper is aggressive, it reuses the features of the whole model from the step before;
+    ours reuses each module's output behind the gates of its own step.
     """
     return ClusCaConfig(
         schedule=IntervalSchedule(interval=TOCA_INTERVAL, warmup=1),
