@@ -59,3 +59,37 @@ def speca(errors, progress, *, threshold, decay, floor, least, most, first=3):
             error = errors[index]
         letters += "f" if full else "v" if checks else "c"
     return letters
+
+
+def teacache(changes, threshold, polynomial):
+    """Changes of the modulated input add up, each as its polynomial says; both ends are full."""
+    total, letters, degree = 0.0, "", len(polynomial) - 1
+    for index, change in enumerate(changes):
+        full = index in (0, len(changes) - 1)
+        if not full:
+            total += sum(c * change ** (degree - i) for i, c in enumerate(polynomial))
+            full = total >= threshold
+        if full:
+            total = 0.0
+        letters += "f" if full else "c"
+    return letters
+
+
+def first_block(changes, threshold):
+    """Every change since the last full step is compared, none adds up."""
+    return "f" + "".join("f" if change > threshold else "c" for change in changes[1:])
+
+
+def adacache(changes, codebook):
+    """Two full steps show a change; every later full one says by the codebook where the next is."""
+    letters, due = "", 0
+    for index, change in enumerate(changes):
+        full = index < 2 or index == due
+        if full:
+            interval = 1
+            if 0 < index < len(changes) - 1:  # that of the last step is not asked for
+                for bound, skips in reversed(codebook):
+                    interval = skips if change < bound else interval
+            due = index + interval
+        letters += "f" if full else "c"
+    return letters

@@ -1,10 +1,32 @@
-"""TeaCache and FirstBlockCache: what they decide when steps show recorded changes."""
+"""What schedules that adapt decide when steps show changes: made-up ones, and those of real runs.
+
+``recorded_signals.json`` has the changes that runs of the embedded models have shown to schedules
+as the laboratory has them, and what these made of them; ``record_signals.py`` says how, and writes
+it anew where the laboratory's settings change.
+"""
+
+import json
 
 import pytest
 
-from clusca_ext import FirstBlockSchedule, TeaCacheSchedule
+from clusca_ext import (
+    AdaCacheSchedule,
+    FirstBlockSchedule,
+    SpeCaSchedule,
+    TeaCacheSchedule,
+)
 from clusca_ext.schedule import TEACACHE_POLYNOMIALS, Step
 from clusca_ext.schedule.adacache import CODEBOOK_30, CODEBOOK_100
+from plain_decisions import adacache, first_block, ours, replayed, speca, teacache
+from record_signals import PATH, RECORDED, SEEDS, config_of, record
+
+SIGNALS = json.loads(PATH.read_text())
+RUNS = [
+    pytest.param(model, name, sample, id=f"{model}-{name}-{sample}")
+    for model, names in RECORDED.items()
+    for name in names
+    for sample in range(len(SEEDS))
+]
 
 
 def decided(schedule, changes, num_steps=None):
@@ -116,3 +138,74 @@ def test_codebooks_are_the_published_ones():
     """As the appendix of arXiv 2411.02397 prints them for Open-Sora at 100 and 30 steps."""
     assert dict(CODEBOOK_100) == {0.03: 12, 0.05: 10, 0.07: 8, 0.09: 6, 0.11: 4, 1.00: 3}
     assert dict(CODEBOOK_30) == {0.08: 6, 0.16: 5, 0.24: 4, 0.32: 3, 0.40: 2, 1.00: 1}
+
+
+def plain(schedule, shown):
+    """The decisions of a plain loop with a schedule's settings."""
+    if isinstance(schedule, TeaCacheSchedule):
+        assert schedule.max_interval is None
+        return teacache(shown, schedule.threshold, schedule.polynomial)
+    if isinstance(schedule, FirstBlockSchedule):
+        assert (schedule.max_interval, schedule.warmup) == (None, 1)
+        return first_block(shown, schedule.threshold)
+    if isinstance(schedule, AdaCacheSchedule):
+        assert schedule.warmup == 2
+        return adacache(shown, schedule.codebook)
+    assert isinstance(schedule, SpeCaSchedule)
+    return speca(
+        shown,
+        ours,
+        threshold=schedule.threshold,
+        decay=schedule.decay,
+        floor=schedule.floor,
+        least=schedule.min_skips - 1,
+        most=schedule.max_skips,
+        first=schedule.warmup,
+    )
+
+
+@pytest.mark.parametrize("model, name, sample", RUNS)
+def test_decisions_of_real_runs(model, name, sample):
+    """By the published rule in a plain loop, by the schedule, and as they were in the run."""
+    run, schedule = SIGNALS[model][name][sample], config_of(model, name).schedule
+    steps = run["steps"]
+    assert plain(schedule, run["shown"]) == replayed(schedule, run["shown"]) == steps
+    assert 2 < steps.count("f") < len(steps) / 2 and len(run["shown"]) == len(steps)
+
+
+def test_real_runs_are_of_every_kind():
+    """Samples of one model decide differently; TeaCache has polynomials and none."""
+    kinds = {type(config_of(m, n).schedule) for m, names in SIGNALS.items() for n in names}
+    assert kinds == {TeaCacheSchedule, FirstBlockSchedule, SpeCaSchedule, AdaCacheSchedule}
+    assert {model: set(names) for model, names in SIGNALS.items()} == {
+        model: set(names) for model, names in RECORDED.items()
+    }
+    both = [[run["steps"] for run in runs] for names in SIGNALS.values() for runs in names.values()]
+    assert all(first != second for first, second in both)
+    identity = TeaCacheSchedule.polynomial
+    polynomials = [config_of(m, n).schedule for m, n in named("teacache")]
+    assert sum(each.polynomial == identity for each in polynomials) == 2
+    assert sum(len(each.polynomial) == 5 for each in polynomials) == 2
+
+
+def named(start):
+    return [(model, name) for model in SIGNALS for name in SIGNALS[model] if name.startswith(start)]
+
+
+def test_decisions_hang_on_the_signals():
+    """A quarter more of every change, and each run would have decided otherwise."""
+    for model, name in named("teacache") + named("first-block"):
+        schedule = config_of(model, name).schedule
+        for run in SIGNALS[model][name]:
+            more = [None if change is None else change * 1.25 for change in run["shown"]]
+            assert replayed(schedule, more) == plain(schedule, more) != run["steps"]
+
+
+@pytest.mark.parametrize("name", ["teacache-pictures", "first-block-fitted", "adacache"])
+def test_the_models_still_show_them(name):
+    """One picture is drawn again: the record is of these weights and of this code."""
+    (again,) = record("pictures", name, SEEDS[:1])
+    before = SIGNALS["pictures"][name][0]
+    assert again["steps"] == before["steps"]
+    pairs = zip(again["shown"], before["shown"], strict=True)
+    assert all(a == b if None in (a, b) else a == pytest.approx(b, rel=0.01) for a, b in pairs)
