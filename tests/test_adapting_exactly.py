@@ -18,7 +18,7 @@ from clusca_ext import (
     cache,
 )
 from clusca_ext.enable import cache_of
-from families_image import FLUX2, IMAGES, Z_IMAGE
+from families_image import FLUX2, IMAGES
 from families_video import VIDEOS
 from family import Family, named
 from plain_families import Reused, Verified, Watched, blocks_of, changes
@@ -107,7 +107,7 @@ def assert_reused(family, got, kinds, computed):
         assert ((output - without).abs().max() < 1e-4) == (kind == "f")
 
 
-@pytest.mark.parametrize("family", [f for f in FAMILIES if f is not Z_IMAGE], ids=str)
+@pytest.mark.parametrize("family", FAMILIES, ids=str)
 def test_teacache(family):
     model, _, watched = untouched(family)
     schedule = TeaCacheSchedule(threshold=1e9, max_interval=3)

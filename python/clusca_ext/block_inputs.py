@@ -1,4 +1,4 @@
-"""What a block is given: what its first module reads of it, and one input in place of another."""
+"""What a block is given: its modulated input, and one input in place of another."""
 
 import inspect
 from collections.abc import Callable
@@ -17,7 +17,7 @@ class Found(Exception):
 def first_read(
     description: BlockDescription, forward: Callable[..., Any], args: Args, kwargs: Kwargs
 ) -> Tensor:
-    """What a block's first module is given: its modulated input, as the block itself makes it."""
+    """A block's modulated input, as the block itself makes it."""
     found: list[Tensor] = []
 
     def look(module: nn.Module, given: Args, named: Kwargs) -> None:
@@ -25,7 +25,8 @@ def first_read(
         found.append(named.get("hidden_states", tensors[0]))
         raise Found
 
-    module = description.modules[0].module
+    reads = description.reads
+    module = description.modules[0].module if reads is None else reads
     handle = module.register_forward_pre_hook(look, with_kwargs=True, prepend=True)
     try:
         forward(*args, **kwargs)

@@ -126,6 +126,7 @@ class BlockDescription:
         clips: Streams in float16 are clipped to what that holds.
         beside: Tokens that its stream has beside those of the model's ``stream_shape``, such as
             text, from the model's inputs.
+        reads: What is given the block's modulated input; None: its first module.
         other: Name of the input that holds another stream, such as text, which blocks update and
             hand on, and cached steps do not; None: there is none.
     """
@@ -142,6 +143,7 @@ class BlockDescription:
     hands_on: bool = False
     clips: bool = False
     beside: Callable[[Args, Kwargs], int] = lambda args, kwargs: 0
+    reads: nn.Module | None = None
     other: str | None = None
 
 

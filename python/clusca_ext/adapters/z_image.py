@@ -112,4 +112,5 @@ def _block(block: Any) -> BlockDescription:
         modulation=modulation,
         stream=stream,
         plan=plan,
+        reads=block.attention,  # whose output is normalised, and that is cached
     )
