@@ -6,6 +6,7 @@ Nothing of clusca_ext is used here. Steps are told from outside: ``at`` before e
 import copy
 import inspect
 
+import torch
 from torch import Tensor
 
 from plain_adapting import relative_l1
@@ -149,7 +150,7 @@ class Verified(Hooked):
     Attributes:
         errors: Relative L1 by step, of every sample.
         unexchanged: The same with the text of the step itself.
-        hands_on_text: Whether the block returns text, too.
+        hands_on_text: Whether the block returns text, too; some have it in front of their stream.
     """
 
     def __init__(self, family, model, full, index):
@@ -162,16 +163,21 @@ class Verified(Hooked):
 
     def _verify(self, block, args, kwargs, output):
         given = named(block, args, kwargs)
-        self.hands_on_text = isinstance(output, tuple)
+        stream, T = entering(block, args, kwargs), -self.family.tokens
+        is_in_front = stream.shape[1] > -T
+        self.hands_on_text = isinstance(output, tuple) or is_in_front
         if self.step in self.full:
-            self.text = given.get("encoder_hidden_states")
+            self.text = stream[:, :T] if is_in_front else given.get("encoder_hidden_states")
             return
         self._compare(self.unexchanged, output, given)
-        if self.text is not None:
+        if is_in_front:
+            given["hidden_states"] = torch.cat([self.text, stream[:, T:]], dim=1)
+        elif self.text is not None:
             given["encoder_hidden_states"] = self.text
         self._compare(self.errors, output, given)
 
     def _compare(self, to, output, given):
+        T = -self.family.tokens
         draft, computed = (leaving(self.family, each) for each in (output, self.own(**given)))
-        for sample, pair in enumerate(zip(draft, computed, strict=True)):
+        for sample, pair in enumerate(zip(draft[:, T:], computed[:, T:], strict=True)):
             to[sample][self.step] = relative_l1(*pair)

@@ -18,7 +18,7 @@ from clusca_ext import (
     cache,
 )
 from clusca_ext.enable import cache_of
-from families_image import FLUX2, IMAGES
+from families_image import IMAGES
 from families_video import VIDEOS
 from family import Family, named
 from plain_families import Reused, Verified, Watched, blocks_of, changes
@@ -142,7 +142,6 @@ PLACES = [  # of the verified block: the last one, of double-stream ones too
     (family, place)
     for family in FAMILIES
     for place in (1, -1)
-    if (family, place) != (FLUX2, -1)
     if place == -1 or {name.split(".")[0] for name in blocks_of(family)} > {"transformer_blocks"}
 ]
 

@@ -136,7 +136,8 @@ class Probe:
         if self._signal.kind != "verified":
             self._stream = self._block.stream(args, kwargs)
         elif self._other is not None:
-            self._seen.other = self._other.find(args, kwargs)
+            other, beside = self._other.find(args, kwargs), self._beside
+            self._seen.other = other[:, :beside].clone() if beside else other
 
     def _keep_output(self, output: Any) -> None:
         if self.is_open and self._settle is None:
@@ -169,7 +170,10 @@ class Probe:
             return
         seen = self._seen
         if seen.other is not None and self._other is not None:
-            args, kwargs = self._other.exchanged(seen.other, args, kwargs)
+            other, beside = seen.other, self._beside
+            if beside:
+                other = torch.cat([other, self._other.find(args, kwargs)[:, beside:]], dim=1)
+            args, kwargs = self._other.exchanged(other, args, kwargs)
         with torch.no_grad():
             self._computed = self._block.returned(block.original(*args, **kwargs))
 
@@ -177,7 +181,15 @@ class Probe:
         """The forecast of what was computed."""
         computed, self._computed = self._computed, None
         if computed is not None:
-            self._seen.change = measured(self._signal.measure, forecast, computed)
+            own = slice(self._beside, None)
+            change = measured(self._signal.measure, forecast[:, own], computed[:, own])
+            self._seen.change = change
+
+    @property
+    def _beside(self) -> int:
+        """Tokens of another stream in front of the block's own."""
+        step = self._step
+        return ranks.tokens_of(self._model, self._block.beside(step.args, step.kwargs))
 
     def _show(self, now: Tensor, keeps: bool) -> None:
         """Tell the change, which decides the step if it is open.

@@ -128,7 +128,8 @@ class BlockDescription:
             text, from the model's inputs.
         reads: What is given the block's modulated input; None: its first module.
         other: Name of the input that holds another stream, such as text, which blocks update and
-            hand on, and cached steps do not; None: there is none.
+            hand on, and cached steps do not; None: there is none. Where it has tokens ``beside``
+            the stream's own, in front of them, only these are of the other.
     """
 
     block: nn.Module

@@ -117,7 +117,7 @@ def _single(block: Any, text_tokens: Callable[[Args, Kwargs], int]) -> BlockDesc
         rows=lambda args, kwargs: {"single": values(args, kwargs)[2]},
         of=("single",),
     )
-    return dataclasses.replace(described, shared=shared)
+    return dataclasses.replace(described, shared=shared, other="hidden_states")
 
 
 def _values(block: Any, name: str, count: int) -> Callable[[Args, Kwargs], Sequence[Tensor]]:
