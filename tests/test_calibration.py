@@ -85,7 +85,7 @@ def test_the_command_writes_a_configuration(tmp_path):
     assert len(said["points"]) == 2 * 5  # two samples, both rows of each together
 
 
-def test_the_command_refuses_a_function(tmp_path, monkeypatch):
+def test_the_command_refuses_a_function_that_shows_pictures_alone(tmp_path, monkeypatch):
     (tmp_path / "only_pictures.py").write_text(
         "def make():\n    return lambda config, seeds: None\n"
     )
@@ -94,4 +94,4 @@ def test_the_command_refuses_a_function(tmp_path, monkeypatch):
     arguments = ["calibrate", "only_pictures:make", "--polynomial", "--output", output]
     done = CliRunner().invoke(app, arguments)
     words = " ".join(done.output.replace("│", " ").split())  # out of the box it is printed in
-    assert done.exit_code == 2 and "must be an embedded one or a folder of its kind" in words
+    assert done.exit_code == 2 and "a function that shows its steps by draw.pipeline" in words

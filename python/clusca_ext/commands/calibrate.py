@@ -26,7 +26,8 @@ def calibrate(
         str,
         typer.Argument(
             help="An embedded model, a folder of its kind, or module:function of a function that "
-            "returns draw(config | None, seeds) -> images in [-1, 1]."
+            "returns draw(config | None, seeds) -> images in [-1, 1]; draw.pipeline may say what "
+            "it draws with."
         ),
     ],
     speedup: Annotated[
@@ -77,13 +78,13 @@ def calibrate(
     Example: clusca calibrate digits --speedup 4 --output fast.json
     """
     if polynomial:
-        _fit(model, device, steps, seeds, output)
+        _fit(model, device, steps, seeds, batch, output)
         return
     # diffusers is slow to import, and the other commands do not need it
     from clusca_ext.lab.calibrate import Effort
+    from clusca_ext.lab.candidates import known
     from clusca_ext.lab.full import FullSampler
     from clusca_ext.lab.journal import Journal
-    from clusca_ext.lab.methods import METHODS, require_methods
     from clusca_ext.lab.models import open_model
     from clusca_ext.lab.target import Target
     from clusca_ext.lab.trials import Trials
@@ -93,8 +94,7 @@ def calibrate(
     require_folder(output)
     try:
         target = Target(speedup=speedup, psnr=psnr, cost=cost)
-        chosen = list(METHODS) if methods == "all" else words("methods", methods)
-        require_methods(chosen)
+        chosen = None if methods == "all" else known(words("methods", methods))
         effort = Effort(rungs=tuple(numbers("seeds", seeds)), held_out=held_out, rounds=rounds)
         opened = open_model(model, device, steps)
         journal = Journal(output.with_suffix(".trials.jsonl"), origin(opened.device))
@@ -107,7 +107,9 @@ def calibrate(
     _search(trials, full, target, effort, chosen, output, busy)
 
 
-def _fit(model: str, device: str, steps: int | None, seeds: str, output: pathlib.Path) -> None:
+def _fit(
+    model: str, device: str, steps: int | None, seeds: str, batch: int, output: pathlib.Path
+) -> None:
     """``--polynomial``."""
     from clusca_ext.lab.models import open_model
     from clusca_ext.lab.polynomial import write_polynomial
@@ -116,7 +118,7 @@ def _fit(model: str, device: str, steps: int | None, seeds: str, output: pathlib
     require_folder(output)
     try:
         first = range(numbers("seeds", seeds)[0])
-        write_polynomial(open_model(model, device, steps), first, output, typer.echo)
+        write_polynomial(open_model(model, device, steps), first, batch, output, typer.echo)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
@@ -126,7 +128,7 @@ def _search(
     full: "FullSampler",
     target: "Target",
     effort: "Effort",
-    methods: list[str],
+    methods: list[str] | None,
     output: pathlib.Path,
     busy: bool,
 ) -> None:
@@ -135,6 +137,7 @@ def _search(
     from clusca_ext.demo.allocator import keep_freed_memory
     from clusca_ext.lab import verdict
     from clusca_ext.lab.calibrate import search
+    from clusca_ext.lab.polynomial import own_teacache
     from clusca_ext.lab.trials import OutOfTime
     from clusca_ext.quiet import QUIET
 
@@ -146,7 +149,8 @@ def _search(
         try:
             _require_same(full)
             with alone(trials.journal.path):
-                found = search(trials, target, effort, methods, console.print)
+                own = own_teacache(trials, methods, range(effort.rungs[0]), output, console.print)
+                found = search(trials, target, effort, methods, console.print, own)
         except KeyboardInterrupt:
             raise Stopped(f"Stopped; {again}") from None
         except OutOfTime:

@@ -14,8 +14,8 @@ from math import ceil
 import numpy as np
 
 from clusca_ext.checks import integers
-from clusca_ext.lab.grid import settings
-from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, METHODS
+from clusca_ext.lab.candidates import Own, grid, names_for
+from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER
 from clusca_ext.lab.refine import neighbours
 from clusca_ext.lab.target import Target
 from clusca_ext.lab.trials import Candidate, Trial, Trials
@@ -70,10 +70,19 @@ def search(
     trials: Trials,
     target: Target,
     effort: Effort = Effort(),  # noqa: B008 (frozen)
-    methods: Sequence[str] = tuple(METHODS),
+    methods: Sequence[str] | None = None,
     tell: Callable[[str], None] = lambda words: None,
+    own: Own | None = None,
 ) -> Found:
     """The best configuration.
+
+    Args:
+        trials: What tries candidates.
+        target: What is asked for.
+        effort: How much is tried.
+        methods: Names of methods; None: all that were not fitted to another model.
+        tell: Told what is tried now.
+        own: TeaCache with polynomials of this model.
 
     Raises:
         ValueError: Not one candidate could be measured.
@@ -81,11 +90,12 @@ def search(
     """
     first, last = range(effort.rungs[0]), range(effort.rungs[-1])
     tell("bounded Taylor at every interval")
-    swept = trials.tried(_grid([BASELINE], INTERVALS, [BASELINE_ORDER]), first)
+    swept = trials.tried(grid([BASELINE], INTERVALS, [BASELINE_ORDER]), first)
     near = _near(swept, target)
+    names = names_for(trials.model, own or {}) if methods is None else methods
     alive = [trial.candidate for trial in swept if _interval(trial) in near]
-    alive += _grid([name for name in methods if name != BASELINE], near, ORDERS)
-    alive += _grid([BASELINE], near, [order for order in ORDERS if order != BASELINE_ORDER])
+    alive += grid([name for name in names if name != BASELINE], near, ORDERS, own)
+    alive += grid([BASELINE], near, [order for order in ORDERS if order != BASELINE_ORDER])
     ranked: list[Trial] = []
     for rung in effort.rungs:
         tell(f"{len(alive)} candidates on {rung} seeds")
@@ -107,15 +117,6 @@ def search(
         raise ValueError(f"the chosen one fails on held-out seeds: {_first(trials)}")
     theirs = trials.tried([baseline.candidate], unseen) if baseline else []
     return Found(best, baseline, held_out[0], theirs[0] if theirs else None)
-
-
-def _grid(
-    methods: Sequence[str], intervals: Sequence[int], orders: Sequence[int]
-) -> list[Candidate]:
-    if not methods:
-        return []
-    found = settings(methods, intervals, orders)
-    return [Candidate(str(each), each.config) for each in found if not isinstance(each.config, str)]
 
 
 def _first(trials: Trials) -> str:

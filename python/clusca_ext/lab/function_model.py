@@ -9,10 +9,12 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
+from clusca_ext.checks import integer
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.digests import digest_of
 from clusca_ext.lab.drawn import Drawn, now
 from clusca_ext.lab.metrics import Features
+from clusca_ext.targets import transformers_of
 
 DrawFunction = Callable[[ClusCaConfig | None, Sequence[int]], Tensor]
 
@@ -21,15 +23,20 @@ class FunctionModel:
     """A function of the user's: of a configuration and seeds it returns pictures in [-1, 1].
 
     What it draws with is not seen: a digest of its module's file, and of its attribute ``version``,
-    stands for it.
+    stands for it. Its attributes ``pipeline`` and ``steps`` may say more.
+
+    Attributes:
+        pipeline: The pipeline it draws with, or the transformer; None where it does not say.
+        steps: Steps of a run; None where it does not say.
     """
 
-    steps: int | None = None
     channels = 0
 
     def __init__(self, name: str, module: str, function: str) -> None:
         self.name, self._function = name, _function(module, function, name)
         self.weights = _digest(sys.modules[module], self._function)
+        self.pipeline = _pipeline(self._function)
+        self.steps = _steps(self._function)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     def draw(self, config: ClusCaConfig | None, seeds: Sequence[int]) -> Drawn:
@@ -63,6 +70,23 @@ def _function(module: str, function: str, name: str) -> DrawFunction:
         raise ValueError(f"{name} must return a function draw(config, seeds), got {draw!r}")
     made: DrawFunction = draw
     return made
+
+
+def _pipeline(draw: DrawFunction) -> object | None:
+    found: object | None = getattr(draw, "pipeline", None)
+    if found is not None:
+        try:
+            transformers_of(found)
+        except ValueError as error:
+            raise ValueError(f"pipeline of draw: {error}") from None
+    return found
+
+
+def _steps(draw: DrawFunction) -> int | None:
+    steps: int | None = getattr(draw, "steps", None)
+    if steps is not None:
+        integer("steps of draw", steps, 1)
+    return steps
 
 
 def _digest(module: ModuleType, draw: DrawFunction) -> str:

@@ -91,7 +91,7 @@ class Trials:
         clock: Callable[[], float] = time.monotonic,
         retries: int = 0,
     ) -> None:
-        self.model, self.journal, self._full, self._batch = model, journal, full, batch
+        self.model, self.journal, self._full, self.batch = model, journal, full, batch
         self._clock, self._end, self._retries = clock, clock() + seconds, retries
         self.tell: Callable[[Trial], None] = lambda trial: None  # called with every trial
         self._operations = Operations(model, (0,))
@@ -113,6 +113,15 @@ class Trials:
         """Whether the times of all of them can be trusted."""
         return not self.spoilt
 
+    def require_time(self) -> None:
+        """Check that there is time to draw.
+
+        Raises:
+            OutOfTime: There is none.
+        """
+        if self._clock() > self._end:
+            raise OutOfTime
+
     def tried(self, candidates: Sequence[Candidate], seeds: range) -> list[Trial]:
         """Those of the candidates that did not fail, in their order.
 
@@ -129,7 +138,7 @@ class Trials:
             "weights": self.model.weights,
             "steps": self.model.steps,
             "seeds": [seeds.start, len(seeds)],
-            "batch": self._batch,
+            "batch": self.batch,
             "threads": torch.get_num_threads(),
             "config": candidate.config.to_dict(),
         }
@@ -144,7 +153,7 @@ class Trials:
         return trial
 
     def _row(self, key: dict[str, Any], candidate: Candidate, seeds: range) -> Row:
-        batches = [seeds[i : i + self._batch] for i in range(0, len(seeds), self._batch)]
+        batches = [seeds[i : i + self.batch] for i in range(0, len(seeds), self.batch)]
         config = candidate.config
         row = self.journal.find(key)
         if row is None:
@@ -158,8 +167,7 @@ class Trials:
     def _added(
         self, key: dict[str, Any], candidate: Candidate, measure: Callable[[], dict[str, Any]]
     ) -> Row:
-        if self._clock() > self._end:
-            raise OutOfTime
+        self.require_time()
         try:
             numbers = measure() | {"error": None}
         except Exception as error:  # of one candidate, whatever it is; the others go on

@@ -1,0 +1,54 @@
+"""What a calibration tries: the laboratory's methods, and TeaCache's polynomials of one model."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from clusca_ext.lab.drawn import Model
+from clusca_ext.lab.fitted import POLYNOMIALS
+from clusca_ext.lab.grid import settings
+from clusca_ext.lab.methods import METHODS, require_methods
+from clusca_ext.lab.parts import RESIDUAL, unordered
+from clusca_ext.lab.trials import Candidate
+from clusca_ext.schedule import Schedule
+
+Own = Mapping[str, Callable[[int], Schedule]]  # schedules of one model, by name, of an interval
+
+# With the polynomial published for the model's class, and with the one fitted to the model.
+PUBLISHED, FITTED = OWN = ("teacache-own", "teacache-fitted")
+# Entries of ``METHODS`` that were fitted to one model, and to which.
+OF_MODEL = {f"{kind}-{name}": name for kind in ("teacache", "placed") for name in POLYNOMIALS}
+
+
+def known(names: Sequence[str]) -> list[str]:
+    """The names, if they are methods that can be asked for.
+
+    Raises:
+        ValueError: One is not known, or exists for one model and one number of steps alone.
+    """
+    others = [name for name in names if name not in OWN]
+    if others or not names:
+        require_methods(others)
+    return list(names)
+
+
+def names_for(model: Model, own: Own) -> list[str]:
+    """What is tried where nothing is asked for: not what was fitted to another model."""
+    return [*(name for name in METHODS if OF_MODEL.get(name, model.name) == model.name), *own]
+
+
+def grid(
+    names: Sequence[str],
+    intervals: Sequence[int],
+    orders: Sequence[int],
+    own: Own | None = None,
+) -> list[Candidate]:
+    """All of the methods at intervals and orders that can be made."""
+    own = own or {}
+    listed = [name for name in names if name not in OWN]
+    found = settings(listed, intervals, orders) if listed else []
+    made = [Candidate(str(each), each.config) for each in found if not isinstance(each.config, str)]
+    for name in (name for name in own if name in names):
+        for interval in intervals:
+            config = unordered(own[name], RESIDUAL)(interval, 0)
+            assert config is not None
+            made.append(Candidate(f"{name}, interval {interval}", config))
+    return made
