@@ -28,9 +28,20 @@ ORIGIN = {
 }
 
 
-def full_steps(config):
+def places(config):
     decide = config.schedule.start(STEPS)
-    return sum(bool(decide(Step(index))) for index in range(STEPS))
+    return [index for index in range(STEPS) if decide(Step(index))]
+
+
+def full_steps(config):
+    return len(places(config))
+
+
+def out_of_place(config):
+    """Steps, in the mean, from where full steps are best: denser at the beginning."""
+    steps = places(config)
+    best = [(STEPS - 1) * (i / (len(steps) - 1)) ** 1.5 for i in range(len(steps))]
+    return sum(abs(a - b) for a, b in zip(steps, best, strict=True)) / len(steps)
 
 
 def expected_psnr(config):
@@ -85,13 +96,16 @@ class SyntheticModel:
     def full_seconds(self, seeds):
         return STEPS * FULL_STEP
 
+    def quality(self, config):
+        return expected_psnr(config)
+
     def _image(self, config, seed):
         generator = torch.Generator().manual_seed(seed)
         image = torch.rand(1, 8, 8, generator=generator) - 0.5
         if config is None:
             return image
         own = 3 * torch.randn((), generator=generator)  # dB
-        size = 2 * 10 ** (-(expected_psnr(config) + own) / 20)
+        size = 2 * 10 ** (-(self.quality(config) + own) / 20)
         return image + size * torch.where(torch.rand(1, 8, 8, generator=generator) > 0.5, 1, -1)
 
     def _summary(self, full):
@@ -114,6 +128,13 @@ class SyntheticModel:
             cached_step="eager",
         )
         return Summary(**(zeros | numbers))
+
+
+class PlacingModel(SyntheticModel):
+    """Its quality depends on where full steps lie, too."""
+
+    def quality(self, config):
+        return expected_psnr(config) - out_of_place(config)
 
 
 class MeanFeatures:

@@ -52,6 +52,9 @@ def calibrate(
     rounds: Annotated[
         int, typer.Option(min=0, help="Rounds of small changes of the best, at most.")
     ] = 16,
+    tries: Annotated[
+        int, typer.Option(min=0, help="Placements of its full steps to try, at most; 0: none.")
+    ] = 40,
     batch: Annotated[int, typer.Option(min=1, help="Samples in a run.")] = 12,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps of an embedded model's sampler.")
@@ -95,7 +98,8 @@ def calibrate(
     try:
         target = Target(speedup=speedup, psnr=psnr, cost=cost)
         chosen = None if methods == "all" else known(words("methods", methods))
-        effort = Effort(rungs=tuple(numbers("seeds", seeds)), held_out=held_out, rounds=rounds)
+        rungs = tuple(numbers("seeds", seeds))
+        effort = Effort(rungs=rungs, held_out=held_out, rounds=rounds, tries=tries)
         opened = open_model(model, device, steps)
         journal = Journal(output.with_suffix(".trials.jsonl"), origin(opened.device))
     except ValueError as error:

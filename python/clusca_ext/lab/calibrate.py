@@ -2,9 +2,9 @@
 
 A coarse grid of all methods on a few seeds, around the interval at which bounded Taylor meets the
 target; the better third of them on more seeds, twice (successive halving, Jamieson and Talwalkar
-2016); small changes of the best as long as they gain. What is found is measured on seeds that the
-search has not seen, beside bounded Taylor, evenly placed, at the same target. From the same
-measurements the search takes the same decisions.
+2016); small changes of the best as long as they gain; moves of its full steps. What is found is
+measured on seeds that the search has not seen, beside bounded Taylor, evenly placed, at the same
+target. From the same measurements the search takes the same decisions.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,9 +13,10 @@ from math import ceil
 
 import numpy as np
 
-from clusca_ext.checks import integers
+from clusca_ext.checks import integer, integers
 from clusca_ext.lab.candidates import Own, grid, names_for
 from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER
+from clusca_ext.lab.moving import best_of, moved, unmoved_for
 from clusca_ext.lab.refine import neighbours
 from clusca_ext.lab.target import Target
 from clusca_ext.lab.trials import Candidate, Trial, Trials
@@ -34,6 +35,7 @@ class Effort:
         kept: Share of trials that go on to the next round.
         least: Trials that go on at least.
         rounds: Rounds of small changes at most.
+        tries: Placements of full steps at most.
         held_out: Seeds of the validation.
     """
 
@@ -41,12 +43,19 @@ class Effort:
     kept: float = 1 / 3
     least: int = 3
     rounds: int = 16
+    tries: int = 40
     held_out: int = 32
 
     def __post_init__(self) -> None:
         integers("rungs", self.rungs, 1, HELD_OUT)
+        integer("tries", self.tries, 0)
         if not self.rungs or list(self.rungs) != sorted(set(self.rungs)):
             raise ValueError(f"rungs must ascend, one at least, got {list(self.rungs)}")
+
+    @property
+    def seeds(self) -> range:
+        """Those of small changes and moves."""
+        return range(self.rungs[min(1, len(self.rungs) - 1)])
 
 
 @dataclass(frozen=True)
@@ -58,12 +67,17 @@ class Found:
         baseline: Bounded Taylor, evenly placed, where it is nearest to the target.
         best_held_out: The same configurations on seeds that the search has not seen.
         baseline_held_out: None where bounded Taylor failed.
+        unmoved_held_out: What the chosen one was before its full steps were moved; None where that
+            gained nothing.
+        unmoved_for: Why they could not be moved; empty: they could.
     """
 
     best: Trial
     baseline: Trial | None
     best_held_out: Trial
     baseline_held_out: Trial | None
+    unmoved_held_out: Trial | None = None
+    unmoved_for: str = ""
 
 
 def search(
@@ -109,14 +123,24 @@ def search(
     refined = [_climb(trials, target, effort, start) for start in _starts(alive, ranked, target)]
     baseline = _baseline(trials, target, [trial.candidate for trial in swept], near, last)
     measured = [*ranked, *trials.tried(refined, last), *([baseline] if baseline else [])]
-    best = _sorted(measured, target)[0]
+    unmoved = best = _sorted(measured, target)[0]
+    reason = unmoved_for(best.candidate.config, trials.model.steps)
+    if effort.tries and not reason:
+        tell("moves of its full steps")
+        placed = moved(trials, target, effort.tries, best.candidate, effort.seeds)
+        best = best_of(trials, target, best, placed, last)
     tell("seeds that the search has not seen")
     unseen = range(HELD_OUT, HELD_OUT + effort.held_out)
     held_out = trials.tried([best.candidate], unseen)
     if not held_out:
         raise ValueError(f"the chosen one fails on held-out seeds: {_first(trials)}")
     theirs = trials.tried([baseline.candidate], unseen) if baseline else []
-    return Found(best, baseline, held_out[0], theirs[0] if theirs else None)
+    before = trials.tried([unmoved.candidate], unseen) if best is not unmoved else []
+    return Found(best, baseline, held_out[0], _one(theirs), _one(before), reason)
+
+
+def _one(trials: Sequence[Trial]) -> Trial | None:
+    return trials[0] if trials else None
 
 
 def _first(trials: Trials) -> str:
@@ -165,13 +189,12 @@ def _climb(trials: Trials, target: Target, effort: Effort, start: Candidate) -> 
     Where a quality is asked for, a neighbour that is as fast and has more of it is a step on the
     way to one that spends it.
     """
-    seeds = range(effort.rungs[min(1, len(effort.rungs) - 1)])
-    path = trials.tried([start], seeds)
+    path = trials.tried([start], effort.seeds)
     for _ in range(effort.rounds):
         best = path[-1]
         gone = [trial.candidate.config for trial in path]
         around = [each for each in neighbours(best.candidate) if each.config not in gone]
-        ranked = _sorted(trials.tried(around, seeds), target)
+        ranked = _sorted(trials.tried(around, effort.seeds), target)
         better = [each for each in ranked if target.rank(each) > target.rank(best)]
         better += [each for each in ranked if target.lifts(each, best)]
         if not better:
@@ -190,4 +213,4 @@ def _baseline(
     """Bounded Taylor at the interval that is best for the target on as many seeds."""
     beside = [c for c in candidates if getattr(c.config.schedule, "interval", 0) in near]
     ranked = _sorted(trials.tried(beside, seeds), target)
-    return ranked[0] if ranked else None
+    return _one(ranked)

@@ -18,10 +18,18 @@ BUSY = (
 
 def over_baseline(found: Found) -> Estimate | None:
     """PSNR above bounded Taylor's on the held-out seeds, paired by sample, dB."""
-    if found.baseline_held_out is None:
+    return _over(found.best_held_out, found.baseline_held_out)
+
+
+def over_unmoved(found: Found) -> Estimate | None:
+    """The same above the configuration before its full steps were moved."""
+    return _over(found.best_held_out, found.unmoved_held_out)
+
+
+def _over(ours: Trial, theirs: Trial | None) -> Estimate | None:
+    if theirs is None:
         return None
-    ours, theirs = found.best_held_out.row, found.baseline_held_out.row
-    return metrics.paired(ours["psnr_db"], theirs["psnr_db"])
+    return metrics.paired(ours.row["psnr_db"], theirs.row["psnr_db"])
 
 
 def words(found: Found, target: Target, trials: Trials, effort: Effort) -> list[str]:
@@ -40,7 +48,8 @@ def words(found: Found, target: Target, trials: Trials, effort: Effort) -> list[
         lines.append(
             f"It meets the target on the search's seeds ({_numbers(seen, timed)}) but not on these."
         )
-    return [*lines, *_beside(found, target, timed), *_limits(best, trials)]
+    lines += [*_beside(found, target, timed), *_moves(found, target, effort)]
+    return [*lines, *_limits(best, trials)]
 
 
 def _is_told(target: Target, trials: Trials) -> bool:
@@ -63,6 +72,25 @@ def _beside(found: Found, target: Target, timed: bool) -> list[str]:
         f"{_numbers(theirs, timed)}.",
         f"Paired by sample, the chosen one's PSNR differs by {plus_minus(over, '+.2f')} dB, "
         f"{beyond} two standard errors; its speed by {target.cost} is {ratio:.2f}x that one's.",
+    ]
+
+
+def _moves(found: Found, target: Target, effort: Effort) -> list[str]:
+    """What it gained that full steps were moved, or why they were not."""
+    before, over = found.unmoved_held_out, over_unmoved(found)
+    if found.unmoved_for:
+        return [f"Its full steps were not moved: {found.unmoved_for}."]
+    if not effort.tries:
+        return ["Its full steps were not moved: no tries were asked for."]
+    if before is None or over is None:
+        return [
+            f"Moving its full steps, {effort.tries} tries, gained nothing on the search's seeds."
+        ]
+    ratio = found.best_held_out.speed(target.cost) / (before.speed(target.cost) or float("nan"))
+    return [
+        f"Its full steps were moved, from {before.candidate.name}: on the unseen seeds its PSNR "
+        f"differs by {plus_minus(over, '+.2f')} dB, paired by sample; its speed by {target.cost} "
+        f"is {ratio:.2f}x that one's."
     ]
 
 
@@ -99,7 +127,8 @@ def _numbers(trial: Trial, timed: bool) -> str:
 
 def report(found: Found, target: Target, trials: Trials, effort: Effort) -> dict[str, Any]:
     """The same as data, for a JSON file."""
-    over, timed = over_baseline(found), _is_told(target, trials)
+    over, gained, timed = over_baseline(found), over_unmoved(found), _is_told(target, trials)
+    before = found.unmoved_held_out
     return {
         "target": {"speedup": target.speedup, "psnr": target.psnr, "cost": target.cost},
         "met_on_held_out_seeds": target.meets(found.best_held_out),
@@ -108,6 +137,8 @@ def report(found: Found, target: Target, trials: Trials, effort: Effort) -> dict
         "chosen": _data(found.best_held_out, timed),
         "baseline": found.baseline_held_out and _data(found.baseline_held_out, timed),
         "over_baseline_db": over and _pair(over),
+        "unmoved": before and _data(before, timed),
+        "over_unmoved_db": gained and _pair(gained),
         "held_out_seeds": found.best_held_out.row["seeds"],
         "trials": trials.count,
         "failed": trials.failed,
