@@ -17,7 +17,7 @@ from clusca_ext.learning.polynomial import fit_polynomial
 from clusca_ext.schedule import TEACACHE_POLYNOMIALS, Step
 from command_line import clusca
 from flux_pipelines import draw, make_pipeline
-from lab_cases import SyntheticModel
+from lab_cases import SyntheticModel, small_folder
 
 STEPS, NAME = 8, "FluxTransformer2DModel"
 # A pipeline of the user's, as docs/laboratory.md has one, and one that hides what it draws with.
@@ -54,6 +54,7 @@ FUNCTION = """
         return draw
     """
 SHORT = ["--psnr", "5", "--cost", "operations", "--seeds", "1", "--held-out", "2", "--rounds", "0"]
+SHORT += ["--tries", "2"]
 
 
 @pytest.fixture
@@ -147,6 +148,15 @@ def test_one_that_shows_pictures_alone_is_tried_without(module, tmp_path):
     assert not tried(read(tmp_path / "clusca.trials.jsonl"))
     said = clusca("calibrate", f"{module}:hidden", *SHORT, "--methods", "teacache-own")
     assert said.code == 1 and "shows its steps by draw.pipeline" in said.words
+
+
+def test_a_folder_is_tried_with_what_is_fitted_to_it(module, tmp_path):
+    asked = [small_folder(tmp_path / "model"), *SHORT, "--tries", "0", "--steps", "6"]
+    assert clusca("calibrate", *asked).code in (0, 1)  # as its random weights draw
+    found = tried(read(tmp_path / "clusca.trials.jsonl"))
+    kept = json.loads((tmp_path / "clusca.polynomial.json").read_text())
+    assert set(found) == {"teacache-fitted"} and kept["steps"] == 6
+    assert list(found["teacache-fitted"].polynomial) == kept["coefficients"]
 
 
 def test_what_cannot_be(module, monkeypatch):
