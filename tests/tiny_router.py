@@ -43,9 +43,11 @@ def pairs_of(model, source):
     return TrajectoryPairs(model, sampler(model), STEPS, uses=4)
 
 
-def training_of(model, folder, source="trajectory", iterations=8, forecaster=None, **price):
+def training_of(
+    model, folder, source="trajectory", iterations=8, forecaster=None, every=3, clock=None, **price
+):
     """A training run: its objective is "run", or that of pairs from a source."""
-    settings = TrainingSettings(iterations=iterations, learning_rate=0.3, every=3)
+    settings = TrainingSettings(iterations=iterations, learning_rate=0.3, every=every)
     mixer = Mixer(describe(model), forecaster)
     routers = Routers(mixer.keys, mixer.learnt, STEPS, CACHED, settings.generator(-1))
     price = Price(**{"penalty": 1e-3, **price})
@@ -54,4 +56,5 @@ def training_of(model, folder, source="trajectory", iterations=8, forecaster=Non
         objective = make(price=price)
     else:
         objective = PairObjective(mixer, routers, pairs_of(model, source), price)
-    return Training(mixer, routers, objective, settings, folder, {"source": source})
+    timed = {} if clock is None else {"clock": clock}
+    return Training(mixer, routers, objective, settings, folder, {"source": source}, **timed)

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from clusca_ext.learning.objective import Measured, Objective
 from clusca_ext.learning.routers import Routers
 
 CHECKPOINT = "checkpoint.safetensors"
+_SECONDS = 20.0  # what a killed run loses at most, beside the iteration it was in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,7 @@ class TrainingSettings:
         iterations: Updates of the logits.
         learning_rate: Of AdamW, without weight decay.
         seed: Together with an iteration's index it seeds all that is random in it.
-        every: Iterations from one checkpoint to the next.
+        every: Iterations from one checkpoint to the next; slow ones are written after 20 seconds.
     """
 
     iterations: int = 400
@@ -62,6 +64,7 @@ class Training:
         folder: Where the checkpoint lies. One that is there is gone on with.
         about: What else the run depends on, by name: a checkpoint of a run with other values is
             refused.
+        clock: Seconds, by which a checkpoint is old.
 
     Attributes:
         iteration: Updates so far.
@@ -79,7 +82,9 @@ class Training:
         settings: TrainingSettings,
         folder: str | pathlib.Path,
         about: Mapping[str, Any] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._mixer, self._objective, self.settings = mixer, objective, settings
         self.routers, self.path = routers, pathlib.Path(folder) / CHECKPOINT
         self.optimizer = torch.optim.AdamW(
@@ -100,13 +105,19 @@ class Training:
         self._snapshot = self._state()
 
     def run(self, on_iteration: Callable[[Measured], None] = lambda measured: None) -> None:
-        """Train to the end; an interruption leaves the checkpoint of the last whole iteration."""
+        """Train to the end.
+
+        An interruption leaves the checkpoint of the last whole iteration; a kill, which lets
+        nothing be written any more, that of 20 seconds or ``every`` iterations before at most.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._saved = self._clock()
         try:
             with self._mixer.installed():
                 while self.iteration < self.settings.iterations:
                     on_iteration(self._iterate())
-                    if self.iteration % self.settings.every == 0:
+                    old = self._clock() - self._saved >= _SECONDS
+                    if old or self.iteration % self.settings.every == 0:
                         self.save()
         finally:
             self.save()
@@ -125,6 +136,7 @@ class Training:
         """Write the checkpoint; whatever happens meanwhile, a whole one is there."""
         text = json.dumps(self.about, sort_keys=True)
         write_whole(self.path, save(self._snapshot, {"about": text}))
+        self._saved = self._clock()
 
     def _state(self) -> dict[str, Tensor]:
         """A copy of all that the rest of the run depends on."""
