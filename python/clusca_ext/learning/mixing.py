@@ -19,6 +19,7 @@ from clusca_ext.cache import Cache
 from clusca_ext.forecast import Forecaster, ReuseForecaster
 from clusca_ext.forecast.outputs import weights_of
 from clusca_ext.learning.calls import Call, prediction
+from clusca_ext.learning.recomputing import in_backward, recomputed_within
 from clusca_ext.schedule import Key
 
 
@@ -51,6 +52,13 @@ class History:
         weights = list(weights_of(forecaster, step - steps[0], spacings))
         weights += [0.0] * (len(factors) - len(weights))  # of orders that have no past
         return reference.taylor_forecast(factors, torch.tensor(weights, device=factors.device))
+
+    def as_it_is(self) -> "History":
+        """Another one, which keeps nothing of what this one will."""
+        history = History()
+        history.factors = dict(self.factors)
+        history.steps = {key: list(steps) for key, steps in self.steps.items()}
+        return history
 
 
 class Mixer:
@@ -134,7 +142,12 @@ class Mixer:
             refresh: Modules of a larger beta are kept as computed at this step, as a cache does;
                 None: none is, as in Learning-to-Cache.
         """
-        with self._during(call, step, history, betas, refresh):
+        before = history.as_it_is()
+        again = partial(self._during, call, step, before, betas)  # without refresh
+        with (
+            recomputed_within(self.model, again),
+            self._during(call, step, history, betas, refresh),
+        ):
             return call.of(self.model)
 
     @contextmanager
@@ -160,6 +173,11 @@ class Mixer:
     ) -> Any:
         history, betas, N = self._history, self._betas, self._tokens[key[0]]
         if history is None:
+            if in_backward():
+                raise ValueError(
+                    "gradient checkpointing must be that of the model's "
+                    f"enable_gradient_checkpointing, got another one of block {key[0]}"
+                )
             return None
         feature = part.feature(output, N)
         if betas is None:

@@ -117,7 +117,13 @@ def learn_step(
         target = mixer.target(call)
         scores = routers.scores(step, price.threshold)
         output = mixer.mixed(call, step, history, routers.betas(scores), refresh)
-        error = F.mse_loss(prediction(output).float(), target.float())
+        predicted = prediction(output)
+        if not predicted.requires_grad:
+            raise ValueError(
+                "the model's output must have a gradient, got one without: it runs its blocks in "
+                "torch.no_grad, or checkpoints them with use_reentrant=True"
+            )
+        error = F.mse_loss(predicted.float(), target.float())
         loss = scale[0] * error + scale[1] * price.penalty * scores.sum()
         loss.backward()
     return error.item(), scores.mean().item(), _detached(output)
