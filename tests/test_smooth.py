@@ -1,13 +1,14 @@
 """SmoothCache: its greedy rule against a plain transcription, and its measurement."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 
 from clusca_ext import ClusCaConfig, NoCorrection, ReuseForecaster, cache, summary
-from clusca_ext.learning import ErrorCurves, calibrate
+from clusca_ext.learning import ErrorCurves, calibrate, calibration
 from clusca_ext.learning.calls import record
 from small_dit import options, sample
 from test_uvit import ADAPTER, UViT
@@ -140,6 +141,31 @@ def test_the_measurement_is_that_of_hooks(model):
             of_kind.append(expected)
         rows = curves.kinds[name]
         assert [*rows[0], *rows[1]] == pytest.approx(np.mean(of_kind, axis=0), rel=1e-4)
+
+
+def test_a_low_precision_is_kept_and_read_once_a_step(model, monkeypatch):
+    """Outputs stay as they are, errors are of float32, and no module waits for the device."""
+    monkeypatch.setattr(calibration, "_Looks", Watched)
+    Watched.kept.clear()
+    model.to(torch.bfloat16)
+    curves = calibrate(model, lambda seed: sample(model, steps=STEPS, samples=1), STEPS, 2)
+    assert [kept for kept, _ in Watched.kept] == [{torch.bfloat16}] * STEPS
+    assert [pending for _, pending in Watched.kept] == [0, 6] + [12] * (STEPS - 2)
+    outputs = []
+    model.transformer_blocks[0].ff.register_forward_hook(lambda *given: outputs.append(given[2]))
+    sample(model, steps=STEPS, samples=1)
+    pairs = [(now.float(), old.float()) for old, now in pairwise(outputs)]
+    expected = [((now - old).abs().sum() / now.abs().sum()).item() for now, old in pairs]
+    assert list(curves.curves["mlp-0"][0]) == pytest.approx(expected, rel=1e-5)
+
+
+class Watched(calibration._Looks):
+    kept = []
+
+    def end(self):
+        dtypes = {output.dtype for kept in self._before.values() for output in kept}
+        self.kept.append((dtypes, len(self._errors)))
+        super().end()
 
 
 def test_its_masks_run_and_get_closer_with_the_bound(model):

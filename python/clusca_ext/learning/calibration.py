@@ -28,7 +28,7 @@ def calibrate(
     """Run the full sampler and measure (SmoothCache, arXiv 2411.10510).
 
     The model's calls are recorded, then repeated branch by branch, while the last ``max_gap``
-    outputs of every module are kept.
+    outputs of every module are kept, in the model's own precision; errors are of float32.
 
     Args:
         model: The model, without a cache.
@@ -75,6 +75,7 @@ def calibrate(
                         else [shape[1] for shape in shapes],
                     )
                     _run(model, call)
+                    looks.end()
             finally:
                 for handle in handles:
                     handle.remove()
@@ -96,19 +97,30 @@ class _Looks:
     def __init__(self, found: dict[Key, list[list[list[float]]]], max_gap: int) -> None:
         self._found, self._max_gap = found, max_gap
         self._before: dict[Key, list[Tensor]] = {}  # the last one first
+        self._errors: list[tuple[list[float], Tensor]] = []  # of a step, each with where it goes
 
     def begin(self, step: int, tokens: list[int]) -> None:
         self._step, self._tokens = step, tokens
 
+    def end(self) -> None:
+        """Read a step's errors, all at once: the device is waited for once."""
+        if self._errors:
+            first = self._errors[0][1].device
+            read = torch.stack([error.to(first) for _, error in self._errors]).tolist()
+            for (found, _), error in zip(self._errors, read, strict=True):
+                found.append(error)
+            self._errors.clear()
+
     def see(
         self, key: Key, part: ModuleDescription, module: nn.Module, args: Args, output: Any
     ) -> None:
-        now = part.feature(output, self._tokens[key[0]]).float()
-        before, size = self._before.setdefault(key, []), now.abs().sum()
+        feature = part.feature(output, self._tokens[key[0]])
+        before, now = self._before.setdefault(key, []), feature.float()
+        size = now.abs().sum()
         for gap, old in enumerate(before, 1):
-            error = ((now - old).abs().sum() / size).item()
-            self._found[key][gap - 1][self._step - gap].append(error)
-        self._before[key] = [now.clone(), *before][: self._max_gap]
+            error = (now - old.float()).abs().sum() / size
+            self._errors.append((self._found[key][gap - 1][self._step - gap], error))
+        self._before[key] = [feature.clone(), *before][: self._max_gap]
 
 
 @torch.no_grad()
