@@ -45,7 +45,7 @@ def example(name):
 
 
 def test_all_commands_are_here():
-    assert set(COMMANDS) >= QUICK | {"demo", "lab", "calibrate", "learn", "search"}
+    assert set(COMMANDS) >= QUICK | {"demo", "lab", "calibrate", "learn", "smooth", "search"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -122,6 +122,7 @@ WORK = {  # what each command does for long, and arguments that lead there
     "lab": ("clusca_ext.lab.runner.run", ()),
     "calibrate": ("clusca_ext.lab.calibrate.search", ("digits", "--psnr", "30")),
     "learn": ("clusca_ext.learning.embedded.training_of", ()),
+    "smooth": ("clusca_ext.learning.calibration.calibrate", ()),
     "search": ("clusca_ext.search.find_placement", ()),
     "bench operators": ("clusca_ext.measuring.run.measure", ()),
     "bench pipeline": ("clusca_ext.drawing.sources.open_source", ("digits",)),

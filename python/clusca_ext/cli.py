@@ -19,6 +19,7 @@ from clusca_ext.commands.learn import learn
 from clusca_ext.commands.report import report
 from clusca_ext.commands.run import run
 from clusca_ext.commands.search import search
+from clusca_ext.commands.smooth import smooth
 from clusca_ext.info import build_info
 from clusca_ext.writing import replaced
 
@@ -112,7 +113,7 @@ def demo(
         console.print(f"Record: {record}", highlight=False)
 
 
-for command in (run, estimate, lab, calibrate, learn, search, report):
+for command in (run, estimate, lab, calibrate, learn, smooth, search, report):
     app.command()(command)
 bench.app.command()(bench_pipeline.pipeline)
 app.add_typer(bench.app, name="bench")

@@ -117,9 +117,8 @@ def _finish(
     output: pathlib.Path,
     console: "Console",
 ) -> None:
-    from rich.table import Table
-
-    from clusca_ext.learning.comparison import compare, even_steps, plain
+    from clusca_ext.commands.compared_masks import left_out, show
+    from clusca_ext.learning.comparison import compare, plain
     from clusca_ext.learning.report import write_report
 
     schedule = training.routers.schedule(theta)
@@ -135,16 +134,9 @@ def _finish(
         return
     compared = compare(pipeline, schedule, samples)
     write_report(training, theta, output, plain(compared, samples))
-    even = len(even_steps(schedule))
     console.print(
-        f"Left out: {training.routers.removed(theta):.1%} of cached steps, {schedule.removed:.1%} "
-        f"of the run; even: {even} full steps of {schedule.num_steps}, "
-        f"{1 - even / schedule.num_steps:.1%} left out",
+        f"Left out: {training.routers.removed(theta):.1%} of cached steps, {left_out(schedule)}",
         highlight=False,
         soft_wrap=True,
     )
-    table = Table("forecast", "learned, dB", "even, dB", "gain, dB")
-    for each in compared:
-        table.add_row(each.name, f"{each.learned}", f"{each.even}", f"{each.gain:+}")
-    console.print(table)
-    console.print(f"PSNR to the full sampler, {samples} samples. Files: {output}", highlight=False)
+    show(compared, "learned", samples, output, console)

@@ -70,12 +70,14 @@ def compare(pipeline: GuidedPipeline, schedule: MaskSchedule, samples: int = 32)
     return compared
 
 
-def plain(compared: Sequence[Compared], samples: int) -> dict[str, object]:
-    """For a report in JSON."""
+def plain(
+    compared: Sequence[Compared], samples: int, name: str = "learned"
+) -> dict[str, object]:
+    """For a report in JSON, where the masks have a name."""
     rows = {
         each.name: {
-            name: [round(value.mean, 2), round(value.error, 2)]
-            for name, value in (("learned", each.learned), ("even", each.even), ("gain", each.gain))
+            of: [round(value.mean, 2), round(value.error, 2)]
+            for of, value in ((name, each.learned), ("even", each.even), ("gain", each.gain))
         }
         for each in compared
     }
