@@ -1,10 +1,10 @@
 """LEARNT SCHEDULES: which modules a cached step computes, found by training or by measuring.
 
-``routers.py`` has what is learnt, ``mixing.py`` the model it is learnt on, ``pairs.py`` where
-inputs come from, ``objective.py`` and ``run_objective.py`` what for, ``training.py`` the loop and
-its checkpoint, ``report.py`` what is written at the end. ``published.py`` imports the routers that
-Learning-to-Cache published; ``smooth.py`` and ``calibration.py`` are SmoothCache, ``polynomial.py``
-is TeaCache's.
+``routers.py`` has what is learnt, ``mixing.py`` the model it is learnt on (``recomputing.py``: with
+gradient checkpointing), ``pairs.py`` where inputs come from, ``objective.py`` and
+``run_objective.py`` what for, ``training.py`` the loop and its checkpoint, ``report.py`` what is
+written at the end. ``published.py`` imports the routers that Learning-to-Cache published;
+``smooth.py`` and ``calibration.py`` are SmoothCache, ``polynomial.py`` is TeaCache's.
 """
 
 from clusca_ext.learning.calibration import calibrate

@@ -70,9 +70,7 @@ def compare(pipeline: GuidedPipeline, schedule: MaskSchedule, samples: int = 32)
     return compared
 
 
-def plain(
-    compared: Sequence[Compared], samples: int, name: str = "learned"
-) -> dict[str, object]:
+def plain(compared: Sequence[Compared], samples: int, name: str = "learned") -> dict[str, object]:
     """For a report in JSON, where the masks have a name."""
     rows = {
         each.name: {
