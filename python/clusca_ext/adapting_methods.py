@@ -4,6 +4,7 @@ from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import NoCorrection
 from clusca_ext.forecast import ReuseForecaster, TaylorForecaster
 from clusca_ext.schedule import (
+    TEACACHE_CHECKPOINTS,
     TEACACHE_POLYNOMIALS,
     AdaCacheSchedule,
     FirstBlockSchedule,
@@ -25,14 +26,18 @@ def _residual(schedule: Schedule) -> ClusCaConfig:
     )
 
 
-def teacache(model_class: str = "") -> ClusCaConfig:
+def teacache(model_class: str = "", checkpoint: str = "") -> ClusCaConfig:
     """TeaCache (arXiv 2411.19108): the residual is reused until the input has changed enough.
 
     The threshold of 0.25 is the first of its FLUX.1-dev table, the polynomial the published one of
-    the model's class (``TEACACHE_POLYNOMIALS``). Of another, or where no model is named, changes
-    are taken as they are, for which the threshold is not made: ``fit_polynomial`` fits one to your
-    model. What differs: each sample of a batch decides for itself.
+    the model's class (``TEACACHE_POLYNOMIALS``). Of a checkpoint of Wan 2.1 or CogVideoX threshold,
+    polynomial and what it is of are published together (``TEACACHE_CHECKPOINTS``). Of another
+    model, or where none is named, changes are taken as they are, for which the threshold is not
+    made: ``fit_polynomial`` fits one to your model. What differs: each sample of a batch decides
+    for itself.
     """
+    if checkpoint in TEACACHE_CHECKPOINTS:
+        return _residual(TEACACHE_CHECKPOINTS[checkpoint])
     polynomial = TEACACHE_POLYNOMIALS.get(model_class, TeaCacheSchedule.polynomial)
     return _residual(TeaCacheSchedule(threshold=0.25, polynomial=polynomial))
 

@@ -3,6 +3,9 @@
 A format is one number. It goes up when a file of the format before would be misread or refused:
 where a key is renamed (``RENAMED``), removed, or means something else. A new key with a default
 does not need a new format. Files without a number are of format 1.
+
+A field that a class was given later (``later``) is written where it is not its default: what was
+saved before is what is saved now, for older releases, too.
 """
 
 import dataclasses
@@ -14,6 +17,11 @@ VERSION = 1
 # What a key of a class was called in an older format, by the class's name; it is taken as the new
 # one where the file is of an older format, and named where it is not.
 RENAMED: dict[str, dict[str, str]] = {}
+
+
+def later(default: Any) -> Any:
+    """A field of a dataclass that was not there when its class was first saved."""
+    return dataclasses.field(default=default, metadata={"later": True})
 
 
 def written(config: Any, parts: Mapping[str, type]) -> dict[str, Any]:
@@ -53,6 +61,8 @@ def _plain(part: Any, parts: Mapping[str, type]) -> dict[str, Any]:
     plain: dict[str, Any] = {}
     for field in dataclasses.fields(part):
         value = getattr(part, field.name)
+        if field.metadata.get("later") and value == field.default:
+            continue
         if dataclasses.is_dataclass(value) or hasattr(value, "__dict__"):
             name = type(value).__name__
             if parts.get(name) is not type(value):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from clusca_ext.adapting_methods import adacache, first_block, pab, speca, teacache
+from clusca_ext.checkpoints import checkpoint_of
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import NoCorrection
 from clusca_ext.forecast import (
@@ -91,8 +92,10 @@ def method(name: str, model: object = None) -> ClusCaConfig:
 
     Args:
         name: One of ``METHODS``, where each one's function says its source and what differs.
-        model: The model or pipeline, of whose class the method may have published constants:
-            TeaCache's polynomial. None: those of no model.
+        model: The model or pipeline, of whose class or checkpoint the method may have published
+            constants: TeaCache's polynomial. A checkpoint is told by the model's configuration;
+            sizes of Wan 2.1's image to video by what it was loaded from, which says 480P or 720P.
+            None: those of no model.
 
     Returns:
         What to give ``enable_cache``.
@@ -103,5 +106,6 @@ def method(name: str, model: object = None) -> ClusCaConfig:
     if name not in list(METHODS):
         raise ValueError(f"name must be one of {list(METHODS)}, got {name!r}")
     if name == "teacache" and model is not None:
-        return teacache(type(transformers_of(model)[0]).__name__)
+        parts = transformers_of(model)
+        return teacache(type(parts[0]).__name__, checkpoint_of(parts))
     return METHODS[name]()

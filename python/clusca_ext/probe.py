@@ -10,8 +10,16 @@ from clusca_ext.adapters import ranks
 from clusca_ext.adapters.description import Args, BlockDescription, Kwargs, ModelDescription
 from clusca_ext.block_inputs import Found, Input, first_read
 from clusca_ext.changes import Seen, measured, told
-from clusca_ext.executor import BlockExecutor, FirstBlockExecutor, ModuleExecutor
+from clusca_ext.executor import (
+    BlockExecutor,
+    EmbedderExecutor,
+    FirstBlockExecutor,
+    ModuleExecutor,
+)
 from clusca_ext.schedule import Adapting, Decision, Signal, Step
+
+TIMESTEP = ("embedded timestep", "projected timestep")
+AT_ENTRY = ("modulated input", *TIMESTEP)  # what is there when the first block is called
 
 
 class Probe:
@@ -40,6 +48,9 @@ class Probe:
         self._other = None if name is None else Input(self._block.block, name)
         self._handles: list[Any] = []
         self._own: FirstBlockExecutor | None = None  # of the first block where that is not cached
+        self._embedding = self._embedding_of(signal, description)
+        self._embedder: EmbedderExecutor | None = None
+        self._embedded: Tensor | None = None  # that this returned
         self._stream: Tensor | None = None  # that the block is given
         self._computed: Tensor | None = None  # that it returned, of a step that is verified
         self._settle: Callable[[Decision], None] | None  # None: the call only looks
@@ -51,12 +62,25 @@ class Probe:
 
     @staticmethod
     def _index_of(signal: Signal, count: int) -> int:
-        if signal.kind in ("modulated input", "first block"):
+        if signal.kind in (*AT_ENTRY, "first block"):
             return 0
         index = count // 2 if signal.block is None else signal.block
         if not -count <= index < count:
             raise ValueError(f"block must be the index of one of {count} blocks, got {index}")
         return index % count
+
+    @staticmethod
+    def _embedding_of(signal: Signal, description: ModelDescription) -> Any:
+        """Where the timestep's embedding is; None: the signal is another one."""
+        if signal.kind not in TIMESTEP:
+            return None
+        if signal.kind not in description.embeddings:
+            name = type(description.model).__name__
+            raise ValueError(
+                f"the schedule's signal must be one that the adapter of {name} finds, got "
+                f'{signal.kind!r}: take change_of="modulated input"'
+            )
+        return description.embeddings[signal.kind]
 
     # ---- in a model
 
@@ -74,13 +98,17 @@ class Probe:
             block.keep = torch.compiler.disable(self._keep_output)
             block.install()
         # Not by hooks: offloaded weights, with which some find their stream, come after these.
-        enter = self._enter if kind == "modulated input" else self._before_block
+        enter = self._enter if kind in AT_ENTRY else self._before_block
         block.enter, block.enters = torch.compiler.disable(enter), True
+        if isinstance(self._embedding, nn.Module):
+            keep = torch.compiler.disable(self._keep_embedding)
+            self._embedder = EmbedderExecutor(self._embedding, keep)
+            self._embedder.install()
         if kind == "verified":
             block.copies = block.verifies = True
             block.verify = torch.compiler.disable(self._verify)
             block.compare = torch.compiler.disable(self._compare)
-        elif kind != "modulated input":
+        elif kind not in AT_ENTRY:
             after = torch.compiler.disable(self._after_block)
             self._handles.append(block.block.register_forward_hook(after, with_kwargs=True))
 
@@ -88,6 +116,9 @@ class Probe:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        if self._embedder is not None:
+            self._embedder.remove()
+            self._embedder = None
         if self._own is not None:
             self._own.remove()
             self._own = None
@@ -119,16 +150,30 @@ class Probe:
     def finish(self) -> None:
         """The call has ended: what it was given is not held."""
         self.runs = self.is_open = self.full = False
-        self._stream = self._computed = None
+        self._stream = self._computed = self._embedded = None
         for name in ("_seen", "_decide", "_step", "_settle"):
             vars(self).pop(name, None)
 
     # ---- while a step runs
 
     def _enter(self, block: BlockExecutor, args: Args, kwargs: Kwargs) -> None:
-        """The first block is called: find what its first module would read."""
+        """The first block is called: find what its first module would read, or the embedding."""
+        if not self.runs:
+            return
+        now: Tensor | None
+        if self._embedding is None:
+            now = first_read(self._block, block.original, args, kwargs)
+        elif self._embedder is None:
+            now = self._embedding(args, kwargs)
+        else:
+            now, self._embedded = self._embedded, None
+        if now is None:
+            raise ValueError("the timestep must be embedded before the first block is called")
+        self._show(now, keeps=True)
+
+    def _keep_embedding(self, output: Any) -> None:
         if self.runs:
-            self._show(first_read(self._block, block.original, args, kwargs), keeps=True)
+            self._embedded = output
 
     def _before_block(self, block: BlockExecutor, args: Args, kwargs: Kwargs) -> None:
         if not self.runs or not (self.full or self.is_open):

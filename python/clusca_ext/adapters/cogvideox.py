@@ -49,9 +49,10 @@ def describe(model: Any) -> ModelDescription:
             embedded = embedded + model.ofs_embedding(model.ofs_proj(ofs).to(dtype))
         return embedded
 
+    blocks = blocks_of(model.transformer_blocks)
     return ModelDescription(
         model=model,
-        blocks=tuple(_block(block) for block in blocks_of(model.transformer_blocks)),
+        blocks=tuple(_block(block) for block in blocks),
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=stream_shape,
@@ -59,6 +60,7 @@ def describe(model: Any) -> ModelDescription:
         pairs=guided(latents),
         conditions=conditions(model, *["ofs"] * (model.ofs_embedding is not None)),
         embed=embed,
+        embeddings={"embedded timestep": named_input(blocks[0], "temb")},
     )
 
 

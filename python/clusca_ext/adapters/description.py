@@ -179,6 +179,9 @@ class ModelDescription:
         embed: What the blocks' ``plan`` begins with, from timesteps [S] as the model is given them,
             the conditions and the dtype of the stream.
         given_timestep: What the model is given for a timestep of the scheduler, in the dtype given.
+        embeddings: Where the timestep's embedding is, by the kind of ``Signal`` that asks for it: a
+            module that returns it, called before the blocks, or a function that finds it among the
+            first block's inputs.
     """
 
     model: nn.Module
@@ -199,6 +202,9 @@ class ModelDescription:
     gate_dtype: torch.dtype | None = None
     embed: Callable[[Tensor, tuple[Tensor, ...], torch.dtype], Any] = lambda *inputs: inputs
     given_timestep: Callable[[Tensor, torch.dtype], Tensor] = torch.Tensor.to
+    embeddings: Mapping[str, nn.Module | Callable[[Args, Kwargs], Tensor]] = field(
+        default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         places: dict[nn.Module, tuple[int, ModuleDescription]] = {}

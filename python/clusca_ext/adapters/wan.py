@@ -43,6 +43,10 @@ def describe(model: Any) -> ModelDescription:
         embed=lambda timesteps, given, dtype: _rows(model.condition_embedder, timesteps, dtype),
         conditioned=False,
         gate_dtype=torch.float32,
+        embeddings={
+            "embedded timestep": model.condition_embedder.time_embedder,
+            "projected timestep": named_input(blocks_of(model.blocks)[0], "temb"),
+        },
     )
 
 

@@ -29,8 +29,13 @@ def describe(model: Any) -> ModelDescription:
     control = [_control(block) for block in blocks_of(model.vace_blocks)]
     # The first of Wan's blocks no longer runs first, but the model's own tokens are its input.
     first = dataclasses.replace(first, keeps_stream=True)
-    scales = ("control_hidden_states_scale",)
-    return dataclasses.replace(described, blocks=(*control, first, *others), for_all=scales)
+    rows = named_input(control[0].block, "temb")
+    return dataclasses.replace(
+        described,
+        blocks=(*control, first, *others),
+        for_all=("control_hidden_states_scale",),
+        embeddings={**described.embeddings, "projected timestep": rows},
+    )
 
 
 def _control(block: Any) -> BlockDescription:

@@ -11,8 +11,16 @@ tensors. Everything else is decided outside, by the cache.
 """
 
 from clusca_ext.executor.block import BlockExecutor
+from clusca_ext.executor.embedder import EmbedderExecutor
 from clusca_ext.executor.first_block import FirstBlockExecutor
 from clusca_ext.executor.module import Correction, ModuleExecutor
 from clusca_ext.executor.segment import Segment
 
-__all__ = ["BlockExecutor", "Correction", "FirstBlockExecutor", "ModuleExecutor", "Segment"]
+__all__ = [
+    "BlockExecutor",
+    "Correction",
+    "EmbedderExecutor",
+    "FirstBlockExecutor",
+    "ModuleExecutor",
+    "Segment",
+]

@@ -9,12 +9,13 @@ from torch import Tensor
 from clusca_ext.adapters.description import Args, BlockDescription, Kwargs, Modulation
 from clusca_ext.executor.module import ModuleExecutor
 from clusca_ext.executor.segment import Segment
+from clusca_ext.executor.stand_in import StandIn
 
 Asks = Callable[["BlockExecutor", Args, Kwargs], None]
 HALF = torch.finfo(torch.float16).max
 
 
-class BlockExecutor:
+class BlockExecutor(StandIn):
     """Stands in for a block's forward.
 
     What is called in between has a flag beside it. Compiled code is bound neither to hooks nor to
@@ -49,6 +50,7 @@ class BlockExecutor:
     def __init__(
         self, description: BlockDescription, modules: list[ModuleExecutor], copies: bool
     ) -> None:
+        super().__init__(description.block)
         self.description = description
         self.block = description.block
         self.planned: Sequence[Modulation] | None = None
@@ -57,30 +59,13 @@ class BlockExecutor:
         self.substituted = self.is_last = False
         self.segment: Segment | None = None
         self.looks = self.enters = self.verifies = self.has_source = False
-        self.original: Any = None
-
-    def install(self) -> None:
-        """Stand in for the innermost forward: what wraps it, as offloading does, still runs."""
-        owner, name = forwards_of(self.block)[0]
-        self.original = getattr(owner, name)
-        self._had_its_own = name in vars(owner)
-        setattr(owner, name, self.forward)
 
     def remove(self) -> None:
-        """Restore the block, wherever wrappers that came later keep our forward.
-
-        What it calls is let go: that holds the blocks, too.
-        """
+        """Restore the block, and let go what is called: that holds the blocks, too."""
         self.substituted = self.looks = self.enters = self.verifies = False
         for name in ("look", "enter", "verify", "compare"):
             vars(self).pop(name, None)
-        for owner, name in forwards_of(self.block):
-            if vars(owner).get(name) != self.forward:
-                continue
-            if owner is self.block and name == "forward" and not self._had_its_own:
-                delattr(owner, name)
-            else:
-                setattr(owner, name, self.original)
+        super().remove()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         if self.enters:
@@ -117,15 +102,3 @@ class BlockExecutor:
     def _clipped(self, x: Tensor) -> Tensor:
         is_half = x.dtype == torch.float16
         return x.clip_(-HALF, HALF) if self.description.clips and is_half else x
-
-
-def forwards_of(block: Any) -> list[tuple[Any, str]]:
-    """Where a module's forward and those that wrap it are kept, innermost first."""
-    places: list[tuple[Any, str]] = []
-    if "_old_forward" in vars(block):  # accelerate
-        places.append((block, "_old_forward"))
-    registry = vars(block).get("_diffusers_hook")
-    for wrapper in getattr(registry, "_fn_refs", []):
-        replaced = wrapper.original_forward is not None
-        places.append((wrapper, "original_forward" if replaced else "forward"))
-    return [*places, (block, "forward")]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from clusca_ext.executor.block import forwards_of
+from clusca_ext.executor.stand_in import forwards_of
 from clusca_ext.graphs.steps import CachedSteps
 from clusca_ext.samples import BySample
 

@@ -12,6 +12,7 @@ from clusca_ext.checks import integer
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import NoCorrection
 from clusca_ext.enable import cache
+from clusca_ext.schedule.by_change import TeaCacheSchedule
 from clusca_ext.schedule.decision import Decision, Signal, Step
 from clusca_ext.targets import transformers_of
 
@@ -23,7 +24,7 @@ class Polynomial:
     Attributes:
         coefficients: The highest power first, as ``TeaCacheSchedule`` takes them.
         explained: Share of the output changes' variance that it explains, R^2.
-        points: (change of the modulated input, change of the output), of every step.
+        points: (change of what is looked at, change of the output), of every step.
     """
 
     coefficients: tuple[float, ...]
@@ -35,13 +36,12 @@ class Recording:
     """A schedule whose steps are all full; what they show is paired with what comes out.
 
     Attributes:
-        points: (change of the modulated input, change of the output), of every step but a run's
-            first.
+        signal: What is looked at.
+        points: (its change, change of the output), of every step but a run's first.
     """
 
-    signal = Signal("modulated input")
-
-    def __init__(self) -> None:
+    def __init__(self, change_of: str = "modulated input") -> None:
+        self.signal = Signal(change_of)
         self.points: list[tuple[float, float]] = []
         self._shown: tuple[_Run, float | None] | None = None
 
@@ -86,6 +86,7 @@ def fit_polynomial(
     run: Callable[[], object],
     degree: int = 4,
     enable: Mapping[str, Any] | None = None,
+    change_of: str = "modulated input",
 ) -> Polynomial:
     """Fit TeaCache's polynomial (arXiv 2411.19108) over runs of the full sampler.
 
@@ -95,13 +96,15 @@ def fit_polynomial(
         degree: Of the polynomial.
         enable: Other arguments of ``enable_cache`` that the model needs, as ``timesteps`` of a
             transformer without its pipeline.
+        change_of: What is looked at, as the attribute of ``TeaCacheSchedule`` that will use it.
 
     Raises:
         ValueError: The model is not supported, or has a cache; the run shows fewer steps than
             there are coefficients.
     """
     integer("degree", degree, 1)
-    recording = Recording()
+    TeaCacheSchedule(change_of=change_of)  # which knows what there is
+    recording = Recording(change_of)
     parts = transformers_of(model)
     handles = [part.register_forward_hook(recording.see_output) for part in parts]
     config = ClusCaConfig(schedule=recording, corrector=NoCorrection())

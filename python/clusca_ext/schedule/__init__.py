@@ -33,11 +33,14 @@ from clusca_ext.schedule.fixed import (
 from clusca_ext.schedule.masks import MaskSchedule
 from clusca_ext.schedule.pyramid import PyramidSchedule
 from clusca_ext.schedule.speca import SpeCaSchedule
+from clusca_ext.schedule.teacache_checkpoints import TEACACHE_CHECKPOINTS, TEACACHE_RETAINED
 
 __all__ = [
     "CODEBOOK_30",
     "CODEBOOK_100",
+    "TEACACHE_CHECKPOINTS",
     "TEACACHE_POLYNOMIALS",
+    "TEACACHE_RETAINED",
     "AdaCacheSchedule",
     "Adapting",
     "Bounded",

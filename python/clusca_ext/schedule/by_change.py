@@ -1,15 +1,17 @@
 """Schedules that compute a step when its input has changed enough: TeaCache, FirstBlockCache."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from clusca_ext.checks import integer, numbers, threshold
+from clusca_ext.checks import flag, integer, numbers, threshold
+from clusca_ext.config_format import later
 from clusca_ext.schedule.decision import Decision, Signal, Step
 
+CHANGES_OF = ("modulated input", "embedded timestep", "projected timestep")
+
 # What the first block's modulated input tells of the model's output: published polynomials, the
-# highest power first (ali-vilab/TeaCache). Those of Wan and CogVideoX are of the embedded timestep,
-# which is another signal: fit one with ``clusca_ext.learning.polynomial.fit_polynomial``.
+# highest power first (ali-vilab/TeaCache). Those of Wan and CogVideoX are of the timestep's
+# embedding, and each of a checkpoint: ``teacache_checkpoints.py``.
 TEACACHE_POLYNOMIALS: dict[str, tuple[float, ...]] = {
     "FluxTransformer2DModel": (498.651651, -283.781631, 55.8554382, -3.82021401, 0.264230861),
     "HunyuanVideoTransformer3DModel": (
@@ -43,21 +45,29 @@ def _bound(name: str, value: int | None) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class TeaCacheSchedule:
-    """A step is full once the changes of the modulated input since the last one add up (TeaCache,
-    arXiv 2411.19108); the first step always is, and the last where the run's length is known.
+    """A step is full once the changes of its input since the last one add up (TeaCache, arXiv
+    2411.19108); the first step always is, and the last where the run's length is known.
 
     Attributes:
         threshold: The sum of relative L1 changes from which on a step is full.
         polynomial: What a change of the input is taken for, the highest power first; the identity
-            by default. ``TEACACHE_POLYNOMIALS`` has published ones by the model's class.
+            by default. ``TEACACHE_POLYNOMIALS`` has published ones by the model's class, of the
+            modulated input; ``TEACACHE_CHECKPOINTS`` whole schedules of checkpoints of Wan and
+            CogVideoX, of the embedded timestep.
         max_interval: Steps from one full step to the next at most; None: no bound.
+        change_of: What is looked at, as ``kind`` of ``Signal``: ``"modulated input"``,
+            ``"embedded timestep"`` or ``"projected timestep"``. The latter two are of Wan and
+            CogVideoX alone, cost nothing, and depend on timesteps alone.
+        warmup: Full steps at the start.
+        last: Whether the last step is full, where the run's length is known.
     """
 
     threshold: float = 0.25
     polynomial: tuple[float, ...] = (1.0, 0.0)
     max_interval: int | None = None
-
-    signal: ClassVar[Signal] = Signal("modulated input")
+    change_of: str = later("modulated input")
+    warmup: int = later(1)
+    last: bool = later(True)
 
     def __post_init__(self) -> None:
         threshold("threshold", self.threshold)
@@ -67,21 +77,31 @@ class TeaCacheSchedule:
         if not self.polynomial:
             raise ValueError("polynomial must have a coefficient at least, got ()")
         _bound("max_interval", self.max_interval)
+        if self.change_of not in CHANGES_OF:
+            raise ValueError(f"change_of must be one of {list(CHANGES_OF)}, got {self.change_of!r}")
+        integer("warmup", self.warmup, 1)
+        flag("last", self.last)
+
+    @property
+    def signal(self) -> Signal:
+        return Signal(self.change_of)
 
     def start(self, num_steps: int | None) -> "_Accumulating":
-        return _Accumulating(self.threshold, self.polynomial, self.max_interval or 0)
+        return _Accumulating(self)
 
 
 class _Accumulating:
     verifies = False
 
-    def __init__(self, threshold: float, polynomial: Sequence[float], max_interval: int) -> None:
-        self._threshold, self._polynomial = threshold, polynomial
-        self.max_interval = max_interval
+    def __init__(self, of: TeaCacheSchedule) -> None:
+        self._threshold, self._polynomial = of.threshold, of.polynomial
+        self._warmup, self._last = of.warmup, of.last
+        self.max_interval = of.max_interval or 0
         self._sum = 0.0
 
     def __call__(self, step: Step) -> Decision | None:
-        if _must(step, self.max_interval) or step.index + 1 == step.num_steps:
+        ends = step.index < self._warmup or (self._last and step.index + 1 == step.num_steps)
+        if ends or _must(step, self.max_interval):
             self._sum = 0.0
             return True
         return None
