@@ -59,7 +59,7 @@ def published_rule(schedule, shown, steps):
             computed, total = True, 0.0
         else:
             x = abs(shown[step] - before) / abs(before)
-            total += sum(c * x**power for c, power in zip(schedule.polynomial, (4, 3, 2, 1, 0)))
+            total += sum(c * x ** (4 - i) for i, c in enumerate(schedule.polynomial))
             computed = total >= schedule.threshold
             total = 0.0 if computed else total
         before = shown[step]

@@ -26,10 +26,15 @@ CASES = [(each, kind) for each in WANS for kind in (EMBEDDED, PROJECTED)]
 CASES.append((COGVIDEOX, EMBEDDED))
 
 
-SCHEDULES = {
-    "first mode": TeaCacheSchedule(threshold=0.1, polynomial=POLYNOMIAL),
-    "second mode": TeaCacheSchedule(threshold=0.3, warmup=4, last=False),
+MODES = {
+    "first mode": {"polynomial": POLYNOMIAL},
+    "second mode": {"warmup": 4, "last": False},
 }
+THRESHOLDS = {EMBEDDED: 1.2, PROJECTED: 0.45, "modulated input": 0.4}
+
+
+def teacache(kind=EMBEDDED, mode="first mode"):
+    return TeaCacheSchedule(threshold=THRESHOLDS[kind], change_of=kind, **MODES[mode])
 
 
 def one(family):
@@ -37,10 +42,10 @@ def one(family):
     return dataclasses.replace(family, noise=(1, *family.noise[1:]))
 
 
-@pytest.mark.parametrize("mode", SCHEDULES)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("family, kind", CASES, ids=str)
 def test_it_equals_its_transcription(family, kind, mode):
-    schedule = dataclasses.replace(SCHEDULES[mode], change_of=kind)
+    schedule = teacache(kind, mode)
     model, alone = family.make(), one(family)
     with cache(model, ClusCaConfig(schedule=schedule, **RESIDUAL), timesteps=TIMES):
         got = run(alone, model, times=TIMES)
@@ -78,7 +83,7 @@ def test_all_samples_decide_alike(family, monkeypatch):
     """For they have one timestep; the host waits once a step."""
     reads, read = [], changes.read
     monkeypatch.setattr(changes, "read", lambda *args: reads.append(1) or read(*args))
-    schedule = dataclasses.replace(SCHEDULES["first mode"], change_of=EMBEDDED)
+    schedule = teacache()
     model, ends = family.make(), []
     with cache(model, ClusCaConfig(schedule=schedule, **RESIDUAL), timesteps=TIMES):
         together = run(family, model, on_step=lambda _: ends.append(len(reads)), times=TIMES)
@@ -94,7 +99,7 @@ def test_all_samples_decide_alike(family, monkeypatch):
 
 def test_guidance_in_one_batch():
     """Both rows are one sample's, as in CogVideoX's pipelines."""
-    schedule = dataclasses.replace(SCHEDULES["first mode"], change_of=EMBEDDED)
+    schedule = teacache()
     model, rows = COGVIDEOX.make(), ("uncond", "cond")
     config = ClusCaConfig(schedule=schedule, **RESIDUAL)
     with cache(model, config, timesteps=TIMES, cfg_rows=rows):
@@ -111,8 +116,7 @@ def test_guidance_in_one_batch():
 @pytest.mark.parametrize("kind", [EMBEDDED, PROJECTED])
 def test_guidance_in_two_calls(kind):
     """As Wan's pipeline makes them: each adds up by itself."""
-    pipe, steps = wan_pipeline(), 12
-    schedule = TeaCacheSchedule(threshold=0.15, polynomial=POLYNOMIAL, change_of=kind)
+    pipe, steps, schedule = wan_pipeline(), 12, teacache(kind)
     with cache(pipe, ClusCaConfig(schedule=schedule, **RESIDUAL)):
         got = draw(pipe, steps=steps)
         kinds = [branch.kinds for branch in cache_of(pipe).branches.values()]
@@ -125,17 +129,17 @@ def test_on_a_compiled_model():
     """Whatever was compiled before for another signal."""
     torch._dynamo.reset()
     model, family = wan().make(), one(wan())
-    schedules = [dataclasses.replace(SCHEDULES["first mode"], threshold=0.1)]
-    schedules += [dataclasses.replace(schedules[0], change_of=k) for k in (EMBEDDED, PROJECTED)]
+    schedules = [teacache(kind) for kind in ("modulated input", EMBEDDED, PROJECTED)]
 
     def kinds_of(schedule):
         with cache(model, ClusCaConfig(schedule=schedule, **RESIDUAL), timesteps=TIMES):
             outputs = run(family, model, times=TIMES)
             return cache_of(model).leader.kinds, outputs
 
-    expected = [kinds_of(each) for each in (*schedules, schedules[0])]
+    schedules.append(schedules[0])
+    expected = [kinds_of(each) for each in schedules]
     model.compile(backend="eager")
-    for each, (kinds, outputs) in zip((*schedules, schedules[0]), expected, strict=True):
+    for each, (kinds, outputs) in zip(schedules, expected, strict=True):
         now, got = kinds_of(each)
         assert now == kinds
         for a, b in zip(got, outputs, strict=True):
