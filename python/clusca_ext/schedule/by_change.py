@@ -56,8 +56,8 @@ class TeaCacheSchedule:
             CogVideoX, of the embedded timestep.
         max_interval: Steps from one full step to the next at most; None: no bound.
         change_of: What is looked at, as ``kind`` of ``Signal``: ``"modulated input"``,
-            ``"embedded timestep"`` or ``"projected timestep"``. The latter two are of Wan and
-            CogVideoX alone, cost nothing, and depend on timesteps alone.
+            ``"embedded timestep"`` or, of Wan, ``"projected timestep"``. The latter two, of Wan and
+            CogVideoX, cost nothing, and are the same for all samples.
         warmup: Full steps at the start.
         last: Whether the last step is full, where the run's length is known.
     """

@@ -53,9 +53,10 @@ class Signal:
             - ``"modulated input"``: what the first block's first module reads, before the step is
               decided; against that of the step before.
             - ``"embedded timestep"``: the timestep's embedding, before the step is decided; against
-              that of the step before. Wan and CogVideoX alone show it.
+              that of the step before. Where the model's ``embeddings`` say where it is, as those of
+              Wan and CogVideoX.
             - ``"projected timestep"``: what Wan projects that to for its blocks, shift, scale and
-              gate of every module; likewise.
+              gate of their modules; likewise.
             - ``"first block"``: what the first block adds to its stream, before the others are
               decided; against the last step that computed them. That block is never cached.
             - ``"residual"``: what a block adds to its stream, on full steps; against the full step
