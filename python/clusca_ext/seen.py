@@ -10,7 +10,8 @@ from clusca_ext.correction.scores import reads_change
 from clusca_ext.correction.tokens import TokenCorrector
 from clusca_ext.schedule import Signal
 
-COMPARED = ("modulated input", "first block", "residual")  # with the same of an earlier step
+# With the same of an earlier step, as the timestep's embedding is, which is small.
+COMPARED = ("modulated input", "first block", "residual")
 
 
 def seen(
