@@ -10,12 +10,7 @@ from clusca_ext.adapters import ranks
 from clusca_ext.adapters.description import Args, BlockDescription, Kwargs, ModelDescription
 from clusca_ext.block_inputs import Found, Input, first_read
 from clusca_ext.changes import Seen, measured, told
-from clusca_ext.executor import (
-    BlockExecutor,
-    EmbedderExecutor,
-    FirstBlockExecutor,
-    ModuleExecutor,
-)
+from clusca_ext.executor import BlockExecutor, EmbedderExecutor, FirstBlockExecutor, ModuleExecutor
 from clusca_ext.schedule import Adapting, Decision, Signal, Step
 
 TIMESTEP = ("embedded timestep", "projected timestep")
@@ -204,9 +199,8 @@ class Probe:
         else:
             seen, now = self._seen, self._step.index
             if seen.before is not None:
-                seen.change = measured(self._signal.measure, residual, seen.before) / (
-                    now - seen.at
-                )
+                change = measured(self._signal.measure, residual, seen.before)
+                seen.change = change / (now - seen.at)
             seen.before, seen.at = residual, now
 
     def _verify(self, block: BlockExecutor, args: Args, kwargs: Kwargs) -> None:
