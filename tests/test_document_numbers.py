@@ -80,3 +80,22 @@ def test_what_placements_are_said_to_be_worth_on_the_other_model():
     pictures = over("pictures", "placed-digits", (1, 2, 3))
     said = "{:.1f} to {:.1f} dB on the digits, {:.1f} to {:.1f} on the pictures"
     assert said.format(*digits, *pictures) in README
+
+
+def test_what_masks_are_said_to_be_worth():
+    learning = " ".join((ROOT / "docs" / "learning.md").read_text().split())
+    kinds, modules = (
+        over("pictures", name, (1,)) for name in ("smoothcache-taylor", "smoothcache-modules")
+    )
+    assert "by kind gains {:.1f} to {:.1f} dB, by module {:.1f} to {:.1f}".format(
+        *kinds, *modules
+    ) in (learning)
+    harmonica = cell("pictures", "harmonica", 1, 6, 1)
+    assert f"HarmoniCa {harmonica:.1f} at 3.3x fewer operations" in learning
+    gained = [cell("pictures", "learning-to-cache", 1, interval, 1) for interval in (4, 6, 8)]
+    said = "Learning-to-Cache {:.1f} at interval 4, and loses {:.1f} and {:.1f} at 6 and 8"
+    assert said.format(gained[0], -gained[1], -gained[2]) in learning
+    names = ("learning-to-cache", "smoothcache-taylor", "smoothcache-modules")
+    lost = [-value for name in names for value in reversed(over("digits", name, (1,)))]
+    said = "Learning-to-Cache {:.1f} to {:.1f} dB, SmoothCache by kind {:.1f} to {:.1f}, by module"
+    assert (said + " {:.1f} to {:.1f};").format(*lost) in learning
