@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from clusca_ext import ClusCaConfig, TeaCacheSchedule, method
-from clusca_ext.checkpoints import CHECKPOINTS
+from clusca_ext.adapters.checkpoints import CHECKPOINTS
 from clusca_ext.drawing.choice import by_name
 from clusca_ext.schedule import TEACACHE_CHECKPOINTS, TEACACHE_RETAINED, Step
 from families_video import COGVIDEOX, wan

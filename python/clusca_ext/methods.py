@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from clusca_ext.adapters.checkpoints import checkpoint_of
 from clusca_ext.adapting_methods import adacache, first_block, pab, speca, teacache
-from clusca_ext.checkpoints import checkpoint_of
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import NoCorrection
 from clusca_ext.forecast import (

@@ -12,9 +12,7 @@ from clusca_ext.block_inputs import Found, Input, first_read
 from clusca_ext.changes import Seen, measured, told
 from clusca_ext.executor import BlockExecutor, EmbedderExecutor, FirstBlockExecutor, ModuleExecutor
 from clusca_ext.schedule import Adapting, Decision, Signal, Step
-
-TIMESTEP = ("embedded timestep", "projected timestep")
-AT_ENTRY = ("modulated input", *TIMESTEP)  # what is there when the first block is called
+from clusca_ext.schedule.decision import AT_ENTRY, TIMESTEP
 
 
 class Probe:

@@ -1,6 +1,5 @@
 """``clusca smooth``: measure how modules of an embedded model change, and mask the stillest."""
 
-import json
 import pathlib
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,6 @@ from clusca_ext.commands.endings import Stopped
 
 if TYPE_CHECKING:  # diffusers is slow to import, and --help does not need it
     from clusca_ext.learning.smooth import ErrorCurves
-    from clusca_ext.schedule import MaskSchedule
 
 _SHARE = 0.25
 
@@ -57,6 +55,8 @@ def smooth(
     from clusca_ext.learning.calibration import calibrate
     from clusca_ext.learning.comparison import compare, plain
     from clusca_ext.learning.embedded import Task
+    from clusca_ext.learning.report import write_masks
+    from clusca_ext.writing import replaced
 
     console, by = Console(), "module" if by_module else "kind"
     try:
@@ -81,7 +81,10 @@ def smooth(
         "by": by,
         "removed": round(schedule.removed, 4),
     }
-    _write(output, curves, schedule, report)
+    output.mkdir(parents=True, exist_ok=True)
+    with replaced(output / "curves.json") as unfinished:
+        curves.save(unfinished)
+    write_masks(schedule, report, output)
     say = partial(console.print, highlight=False, soft_wrap=True)
     say(f"Errors from step to step: {_ranges(curves)}")
     if not schedule.removed:
@@ -96,7 +99,7 @@ def smooth(
             compared = compare(pipeline, schedule, samples)
     except KeyboardInterrupt:
         raise Stopped(f"Stopped before the comparison; masks and curves: {output}") from None
-    _write(output, curves, schedule, report | plain(compared, samples, "masks"))
+    write_masks(schedule, report | plain(compared, samples, "masks"), output)
     show(compared, "masks", samples, output, console)
 
 
@@ -105,23 +108,3 @@ def _ranges(curves: "ErrorCurves") -> str:
     return ", ".join(
         f"{kind} {min(rows[0]):.3g} to {max(rows[0]):.3g}" for kind, rows in curves.kinds.items()
     )
-
-
-def _write(
-    output: pathlib.Path,
-    curves: "ErrorCurves",
-    schedule: "MaskSchedule",
-    report: dict[str, object],
-) -> None:
-    from clusca_ext.learning.report import picture_of
-    from clusca_ext.writing import replaced
-
-    output.mkdir(parents=True, exist_ok=True)
-    with replaced(output / "curves.json") as partial:
-        curves.save(partial)
-    with replaced(output / "mask.json") as partial:
-        schedule.save(partial)
-    with replaced(output / "mask.png") as partial:
-        picture_of(schedule).save(partial)
-    with replaced(output / "report.json") as partial:
-        partial.write_text(json.dumps(report, indent=2) + "\n")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from clusca_ext.lab.drawn import Model
 from clusca_ext.lab.fitted import POLYNOMIALS
 from clusca_ext.lab.grid import settings
-from clusca_ext.lab.methods import METHODS, require_methods
+from clusca_ext.lab.methods import METHODS
 from clusca_ext.lab.parts import RESIDUAL, unordered
 from clusca_ext.lab.trials import Candidate
 from clusca_ext.schedule import Schedule
@@ -24,9 +24,10 @@ def known(names: Sequence[str]) -> list[str]:
     Raises:
         ValueError: One is not known, or exists for one model and one number of steps alone.
     """
-    others = [name for name in names if name not in OWN]
-    if others or not names:
-        require_methods(others)
+    tried = [*METHODS, *OWN]
+    unknown = [name for name in names if name not in tried]
+    if unknown or not names:
+        raise ValueError(f"methods must be some of {tried}, got {unknown or list(names)}")
     return list(names)
 
 

@@ -54,6 +54,11 @@ class Group:
     counts: tuple[Row, ...] = ()
 
     @property
+    def fitted_to(self) -> str | None:
+        """The embedded model whose own entries of methods there are, if any."""
+        return fitted_to(self.model, self.steps)
+
+    @property
     def good(self) -> list[Row]:
         return [row for row in self.rows if row["error"] is None]
 

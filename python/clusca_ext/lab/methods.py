@@ -6,7 +6,6 @@ themselves, PAB and masks, which compute single modules, and placements on other
 own. ``fitted.py`` has what exists for one model alone.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from clusca_ext.config import ClusCaConfig
@@ -139,17 +138,6 @@ METHODS: dict[str, Method] = {
 def all_methods() -> list[str]:
     """Names of all entries, of any model."""
     return [*METHODS, *FITTED]
-
-
-def require_methods(names: Sequence[str]) -> None:
-    """Check that they are methods of any model.
-
-    Raises:
-        ValueError: One is not known, or was fitted to a model.
-    """
-    others = [name for name in names if name not in METHODS]
-    if others or not names:
-        raise ValueError(f"methods must be some of {list(METHODS)}, got {others or list(names)}")
 
 
 def configured(

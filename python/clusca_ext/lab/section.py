@@ -10,7 +10,6 @@ from clusca_ext.lab.comparison import Baseline, Group, counted, time_ratio
 from clusca_ext.lab.grid import FULL_STEPS, settings
 from clusca_ext.lab.journal import Row
 from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, all_methods
-from clusca_ext.lab.models import fitted_to
 from clusca_ext.lab.tables import (
     MISSING,
     Cell,
@@ -91,8 +90,7 @@ def _name(row: Row) -> tuple[str, int]:
 def _how_many(group: Group) -> str:
     rows = [*group.rows, *group.counts]
     found = {(row["method"], row["interval"], row["order"]) for row in rows}
-    model = fitted_to(group.model, group.steps)
-    whole = settings(all_methods(), baseline=FULL_STEPS, model=model)
+    whole = settings(all_methods(), baseline=FULL_STEPS, model=group.fitted_to)
     asked = {(each.method, each.interval, each.order) for each in whole}
     return (
         f"- {len(found & asked)} of the {len(asked)} settings of the whole grid are measured; "

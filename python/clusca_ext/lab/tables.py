@@ -11,7 +11,6 @@ from clusca_ext.lab.comparison import Baseline, Group, Over, time_ratio
 from clusca_ext.lab.grid import settings
 from clusca_ext.lab.journal import Row
 from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, all_methods
-from clusca_ext.lab.models import fitted_to
 
 MISSING, NONE = "not measured", "–"
 
@@ -106,8 +105,8 @@ def _cell(row: Row, cell: Cell) -> str:
 
 def _exists(group: Group, method: str, interval: int) -> bool:
     """Whether a method has a configuration at an interval, of any order."""
-    model = fitted_to(group.model, group.steps)
-    return method not in all_methods() or bool(settings([method], [interval], model=model))
+    known = method in all_methods()
+    return not known or bool(settings([method], [interval], model=group.fitted_to))
 
 
 def summary(group: Group) -> list[str]:

@@ -7,9 +7,10 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from clusca_ext.learning.training import Training, write_whole
+from clusca_ext.learning.training import Training
 from clusca_ext.schedule import Key, MaskSchedule
 from clusca_ext.schedule.masks import key_of
+from clusca_ext.writing import replaced
 
 CELL, MARGIN = 12, 64
 FULL, COMPUTED, FORECAST = (150, 160, 175), (28, 84, 168), (236, 239, 244)
@@ -46,13 +47,20 @@ def write_report(
         folder: Where the files go.
         measured: More for the report.
     """
-    folder = pathlib.Path(folder)
     schedule = training.routers.schedule(theta)
-    schedule.save(folder / "mask.json")
-    picture_of(schedule).save(folder / "mask.png")
-    report = {**report_of(training, theta), **(measured or {})}
-    write_whole(folder / "report.json", (json.dumps(report, indent=2) + "\n").encode())
+    write_masks(schedule, {**report_of(training, theta), **(measured or {})}, pathlib.Path(folder))
     return schedule
+
+
+def write_masks(schedule: MaskSchedule, report: Mapping[str, Any], folder: pathlib.Path) -> None:
+    """Write ``mask.json``, ``mask.png`` and ``report.json``, each whole, into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with replaced(folder / "mask.json") as partial:
+        schedule.save(partial)
+    with replaced(folder / "mask.png") as partial:
+        picture_of(schedule).save(partial)
+    with replaced(folder / "report.json") as partial:
+        partial.write_text(json.dumps(report, indent=2) + "\n")
 
 
 def picture_of(schedule: MaskSchedule) -> Image.Image:

@@ -5,9 +5,7 @@ from typing import ClassVar
 
 from clusca_ext.checks import flag, integer, numbers, threshold
 from clusca_ext.config_format import later
-from clusca_ext.schedule.decision import Decision, Signal, Step
-
-CHANGES_OF = ("modulated input", "embedded timestep", "projected timestep")
+from clusca_ext.schedule.decision import AT_ENTRY, Decision, Signal, Step
 
 # What the first block's modulated input tells of the model's output: published polynomials, the
 # highest power first (ali-vilab/TeaCache). Those of Wan and CogVideoX are of the timestep's
@@ -77,8 +75,8 @@ class TeaCacheSchedule:
         if not self.polynomial:
             raise ValueError("polynomial must have a coefficient at least, got ()")
         _bound("max_interval", self.max_interval)
-        if self.change_of not in CHANGES_OF:
-            raise ValueError(f"change_of must be one of {list(CHANGES_OF)}, got {self.change_of!r}")
+        if self.change_of not in AT_ENTRY:
+            raise ValueError(f"change_of must be one of {list(AT_ENTRY)}, got {self.change_of!r}")
         integer("warmup", self.warmup, 1)
         flag("last", self.last)
 

@@ -21,6 +21,9 @@ Key = tuple[int, str]  # of a module: index of its block, its name
 Mask = frozenset[Key]
 Decision = bool | Mask
 
+TIMESTEP = ("embedded timestep", "projected timestep")  # signals: its embedding
+AT_ENTRY = ("modulated input", *TIMESTEP)  # what there is when the first block is called
+
 
 @dataclass(frozen=True)
 class Step:
