@@ -35,7 +35,7 @@ training.run()
 """
 
 
-@pytest.mark.parametrize("source", ["run"])  # a process each, which imports all anew
+@pytest.mark.parametrize("source", ["trajectory", "run"])
 def test_a_killed_run_goes_on_to_the_same_bits(source, model, tmp_path):
     """By SIGKILL, long before `every` iterations are done."""
     whole = training_of(model, tmp_path / "whole", source)
@@ -43,13 +43,13 @@ def test_a_killed_run_goes_on_to_the_same_bits(source, model, tmp_path):
     package = pathlib.Path(clusca_ext.__file__).parents[1]
     path = os.pathsep.join([str(package), str(pathlib.Path(__file__).parent), *sys.path])
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    for last in (3,):
+    for last in (3, 6):
         command = [sys.executable, "-c", PROGRAM, tmp_path / "parts", source, str(last)]
         done = subprocess.run(command, env=os.environ | threads | {"PYTHONPATH": path})
         assert done.returncode == -signal.SIGKILL
         assert load_file(tmp_path / "parts" / CHECKPOINT)["iteration"] == last
     rest = training_of(model, tmp_path / "parts", source)
-    assert rest.iteration == 3
+    assert rest.iteration == 6
     rest.run()
     assert rest.errors == whole.errors
     a, b = (load_file(tmp_path / part / CHECKPOINT) for part in ("whole", "parts"))

@@ -87,7 +87,7 @@ def test_they_exist_for_their_model_at_its_steps_alone():
     assert not any(isinstance(each.config, str) for each in found)
 
 
-@pytest.mark.parametrize("name", ["learning-to-cache", "speca-fitted", "first-block-fitted"])
+@pytest.mark.parametrize("name", FITTED)
 def test_they_draw(name):
     """Two pictures; by thresholds about as many full steps as at that interval."""
     model = open_model("pictures")

@@ -201,7 +201,7 @@ def test_decisions_hang_on_the_signals():
             assert replayed(schedule, more) == plain(schedule, more) != run["steps"]
 
 
-@pytest.mark.parametrize("name", ["first-block-fitted"])
+@pytest.mark.parametrize("name", ["teacache-pictures", "first-block-fitted", "adacache"])
 def test_the_models_still_show_them(name):
     """One picture is drawn again: the record is of these weights and of this code."""
     (again,) = record("pictures", name, SEEDS[:1])
