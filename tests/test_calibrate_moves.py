@@ -105,20 +105,20 @@ def test_what_gains_nothing_is_left(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "schedule, steps",
+    "schedule, steps, why",
     [
-        (IntervalSchedule(interval=4, warmup=1), (0, 4, 8)),
-        (EvenSchedule(interval=4, warmup=1), (0, 4, 9)),
-        (PlacedSchedule(fractions=(0, 0.2, 1)), (0, 2, 9)),
-        (ExplicitSchedule(steps=(0, 7)), (0, 7)),
-        (TeaCacheSchedule(), None),
-        (PyramidSchedule(), None),
+        (IntervalSchedule(interval=4, warmup=1), (0, 4, 8), ""),
+        (EvenSchedule(interval=4, warmup=1), (0, 4, 9), ""),
+        (PlacedSchedule(fractions=(0, 0.2, 1)), (0, 2, 9), ""),
+        (ExplicitSchedule(steps=(0, 7)), (0, 7), ""),
+        (TeaCacheSchedule(), None, "its schedule decides by what steps show"),
+        (PyramidSchedule(), None, "its steps compute single modules"),
     ],
 )
-def test_full_steps_that_are_fixed(schedule, steps):
+def test_full_steps_that_are_fixed(schedule, steps, why):
     config = ClusCaConfig(schedule=schedule)
     assert fixed_steps(config, 10) == steps
-    assert unmoved_for(config, 10) == ("" if steps else "its schedule decides by what steps show")
+    assert unmoved_for(config, 10) == why
     assert unmoved_for(config, None).startswith("draw.steps does not say")
 
 

@@ -1,72 +1,30 @@
 """What ``clusca calibrate`` tries of TeaCache: the polynomials of the model, and no other's."""
 
 import json
-import textwrap
 
 import pytest
 import torch
 
 from clusca_ext import ClusCaConfig, TeaCacheSchedule
-from clusca_ext.lab import calibrate, candidates
 from clusca_ext.lab.candidates import OWN, grid, names_for
 from clusca_ext.lab.journal import read
 from clusca_ext.lab.methods import METHODS
 from clusca_ext.lab.models import open_model
+from clusca_ext.lab.parts import unordered
 from clusca_ext.lab.polynomial import TeaCacheOf
 from clusca_ext.learning.polynomial import fit_polynomial
 from clusca_ext.schedule import TEACACHE_POLYNOMIALS, Step
 from command_line import clusca
+from flux_function import SHORT, STEPS, written
 from flux_pipelines import draw, make_pipeline
 from lab_cases import SyntheticModel, small_folder
 
-STEPS, NAME = 8, "FluxTransformer2DModel"
-# A pipeline of the user's, as docs/laboratory.md has one, and one that hides what it draws with.
-FUNCTION = """
-    import torch
-    import clusca_ext
-    from flux_pipelines import draw as one, make_pipeline
-
-    def make():
-        pipeline = make_pipeline()
-
-        def picture(seed):
-            generator = torch.Generator().manual_seed(seed)
-            return one(pipeline, steps=8, generator=generator)[0]
-
-        def draw(config, seeds):
-            if config is None:
-                return torch.stack([picture(seed) for seed in seeds])
-            with clusca_ext.cache(pipeline, config):
-                return torch.stack([picture(seed) for seed in seeds])
-
-        draw.pipeline = pipeline
-        draw.steps = 8
-        return draw
-
-    def hidden():
-        draw = make()
-        del draw.pipeline
-        return draw
-
-    def wrong():
-        draw = make()
-        draw.pipeline = "flux"
-        return draw
-    """
-SHORT = ["--psnr", "5", "--cost", "operations", "--seeds", "1", "--held-out", "2", "--rounds", "0"]
-SHORT += ["--tries", "2"]
+NAME = "FluxTransformer2DModel"
 
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    """A module of one test's own, in the folder that the command is called in."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(calibrate, "INTERVALS", (2, 3))
-    few = {name: METHODS[name] for name in ("taylor-even", "placed-digits", "teacache-digits")}
-    monkeypatch.setattr(candidates, "METHODS", few)
-    name = f"flux_{tmp_path.name}".replace("-", "_")
-    (tmp_path / f"{name}.py").write_text(textwrap.dedent(FUNCTION))
-    return name
+    return written(tmp_path, monkeypatch)
 
 
 def test_other_models_entries_are_not_tried():
@@ -75,8 +33,8 @@ def test_other_models_entries_are_not_tried():
     assert set(METHODS) - set(names_for(model, {})) == others
     model.name = "digits"
     assert others - set(names_for(model, {})) == {"teacache-pictures", "placed-pictures"}
-    own = {name: TeaCacheOf((1.0, 0.0), (0.1,)) for name in OWN}
-    assert names_for(model, own)[-2:] == list(OWN)
+    own = {name: unordered(TeaCacheOf((1.0, 0.0), (0.1,))) for name in OWN}
+    assert names_for(model, own)[-len(OWN) :] == list(OWN)
     asked = grid(["teacache-pictures", "teacache"], [2, 4], [1], own)  # by name
     assert [each.name.split(",")[0] for each in asked] == ["teacache-pictures"] * 2 + [
         "teacache"
@@ -138,7 +96,7 @@ def test_a_pipeline_is_tried_with_its_own(module, tmp_path, monkeypatch):
     (tmp_path / "clusca.polynomial.json").unlink()
     said = clusca("calibrate", f"{module}:make", *SHORT)
     assert said.code == 0
-    assert "polynomial could not be fitted: AssertionError: it was fitted" in said.words
+    assert "polynomial could not be measured: AssertionError: it was fitted" in said.words
     said = clusca("calibrate", f"{module}:make", *SHORT, "--limit", "0")
     assert said.code == 1 and "The limit was reached" in said.words
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from clusca_ext.lab.calibrate import Effort
     from clusca_ext.lab.full import FullSampler
     from clusca_ext.lab.target import Target
-    from clusca_ext.lab.trials import Trials
+    from clusca_ext.lab.trials import Candidate, Trials
 
 NOT_MET = 1
 RETRIES = 3  # of a trial's times
@@ -45,6 +45,10 @@ def calibrate(
     methods: Annotated[
         str, typer.Option(help="Names with commas between, or all; clusca lab lists them.")
     ] = "all",
+    also: Annotated[
+        str,
+        typer.Option(help="Configurations of yours to try as well: files, with commas between."),
+    ] = "",
     seeds: Annotated[
         str, typer.Option(help="Seeds of the rounds of the search, with commas between.")
     ] = "4,12,36",
@@ -84,13 +88,14 @@ def calibrate(
         _fit(model, device, steps, seeds, batch, output)
         return
     # diffusers is slow to import, and the other commands do not need it
+    from clusca_ext.config import ClusCaConfig
     from clusca_ext.lab.calibrate import Effort
     from clusca_ext.lab.candidates import known
     from clusca_ext.lab.full import FullSampler
     from clusca_ext.lab.journal import Journal
     from clusca_ext.lab.models import open_model
     from clusca_ext.lab.target import Target
-    from clusca_ext.lab.trials import Trials
+    from clusca_ext.lab.trials import Candidate, Trials
     from clusca_ext.origin import origin
 
     require_device(device)
@@ -98,6 +103,8 @@ def calibrate(
     try:
         target = Target(speedup=speedup, psnr=psnr, cost=cost)
         chosen = None if methods == "all" else known(words("methods", methods))
+        files = words("also", also) if also else []
+        yours = [Candidate(path, ClusCaConfig.load(path)) for path in files]
         rungs = tuple(numbers("seeds", seeds))
         effort = Effort(rungs=rungs, held_out=held_out, rounds=rounds, tries=tries)
         opened = open_model(model, device, steps)
@@ -108,7 +115,7 @@ def calibrate(
     seconds = float("inf") if limit is None else limit
     retries = 0 if busy or cost == "operations" else RETRIES
     trials = Trials(opened, journal, full, batch, seconds, retries=retries)
-    _search(trials, full, target, effort, chosen, output, busy)
+    _search(trials, full, target, effort, chosen, yours, output, busy)
 
 
 def _fit(
@@ -133,6 +140,7 @@ def _search(
     target: "Target",
     effort: "Effort",
     methods: list[str] | None,
+    also: "list[Candidate]",
     output: pathlib.Path,
     busy: bool,
 ) -> None:
@@ -141,7 +149,7 @@ def _search(
     from clusca_ext.demo.allocator import keep_freed_memory
     from clusca_ext.lab import verdict
     from clusca_ext.lab.calibrate import search
-    from clusca_ext.lab.polynomial import own_teacache
+    from clusca_ext.lab.own import own_methods
     from clusca_ext.lab.trials import OutOfTime
     from clusca_ext.quiet import QUIET
 
@@ -153,8 +161,8 @@ def _search(
         try:
             _require_same(full)
             with alone(trials.journal.path):
-                own = own_teacache(trials, methods, range(effort.rungs[0]), output, console.print)
-                found = search(trials, target, effort, methods, console.print, own)
+                own = own_methods(trials, methods, range(effort.rungs[0]), output, console.print)
+                found = search(trials, target, effort, methods, console.print, own, also)
         except KeyboardInterrupt:
             raise Stopped(f"Stopped; {again}") from None
         except OutOfTime:

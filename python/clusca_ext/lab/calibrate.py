@@ -17,7 +17,8 @@ from clusca_ext.checks import integer, integers
 from clusca_ext.lab.candidates import Own, grid, names_for
 from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER
 from clusca_ext.lab.moving import best_of, moved, unmoved_for
-from clusca_ext.lab.refine import neighbours
+from clusca_ext.lab.own_masks import MasksOf
+from clusca_ext.lab.refine import neighbours, words_of
 from clusca_ext.lab.target import Target
 from clusca_ext.lab.trials import Candidate, Trial, Trials
 
@@ -87,6 +88,7 @@ def search(
     methods: Sequence[str] | None = None,
     tell: Callable[[str], None] = lambda words: None,
     own: Own | None = None,
+    also: Sequence[Candidate] = (),
 ) -> Found:
     """The best configuration.
 
@@ -96,7 +98,8 @@ def search(
         effort: How much is tried.
         methods: Names of methods; None: all that were not fitted to another model.
         tell: Told what is tried now.
-        own: TeaCache with polynomials of this model.
+        own: Methods that were measured of this model.
+        also: Configurations to try beside.
 
     Raises:
         ValueError: Not one candidate could be measured.
@@ -110,6 +113,7 @@ def search(
     alive = [trial.candidate for trial in swept if _interval(trial) in near]
     alive += grid([name for name in names if name != BASELINE], near, ORDERS, own)
     alive += grid([BASELINE], near, [order for order in ORDERS if order != BASELINE_ORDER])
+    alive += also
     ranked: list[Trial] = []
     for rung in effort.rungs:
         tell(f"{len(alive)} candidates on {rung} seeds")
@@ -120,7 +124,8 @@ def search(
         keep = max(effort.least, ceil(len(ranked) * effort.kept))
         alive = [trial.candidate for trial in ranked[:keep]]
     tell("small changes of the best")
-    refined = [_climb(trials, target, effort, start) for start in _starts(alive, ranked, target)]
+    starts = _starts(alive, ranked, target)
+    refined = [_climb(trials, target, effort, start, own or {}) for start in starts]
     baseline = _baseline(trials, target, [trial.candidate for trial in swept], near, last)
     measured = [*ranked, *trials.tried(refined, last), *([baseline] if baseline else [])]
     unmoved = best = _sorted(measured, target)[0]
@@ -183,7 +188,7 @@ def _starts(alive: Sequence[Candidate], ranked: Sequence[Trial], target: Target)
     return [alive[0]] if nearest.config == alive[0].config else [alive[0], nearest]
 
 
-def _climb(trials: Trials, target: Target, effort: Effort, start: Candidate) -> Candidate:
+def _climb(trials: Trials, target: Target, effort: Effort, start: Candidate, own: Own) -> Candidate:
     """From a candidate to its best neighbour, as long as there is one that is better.
 
     Where a quality is asked for, a neighbour that is as fast and has more of it is a step on the
@@ -193,7 +198,7 @@ def _climb(trials: Trials, target: Target, effort: Effort, start: Candidate) -> 
     for _ in range(effort.rounds):
         best = path[-1]
         gone = [trial.candidate.config for trial in path]
-        around = [each for each in neighbours(best.candidate) if each.config not in gone]
+        around = [each for each in _around(best.candidate, own) if each.config not in gone]
         ranked = _sorted(trials.tried(around, effort.seeds), target)
         better = [each for each in ranked if target.rank(each) > target.rank(best)]
         better += [each for each in ranked if target.lifts(each, best)]
@@ -201,6 +206,13 @@ def _climb(trials: Trials, target: Target, effort: Effort, start: Candidate) -> 
             break
         path.append(better[0])
     return _sorted(path, target)[0].candidate
+
+
+def _around(candidate: Candidate, own: Own) -> list[Candidate]:
+    """Small changes, and of masks those that leave out a little less or more."""
+    ladders = [method for method in own.values() if isinstance(method, MasksOf)]
+    masks = ladders[0].beside(candidate.config) if ladders else []
+    return [*neighbours(candidate), *(Candidate(words_of(config), config) for config in masks)]
 
 
 def _baseline(

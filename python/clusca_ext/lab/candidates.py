@@ -1,19 +1,23 @@
-"""What a calibration tries: the laboratory's methods, and TeaCache's polynomials of one model."""
+"""What a calibration tries: the laboratory's methods, and what was measured of one model."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import product
 
 from clusca_ext.lab.drawn import Model
 from clusca_ext.lab.fitted import POLYNOMIALS
 from clusca_ext.lab.grid import settings
 from clusca_ext.lab.methods import METHODS
-from clusca_ext.lab.parts import RESIDUAL, unordered
+from clusca_ext.lab.parts import Method
 from clusca_ext.lab.trials import Candidate
-from clusca_ext.schedule import Schedule
 
-Own = Mapping[str, Callable[[int], Schedule]]  # schedules of one model, by name, of an interval
+Own = Mapping[str, Method]  # methods of one model, by name
 
-# With the polynomial published for the model's class, and with the one fitted to the model.
-PUBLISHED, FITTED = OWN = ("teacache-own", "teacache-fitted")
+# TeaCache with the polynomial published for the class of the model, and with the one fitted to it;
+# SmoothCache's masks of the model, reused and with Taylor forecasts.
+PUBLISHED, FITTED, MASKS, MASKS_TAYLOR = OWN = (
+    *("teacache-own", "teacache-fitted"),
+    *("smoothcache-fitted", "smoothcache-taylor-fitted"),
+)
 # Entries of ``METHODS`` that were fitted to one model, and to which.
 OF_MODEL = {f"{kind}-{name}": name for kind in ("teacache", "placed") for name in POLYNOMIALS}
 
@@ -48,8 +52,9 @@ def grid(
     found = settings(listed, intervals, orders) if listed else []
     made = [Candidate(str(each), each.config) for each in found if not isinstance(each.config, str)]
     for name in (name for name in own if name in names):
-        for interval in intervals:
-            config = unordered(own[name], RESIDUAL)(interval, 0)
-            assert config is not None
-            made.append(Candidate(f"{name}, interval {interval}", config))
+        for interval, order in product(intervals, orders):
+            config = own[name](interval, order)
+            if config is not None and all(config != each.config for each in made):
+                of = f"interval {interval}, order {config.forecaster.order}"
+                made.append(Candidate(f"{name}, {of}", config))
     return made

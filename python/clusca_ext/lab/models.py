@@ -157,6 +157,13 @@ def open_model(name: str, device: str = "cpu", steps: int | None = None) -> Mode
     return FunctionModel(name, module, function)
 
 
+def shown_by(model: Model) -> object | None:
+    """What shows the model's steps: its transformer or pipeline; None where only pictures do."""
+    if isinstance(model, FunctionModel):
+        return model.pipeline
+    return model.transformer if isinstance(model, PipelineModel) else None
+
+
 def _folder_name(name: str) -> str:
     """What rows call a folder: the same however it was typed, and never an embedded model."""
     folder = str(pathlib.Path(name))

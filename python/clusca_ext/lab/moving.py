@@ -28,7 +28,12 @@ def unmoved_for(config: ClusCaConfig, num_steps: int | None) -> str:
         return "draw.steps does not say how many steps a run has"
     steps = fixed_steps(config, num_steps)
     if steps is None:
-        return "its schedule decides by what steps show"
+        shows = hasattr(config.schedule, "signal")
+        return (
+            "its schedule decides by what steps show"
+            if shows
+            else "its steps compute single modules"
+        )
     return "" if steps[:1] == (0,) and 1 < len(steps) < num_steps else "none of them can be"
 
 

@@ -1,6 +1,5 @@
 """TeaCache's polynomial of a model: fitted, written to a configuration, tried by a calibration."""
 
-import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from clusca_ext.lab.candidates import FITTED, OWN, PUBLISHED, Own
+from clusca_ext.lab.beside import keep, kept
+from clusca_ext.lab.candidates import FITTED, PUBLISHED
 from clusca_ext.lab.drawn import Model
-from clusca_ext.lab.function_model import FunctionModel
-from clusca_ext.lab.models import PipelineModel, fitted_to
-from clusca_ext.lab.trials import OutOfTime, Trials
+from clusca_ext.lab.models import PipelineModel, shown_by
+from clusca_ext.lab.parts import RESIDUAL, Method, unordered
+from clusca_ext.lab.trials import Trials
 from clusca_ext.learning.polynomial import Polynomial, fit_polynomial
 from clusca_ext.methods import method
 from clusca_ext.schedule import TEACACHE_POLYNOMIALS, Schedule, TeaCacheSchedule
@@ -20,13 +20,6 @@ from clusca_ext.targets import transformers_of
 from clusca_ext.writing import replaced
 
 Say = Callable[[str], object]
-
-
-def shown_by(model: Model) -> object | None:
-    """What shows the model's steps: its transformer or pipeline; None where only pictures do."""
-    if isinstance(model, FunctionModel):
-        return model.pipeline
-    return model.transformer if isinstance(model, PipelineModel) else None
 
 
 def write_polynomial(
@@ -78,56 +71,43 @@ class TeaCacheOf:
 
 
 def own_teacache(
-    trials: Trials, methods: Sequence[str] | None, seeds: range, output: pathlib.Path, say: Say
-) -> Own:
+    trials: Trials, asked: Sequence[str], seeds: range, output: pathlib.Path
+) -> dict[str, Method]:
     """TeaCache with the polynomial published for the model's class, and with one fitted to it.
 
     It is fitted once, over full runs of some seeds, and kept beside the configuration
-    (.polynomial.json). For an embedded model the laboratory has it: nothing.
+    (.polynomial.json).
 
     Args:
         trials: Of the model.
-        methods: What is asked for by name; None: whatever there is, which may be nothing.
+        asked: What is asked for by name.
         seeds: What is drawn to fit it.
         output: The configuration.
-        say: Told why there is nothing.
 
     Raises:
-        ValueError: It is asked for by name, and there is none.
+        ValueError: It is asked for, and there is none.
         OutOfTime: The limit was reached before it was fitted.
     """
-    model = trials.model
-    if methods is not None:
-        return {} if {*OWN}.isdisjoint(methods) else _own(trials, methods, seeds, output)
-    if shown_by(model) is None or fitted_to(model.name, model.steps):
-        return {}
-    try:
-        return _own(trials, (), seeds, output)
-    except OutOfTime:
-        raise
-    except Exception as error:  # as of any candidate
-        say(f"TeaCache's polynomial could not be fitted: {type(error).__name__}: {error}")
-        return {}
-
-
-def _own(trials: Trials, asked: Sequence[str], seeds: range, output: pathlib.Path) -> Own:
-    model = trials.model
-    found = _kept(model, _beside(output))
+    model, path = trials.model, _beside(output)
+    found = _kept(model, path)
     if found is None:
         trials.require_time()
         found = _fit(model, seeds, trials.batch)
-        _keep(found, model, seeds, _beside(output))
+        _keep(found, model, seeds, path)
     changes = tuple(change for change, _ in found.points)
-    own = {FITTED: TeaCacheOf(found.coefficients, changes)}
+    polynomials = {FITTED: found.coefficients}
     name = type(transformers_of(shown_by(model))[0]).__name__
     if name in TEACACHE_POLYNOMIALS:
-        own[PUBLISHED] = TeaCacheOf(TEACACHE_POLYNOMIALS[name], changes)
+        polynomials[PUBLISHED] = TEACACHE_POLYNOMIALS[name]
     elif PUBLISHED in asked:
         raise ValueError(
             f"{PUBLISHED} must be asked for of one of {list(TEACACHE_POLYNOMIALS)}, whose "
             f"polynomials were published, got {name}: {FITTED} is fitted to it"
         )
-    return own
+    return {
+        name: unordered(TeaCacheOf(polynomial, changes), RESIDUAL)
+        for name, polynomial in polynomials.items()
+    }
 
 
 def _fit(model: Model, seeds: Sequence[int], batch: int) -> Polynomial:
@@ -153,27 +133,19 @@ def _beside(output: pathlib.Path) -> pathlib.Path:
     return output.with_suffix(".polynomial.json")
 
 
-def _of(model: Model) -> dict[str, Any]:
-    return {"model": model.name, "weights": model.weights, "steps": model.steps}
-
-
 def _keep(found: Polynomial, model: Model, seeds: Sequence[int], path: pathlib.Path) -> None:
-    values = _of(model) | {
+    values = {
         "seeds": list(seeds),
         "coefficients": found.coefficients,
         "explained": found.explained,
         "points": found.points,
     }
-    with replaced(path) as unfinished:
-        unfinished.write_text(json.dumps(values, indent=2) + "\n")
+    keep(model, values, path)
 
 
 def _kept(model: Model, path: pathlib.Path) -> Polynomial | None:
-    """What was fitted to this model; None where there is none."""
-    if not path.exists():
-        return None
-    values = json.loads(path.read_text("utf-8"))
-    if any(values.get(name) != value for name, value in _of(model).items()):
+    values = kept(model, path)
+    if values is None:
         return None
     points = tuple((change, after) for change, after in values["points"])
     return Polynomial(tuple(values["coefficients"]), values["explained"], points)

@@ -71,6 +71,9 @@ def words_of(config: ClusCaConfig) -> str:
     parts = []
     for name in PARTS:
         part = getattr(config, name)
+        if "__str__" in vars(type(part)):  # masks would be pages
+            parts.append(str(part))
+            continue
         fields = [
             f"{field.name}={getattr(part, field.name)!r}"
             for field in dataclasses.fields(part)

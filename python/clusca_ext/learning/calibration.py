@@ -83,7 +83,8 @@ def calibrate(
         name_of(key): tuple(tuple(sum(errors) / len(errors) for errors in row) for row in rows)
         for key, rows in found.items()
     }
-    return ErrorCurves(num_steps=num_steps, curves=curves)
+    joint = tuple(name_of(key) for key, part in parts.items() if part.call is None)
+    return ErrorCurves(num_steps=num_steps, curves=curves, joint=joint)
 
 
 class _Looks:

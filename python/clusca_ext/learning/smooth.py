@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from clusca_ext.checks import integer, number
@@ -22,13 +22,17 @@ class ErrorCurves:
         curves: Of all modules of the model, by name as in ``MaskSchedule``, the errors by gap
             k = 1, 2, ...: of each step i that of its output at step i + k,
             ``|F(i + k) - F(i)|_1 / |F(i + k)|_1``. One of gap k has ``num_steps - k`` values.
+        joint: Modules that no mask computes alone, as joint attention: a step that computes one of
+            them computes all modules.
 
     Raises:
-        ValueError: There is no module, or one's curves are not of that length.
+        ValueError: There is no module, one's curves are not of that length, or one of ``joint`` has
+            none.
     """
 
     num_steps: int
     curves: Mapping[str, tuple[Curve, ...]]
+    joint: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         integer("num_steps", self.num_steps, 2)
@@ -39,6 +43,10 @@ class ErrorCurves:
         object.__setattr__(self, "curves", curves)
         if not curves:
             raise ValueError("curves must be of one module at least, got none")
+        object.__setattr__(self, "joint", tuple(self.joint))
+        unknown = [name for name in self.joint if name not in curves]
+        if unknown:
+            raise ValueError(f"joint must be modules that have curves, got {unknown}")
         gaps = len(next(iter(curves.values())))
         expected = [self.num_steps - gap for gap in range(1, gaps + 1)]
         for name, rows in curves.items():
@@ -69,7 +77,8 @@ class ErrorCurves:
         """Masks by SmoothCache's greedy rule.
 
         From the first step on, a module is computed and then reused for the longest gap whose error
-        is within the bound, and so on; the last step computes everything.
+        is within the bound, and so on; the last step computes everything, and so does one at which
+        a module of ``joint`` is due.
 
         Args:
             error_bound: Alpha, the largest error of a gap.
@@ -81,11 +90,26 @@ class ErrorCurves:
         if max_gap is not None:
             integer("max_gap", max_gap, 1, len(next(iter(self.curves.values()))))
         of = self._by(by)
-        computed = {name: self._computed(rows, error_bound, max_gap) for name, rows in of.items()}
-        marks = {
-            name: computed[name if by == "module" else key_of(name)[1]] for name in self.curves
-        }
-        return MaskSchedule(modules=tuple(marks.items()))
+        row = {name: name if by == "module" else key_of(name)[1] for name in self.curves}
+        joint, last = {row[name] for name in self.joint}, self.num_steps - 1
+        next_of = dict.fromkeys(of, 0)
+        marks: dict[str, list[int]] = {name: [] for name in of}
+        for step in range(self.num_steps):
+            due = {name for name in of if next_of[name] == step}
+            everything = step == last or not due.isdisjoint(joint)
+            for name, rows in of.items():
+                computed = everything or name in due
+                marks[name].append(int(computed))
+                if computed:
+                    next_of[name] = step + 1 + _gap(rows[:max_gap], step, error_bound)
+        return MaskSchedule(modules=tuple((name, tuple(marks[row[name]])) for name in self.curves))
+
+    def schedules(self, max_gap: int | None = None, by: str = "kind") -> Iterator[MaskSchedule]:
+        """By the same rule, those of all error bounds that make a difference, ascending."""
+        of = self._by(by).values()
+        bounds = {error for rows in of for row in rows[:max_gap] for error in row}
+        for bound in [0.0, *sorted(bounds)]:
+            yield self.schedule(bound, max_gap, by)
 
     def leaving_out(
         self, share: float, max_gap: int | None = None, by: str = "kind"
@@ -100,34 +124,16 @@ class ErrorCurves:
         number("share", share)
         if not 0 <= share <= 1:
             raise ValueError(f"share must be in [0, 1], got {share!r}")
-        of = self._by(by).values()
-        bounds = {error for rows in of for row in rows[:max_gap] for error in row}
-        schedules = (self.schedule(bound, max_gap, by) for bound in [0.0, *sorted(bounds)])
-        return min(schedules, key=lambda schedule: abs(schedule.removed - share))
+        return min(self.schedules(max_gap, by), key=lambda masks: abs(masks.removed - share))
 
     def _by(self, by: str) -> Mapping[str, tuple[Curve, ...]]:
         if by not in BY:
             raise ValueError(f"by must be one of {list(BY)}, got {by!r}")
         return self.curves if by == "module" else self.kinds
 
-    def _computed(
-        self, rows: Sequence[Curve], error_bound: float, max_gap: int | None
-    ) -> tuple[int, ...]:
-        """1 at steps that compute, else 0, by what these curves say."""
-        computed, step = {0, self.num_steps - 1}, 0
-        while step < self.num_steps:
-            computed.add(step)
-            within = [
-                gap
-                for gap, row in enumerate(rows[:max_gap], 1)
-                if step < len(row) and row[step] <= error_bound
-            ]
-            step += max(within, default=0) + 1
-        return tuple(int(step in computed) for step in range(self.num_steps))
-
     def save(self, path: str | pathlib.Path) -> None:
         """Write them to a JSON file."""
-        plain = {"num_steps": self.num_steps, "curves": self.curves}
+        plain = {"num_steps": self.num_steps, "curves": self.curves, "joint": self.joint}
         pathlib.Path(path).write_text(json.dumps(plain) + "\n")
 
     @classmethod
@@ -141,6 +147,13 @@ class ErrorCurves:
             return cls(**json.loads(pathlib.Path(path).read_text("utf-8")))
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path} must hold the error curves of a model: {error}") from None
+
+
+def _gap(rows: Sequence[Curve], step: int, error_bound: float) -> int:
+    """Steps for which what a step computes is reused."""
+    gaps = enumerate(rows, 1)
+    within = [gap for gap, row in gaps if step < len(row) and row[step] <= error_bound]
+    return max(within, default=0)
 
 
 def _mean(several: Sequence[Curve]) -> Curve:
