@@ -9,7 +9,7 @@ from clusca_ext.schedule import Step
 def replayed(schedule, shown):
     """What a schedule makes of a run whose steps show these numbers; None where nothing is seen."""
     decide, last, letters, told = schedule.start(len(shown)), None, "", None
-    afterwards = schedule.signal.kind in ("verified", "residual")
+    afterwards = schedule.signal.kind in ("verified", "verified output", "residual")
     for index, change in enumerate(shown):
         step = Step(index, len(shown), last)
         if told is not None:

@@ -57,7 +57,11 @@ class Run:
 
     def __init__(self, decide, steps, max_interval, kind):
         self._decide, self.max_interval = decide, max_interval
-        self._late = kind in ("verified", "residual")  # what a step shows is told when it is over
+        self._late = kind in (
+            "verified",
+            "verified output",
+            "residual",
+        )  # what a step shows is told when it is over
         self.letters, self.shown = ["?"] * steps, [None] * steps
 
     @property

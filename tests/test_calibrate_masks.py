@@ -77,8 +77,7 @@ def test_a_pipeline_is_tried_with_masks_of_its_own(module, tmp_path, monkeypatch
     assert "error curves could not be measured: AssertionError: it was measured" in said.words
 
 
-def test_embedded_models_have_none_of_the_laboratorys(module, tmp_path):
-    """A folder's too: its curves are measured as any model's."""
+def test_a_folders_model_is_measured_too(module, tmp_path):
     asked = [small_folder(tmp_path / "model"), *SHORT, "--steps", "6", "--methods", MASKS]
     assert clusca("calibrate", *asked).code in (0, 1)  # as its random weights draw
     assert {row["name"].split(",")[0] for row in tried(tmp_path)} == {MASKS}

@@ -6,13 +6,16 @@ from dataclasses import replace
 import pytest
 
 from clusca_ext import SpeCaSchedule, method
+from clusca_ext.adapting_methods import speca as speca_of
 from plain_decisions import as_published, ours, replayed, speca
 
 # Of its code for DiT: sample.py, and sample_ddp.py.
 ONE = {"threshold": 0.1, "decay": 0.01, "floor": 0.01, "least": 2, "most": 5}
 MANY = {"threshold": 0.3, "decay": 0.05, "floor": 0.01, "least": 3, "most": 8}
+FLUX = {"threshold": 7.0, "decay": 0.3, "floor": 0.1, "least": 2, "most": 8}  # for FLUX.1
 SETTINGS = [
     pytest.param(method("speca").schedule, ONE, id="shipped"),
+    pytest.param(speca_of("FluxTransformer2DModel").schedule, FLUX, id="shipped-of-flux"),
     pytest.param(
         SpeCaSchedule(threshold=0.3, decay=0.05, min_skips=4, max_skips=8), MANY, id="of-ddp"
     ),

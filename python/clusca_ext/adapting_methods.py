@@ -50,25 +50,36 @@ def first_block() -> ClusCaConfig:
     return _residual(FirstBlockSchedule(threshold=0.05))
 
 
-def speca() -> ClusCaConfig:
+def speca(model_class: str = "") -> ClusCaConfig:
     """SpeCa (arXiv 2509.11628): Taylor forecasts, the last block verified.
 
     Order 4, threshold 0.1 that falls to 0.01, the third cached step verified first, five in a row
-    at most: the settings of its code for DiT (``min_taylor_steps`` 2, ``max_taylor_steps`` 5). What
+    at most: the settings of its code for DiT (``min_taylor_steps`` 2, ``max_taylor_steps`` 5). On
+    FLUX.1 those of its code for that: order 2, a threshold of 7 that falls to 2.1 (decay 0.3) of
+    what the last block's output projection returns, the third verified first, eight at most. What
     differs:
 
     - Each sample of a batch decides for itself.
     - The threshold falls by ``i / (n - 1)`` of n steps, where the code takes ``(i + 1) / n``: with
       these settings it is 9 % lower at the start of 50 steps, and the same at the end.
     - The text that a verified block of two streams is given is that of the last full step.
-    - The error is that of the stream behind the block, where the code for FLUX.1 and HunyuanVideo
-      takes a single block's update before its gate: its settings (threshold 7, decay 0.3, floor
-      0.1, ``min_taylor_steps`` 2, ``max_taylor_steps`` 8, order 2 on FLUX.1) are of another size,
-      and not taken. Nor are its errors that divide by nothing, and the cosine.
+    - On FLUX.1 the error is that of the image's tokens alone; the code's single-stream blocks hold
+      the text's, too.
+    - On HunyuanVideo, where the code compares as on FLUX.1, the settings of DiT are taken: take
+      ``SpeCaSchedule(compared="output")`` with a threshold of yours.
+    - Its errors that divide by nothing, and the cosine, there are not.
     """
+    schedule, order = SpeCaSchedule(min_skips=3), 4
+    if model_class == "FluxTransformer2DModel":
+        schedule, order = (
+            SpeCaSchedule(
+                threshold=7.0, decay=0.3, floor=0.1, min_skips=3, max_skips=8, compared="output"
+            ),
+            2,
+        )
     return ClusCaConfig(
-        schedule=SpeCaSchedule(min_skips=3),
-        forecaster=TaylorForecaster(order=4, bounded=False),
+        schedule=schedule,
+        forecaster=TaylorForecaster(order=order, bounded=False),
         corrector=NoCorrection(),
     )
 

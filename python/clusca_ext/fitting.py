@@ -18,6 +18,7 @@ from clusca_ext.installation import Installation, Key, require_called_once
 from clusca_ext.plan import ModulationPlan
 from clusca_ext.probe import Probe
 from clusca_ext.schedule import Decision, Signal
+from clusca_ext.schedule.decision import VERIFIED
 from clusca_ext.storage.choice import storage_of
 
 
@@ -56,7 +57,12 @@ class Fitting:
         self.probe, apart = None, frozenset[int]()
         if self._signal is not None:
             self.probe = Probe(self._signal, whole, self._group)
-            apart = frozenset({self.probe.index}) if self._signal.kind == "verified" else apart
+            apart = frozenset({self.probe.index}) if self._signal.kind in VERIFIED else apart
+            if self._signal.kind == "verified output" and self._config.storage != "per_block":
+                raise ValueError(
+                    'compared must be "stream" where storage is lean, which keeps no output of a '
+                    'module, got "output"'
+                )
         self.description = description = self._cached(whole)
         corrector, source = self._config.corrector, None
         if not isinstance(corrector, NoCorrection):

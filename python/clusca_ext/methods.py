@@ -93,9 +93,9 @@ def method(name: str, model: object = None) -> ClusCaConfig:
     Args:
         name: One of ``METHODS``, where each one's function says its source and what differs.
         model: The model or pipeline, of whose class or checkpoint the method may have published
-            constants: TeaCache's polynomial. A checkpoint is told by the model's configuration;
-            sizes of Wan 2.1's image to video by what it was loaded from, which says 480P or 720P.
-            None: those of no model.
+            settings: TeaCache's polynomial, SpeCa's thresholds on FLUX.1. A checkpoint is told by
+            the model's configuration; sizes of Wan 2.1's image to video by what it was loaded from,
+            which says 480P or 720P. None: those of no model.
 
     Returns:
         What to give ``enable_cache``.
@@ -105,7 +105,9 @@ def method(name: str, model: object = None) -> ClusCaConfig:
     """
     if name not in list(METHODS):
         raise ValueError(f"name must be one of {list(METHODS)}, got {name!r}")
-    if name == "teacache" and model is not None:
-        parts = transformers_of(model)
+    parts = [] if model is None else transformers_of(model)
+    if name == "teacache" and parts:
         return teacache(type(parts[0]).__name__, checkpoint_of(parts))
+    if name == "speca" and parts:
+        return speca(type(parts[0]).__name__)
     return METHODS[name]()

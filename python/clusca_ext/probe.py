@@ -8,11 +8,12 @@ from torch import Tensor, nn
 
 from clusca_ext.adapters import ranks
 from clusca_ext.adapters.description import Args, BlockDescription, Kwargs, ModelDescription
-from clusca_ext.block_inputs import Found, Input, first_read
+from clusca_ext.block_inputs import Found, first_read
 from clusca_ext.changes import Seen, measured, told
 from clusca_ext.executor import BlockExecutor, EmbedderExecutor, FirstBlockExecutor, ModuleExecutor
 from clusca_ext.schedule import Adapting, Decision, Signal, Step
-from clusca_ext.schedule.decision import AT_ENTRY, TIMESTEP
+from clusca_ext.schedule.decision import AT_ENTRY, TIMESTEP, VERIFIED
+from clusca_ext.verifier import Verifier
 
 
 class Probe:
@@ -37,15 +38,13 @@ class Probe:
         self._model = description.model
         self.index = self._index_of(signal, len(description.blocks))
         self._block: BlockDescription = description.blocks[self.index]
-        name = self._block.other
-        self._other = None if name is None else Input(self._block.block, name)
+        self._verifier: Verifier | None = None
         self._handles: list[Any] = []
         self._own: FirstBlockExecutor | None = None  # of the first block where that is not cached
         self._embedding = self._embedding_of(signal, description)
         self._embedder: EmbedderExecutor | None = None
         self._embedded: Tensor | None = None  # that this returned
         self._stream: Tensor | None = None  # that the block is given
-        self._computed: Tensor | None = None  # that it returned, of a step that is verified
         self._settle: Callable[[Decision], None] | None  # None: the call only looks
         self.finish()
 
@@ -97,7 +96,8 @@ class Probe:
             keep = torch.compiler.disable(self._keep_embedding)
             self._embedder = EmbedderExecutor(self._embedding, keep)
             self._embedder.install()
-        if kind == "verified":
+        if kind in VERIFIED:
+            self._verifier = Verifier(self._signal, block)
             block.copies = block.verifies = True
             block.verify = torch.compiler.disable(self._verify)
             block.compare = torch.compiler.disable(self._compare)
@@ -115,6 +115,9 @@ class Probe:
         if self._own is not None:
             self._own.remove()
             self._own = None
+        if self._verifier is not None:
+            self._verifier.remove()
+            self._verifier = None
 
     # ---- asked by the cache
 
@@ -143,7 +146,9 @@ class Probe:
     def finish(self) -> None:
         """The call has ended: what it was given is not held."""
         self.runs = self.is_open = self.full = False
-        self._stream = self._computed = self._embedded = None
+        self._stream = self._embedded = None
+        if self._verifier is not None:
+            self._verifier.forget()
         for name in ("_seen", "_decide", "_step", "_settle"):
             vars(self).pop(name, None)
 
@@ -171,11 +176,10 @@ class Probe:
     def _before_block(self, block: BlockExecutor, args: Args, kwargs: Kwargs) -> None:
         if not self.runs or not (self.full or self.is_open):
             return
-        if self._signal.kind != "verified":
+        if self._verifier is None:
             self._stream = self._block.stream(args, kwargs)
-        elif self._other is not None:
-            other, beside = self._other.find(args, kwargs), self._beside
-            self._seen.other = other[:, :beside].clone() if beside else other
+        else:
+            self._verifier.keep_text(self._seen, args, kwargs, self._beside)
 
     def _keep_output(self, output: Any) -> None:
         if self.is_open and self._settle is None:
@@ -203,24 +207,13 @@ class Probe:
 
     def _verify(self, block: BlockExecutor, args: Args, kwargs: Kwargs) -> None:
         """Computes the block from its input of a cached step, if this step is verified."""
-        if not (self.runs and self._decide.verifies):
-            return
-        seen = self._seen
-        if seen.other is not None and self._other is not None:
-            other, beside = seen.other, self._beside
-            if beside:
-                other = torch.cat([other, self._other.find(args, kwargs)[:, beside:]], dim=1)
-            args, kwargs = self._other.exchanged(other, args, kwargs)
-        with torch.no_grad():
-            self._computed = self._block.returned(block.original(*args, **kwargs))
+        if self.runs and self._decide.verifies and self._verifier is not None:
+            self._verifier.compute(block.original, self._seen, args, kwargs, self._beside)
 
     def _compare(self, forecast: Tensor) -> None:
         """The forecast of what was computed."""
-        computed, self._computed = self._computed, None
-        if computed is not None:
-            own = slice(self._beside, None)
-            change = measured(self._signal.measure, forecast[:, own], computed[:, own])
-            self._seen.change = change
+        if self.runs and self._verifier is not None:
+            self._verifier.compare(forecast, self._seen, self._beside)
 
     @property
     def _beside(self) -> int:

@@ -1,5 +1,6 @@
 """Runs one cached module: captures it, forecasts it, computes its representatives."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -68,9 +69,11 @@ class ModuleExecutor:
         places: Where their rows lie in what is cached of the module, which has no others; None: it
             has every token's. [B, K] int32
         feature: What the branch that calls has cached of it.
+        show: Called, if ``shows``, with what the module returns, as it would be kept.
     """
 
     feature: Kept
+    show: Callable[[Tensor], None]
 
     def __init__(self, description: ModuleDescription, correction: Correction | None) -> None:
         self.description = description
@@ -78,7 +81,7 @@ class ModuleExecutor:
         self.norm = description.norm
         self.correction = correction
         self.corrected = correction is not None and description.represents
-        self.carried = self.computed = False
+        self.carried = self.computed = self.shows = False
         self.captures, self.is_last = 0, False
         self.gate: Tensor | None = None
         self.places: Tensor | None = None
@@ -86,6 +89,8 @@ class ModuleExecutor:
 
     def capture(self, module: nn.Module, args: Args, output: Any) -> None:
         """Forward hook of the module: on a step that computes it, keep its output."""
+        if self.shows:
+            self.show(self.description.feature(output, self.feature.tokens))
         if self.computed:
             self.captures += 1
             # Compiled code keeps what nobody reads, too: to leave it out would be one more graph.

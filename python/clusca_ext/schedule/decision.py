@@ -23,6 +23,7 @@ Decision = bool | Mask
 
 TIMESTEP = ("embedded timestep", "projected timestep")  # signals: its embedding
 AT_ENTRY = ("modulated input", *TIMESTEP)  # what there is when the first block is called
+VERIFIED = ("verified", "verified output")  # what a cached step computes beside its forecast
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class Signal:
               before, for every step between them.
             - ``"verified"``: what a cached step forecasts for a block, against what this makes of
               the same input: it is computed too.
+            - ``"verified output"``: the same of what the block's last module returns, before its
+              gate.
         block: Index of the block, where ``kind`` asks for one; negative: from the last one; None:
             the one in the middle.
         measure: How a change from b to a is measured: ``"relative_l1"``, ``sum |a - b| / sum |b|``;

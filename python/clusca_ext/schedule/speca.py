@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 from clusca_ext.checks import index, integer, threshold
-from clusca_ext.schedule.decision import Decision, Signal, Step
+from clusca_ext.config_format import later
+from clusca_ext.schedule.decision import VERIFIED, Decision, Signal, Step
 
 ERRORS = ("mean_relative_l1", "relative_l1", "relative_l2")
+COMPARED = dict(zip(("stream", "output"), VERIFIED, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,9 @@ class SpeCaSchedule:
         warmup: Steps at the start of which none is verified, every other full.
         block: Index of the verified block; negative: from the last one.
         error: As ``measure`` of ``Signal``; the published one is ``"mean_relative_l1"``.
+        compared: What of the block is: ``"stream"`` behind it, as published for DiT; ``"output"``
+            of its last module, before its gate, as published for FLUX.1 and HunyuanVideo, whose
+            last block, a single-stream one, is one module.
     """
 
     threshold: float = 0.1
@@ -42,6 +47,7 @@ class SpeCaSchedule:
     warmup: int = 3
     block: int = -1
     error: str = "mean_relative_l1"
+    compared: str = later("stream")
 
     def __post_init__(self) -> None:
         for name in ("threshold", "decay", "floor"):
@@ -54,10 +60,12 @@ class SpeCaSchedule:
         index("block", self.block)
         if self.error not in ERRORS:
             raise ValueError(f"error must be one of {list(ERRORS)}, got {self.error!r}")
+        if self.compared not in COMPARED:
+            raise ValueError(f"compared must be one of {list(COMPARED)}, got {self.compared!r}")
 
     @property
     def signal(self) -> Signal:
-        return Signal("verified", self.block, self.error)
+        return Signal(COMPARED[self.compared], self.block, self.error)
 
     def start(self, num_steps: int | None) -> "_Verifying":
         if num_steps is None:

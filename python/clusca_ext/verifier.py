@@ -1,0 +1,93 @@
+"""Computes a block beside its forecast, on the steps that a schedule asks it of (SpeCa)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clusca_ext import ops
+from clusca_ext.adapters.description import Args, Kwargs
+from clusca_ext.block_inputs import Input
+from clusca_ext.changes import Seen, measured
+from clusca_ext.executor import BlockExecutor, ModuleExecutor
+from clusca_ext.schedule import Signal
+
+
+class Verifier:
+    """One block's.
+
+    Where blocks attend to a stream of text that they update, the block is given that of the last
+    full step, for cached steps skip it.
+
+    Args:
+        signal: What is compared, and how.
+        block: Executor of the block.
+    """
+
+    def __init__(self, signal: Signal, block: BlockExecutor) -> None:
+        self._measure = signal.measure
+        self._block, name = block.description, block.description.other
+        self._other = None if name is None else Input(block.block, name)
+        # The module whose output is compared; None: the stream behind the block is.
+        self._module: ModuleExecutor | None = None
+        self._computed: Tensor | None = None
+        if signal.kind == "verified output":
+            self._module = block.modules[-1]
+            self._module.show = torch.compiler.disable(self._show)
+
+    def remove(self) -> None:
+        if self._module is not None:
+            vars(self._module).pop("show", None)
+
+    def keep_text(self, seen: Seen, args: Args, kwargs: Kwargs, beside: int) -> None:
+        """Of a full step.
+
+        Args:
+            seen: Where it is kept.
+            args: The block's.
+            kwargs: The block's.
+            beside: Tokens of another stream in front of the block's own.
+        """
+        if self._other is not None:
+            other = self._other.find(args, kwargs)
+            seen.other = other[:, :beside].clone() if beside else other
+
+    def compute(self, original: Any, seen: Seen, args: Args, kwargs: Kwargs, beside: int) -> None:
+        """Run the block's own forward on its input of a cached step."""
+        if seen.other is not None and self._other is not None:
+            other = seen.other
+            if beside:
+                other = torch.cat([other, self._other.find(args, kwargs)[:, beside:]], dim=1)
+            args, kwargs = self._other.exchanged(other, args, kwargs)
+        module = self._module
+        with torch.no_grad():
+            if module is None:
+                self._computed = self._block.returned(original(*args, **kwargs))
+                return
+            module.shows = True
+            try:
+                original(*args, **kwargs)
+            finally:
+                module.shows = False
+
+    def compare(self, forecast: Tensor, seen: Seen, beside: int) -> None:
+        """The forecast, if what it is of was computed.
+
+        Args:
+            forecast: The stream behind the block. [B, N, D]
+            seen: Where the change goes.
+            beside: Tokens of another stream in front of the block's own.
+        """
+        computed, self._computed = self._computed, None
+        if computed is None:
+            return
+        if self._module is not None:
+            forecast = ops.taylor_forecast(self._module.factors, self._module.feature.weights)
+        own = slice(beside, None)
+        seen.change = measured(self._measure, forecast[:, own], computed[:, own])
+
+    def forget(self) -> None:
+        self._computed = None
+
+    def _show(self, output: Tensor) -> None:
+        self._computed = output
