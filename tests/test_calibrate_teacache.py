@@ -1,7 +1,10 @@
 """What ``clusca calibrate`` tries of TeaCache: the polynomials of the model, and no other's."""
 
 import json
+import textwrap
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,16 +13,19 @@ from clusca_ext.lab.candidates import OWN, grid, names_for
 from clusca_ext.lab.journal import read
 from clusca_ext.lab.methods import METHODS
 from clusca_ext.lab.models import open_model
+from clusca_ext.lab.own import own_methods
 from clusca_ext.lab.parts import unordered
 from clusca_ext.lab.polynomial import TeaCacheOf
 from clusca_ext.learning.polynomial import fit_polynomial
-from clusca_ext.schedule import TEACACHE_POLYNOMIALS, Step
+from clusca_ext.schedule import TEACACHE_CHECKPOINTS, TEACACHE_POLYNOMIALS, Step
 from command_line import clusca
 from flux_function import SHORT, STEPS, written
 from flux_pipelines import draw, make_pipeline
 from lab_cases import SyntheticModel, small_folder
+from test_calibrate import begin
 
 NAME = "FluxTransformer2DModel"
+KEPT = ("polynomial", "timestep")
 
 
 @pytest.fixture
@@ -33,7 +39,7 @@ def test_other_models_entries_are_not_tried():
     assert set(METHODS) - set(names_for(model, {})) == others
     model.name = "digits"
     assert others - set(names_for(model, {})) == {"teacache-pictures", "placed-pictures"}
-    own = {name: unordered(TeaCacheOf((1.0, 0.0), (0.1,))) for name in OWN}
+    own = {name: unordered(TeaCacheOf(TeaCacheSchedule(), (0.1,))) for name in OWN}
     assert names_for(model, own)[-len(OWN) :] == list(OWN)
     asked = grid(["teacache-pictures", "teacache"], [2, 4], [1], own)  # by name
     assert [each.name.split(",")[0] for each in asked] == ["teacache-pictures"] * 2 + [
@@ -46,7 +52,8 @@ def test_other_models_entries_are_not_tried():
 def test_thresholds_are_those_of_an_interval(interval, polynomial):
     torch.manual_seed(0)
     changes = (0.1 + 0.02 * torch.rand(400)).tolist()
-    decide = TeaCacheOf(polynomial, tuple(changes))(interval).start(None)
+    published = TeaCacheSchedule(polynomial=polynomial)
+    decide = TeaCacheOf(published, tuple(changes))(interval).start(None)
     full, last = 0, 0
     for index, change in enumerate(changes, 1):
         if decide(Step(index, last_full=last)) or decide.see(Step(index), change):
@@ -115,6 +122,50 @@ def test_a_folder_is_tried_with_what_is_fitted_to_it(module, tmp_path):
     kept = json.loads((tmp_path / "clusca.polynomial.json").read_text())
     assert set(found) == {"teacache-fitted"} and kept["steps"] == 6
     assert list(found["teacache-fitted"].polynomial) == kept["coefficients"]
+
+
+WAN = """
+    import torch
+    import clusca_ext
+    from test_branches import draw as one, wan_pipeline
+
+    def make():
+        pipeline = wan_pipeline()
+
+        def draw(config, seeds):
+            return torch.stack([one(pipeline, steps=8)[0] for _ in seeds])
+
+        draw.pipeline, draw.steps = pipeline, 8
+        return draw
+    """
+
+
+def test_a_checkpoint_has_the_schedule_published_for_it(module, tmp_path, monkeypatch):
+    """Its thresholds are of what that looks at, the timestep's embedding."""
+    checkpoint = "clusca_ext.lab.polynomial.checkpoint_of"
+    monkeypatch.setattr(checkpoint, lambda parts: "Wan2.1-T2V-14B")  # but far smaller
+    (tmp_path / f"{module}_wan.py").write_text(textwrap.dedent(WAN))
+    trials = begin(tmp_path, open_model(f"{module}_wan:make"))
+    beside = (range(2), tmp_path / "c.json")
+    with pytest.raises(ValueError, match="teacache-own: the polynomial must make more than 0 of"):
+        own_methods(trials, ["teacache-own"], *beside, print)
+    said = []
+    assert list(own_methods(trials, None, *beside, said.append))[0] == "teacache-fitted"
+    assert said[0].startswith("teacache-own is not tried: the polynomial must make more than 0")
+    published = TeaCacheSchedule(polynomial=(3.0, 0.1), change_of="embedded timestep", warmup=2)
+    monkeypatch.setitem(TEACACHE_CHECKPOINTS, "Wan2.1-T2V-14B", published)
+    own = own_methods(trials, list(OWN[:2]), *beside, print)
+    kept = {kind: json.loads((tmp_path / f"c.{kind}.json").read_text()) for kind in KEPT}
+    assert kept["polynomial"]["points"] != kept["timestep"]["points"]
+    changes = [change for change, _ in kept["timestep"]["points"]]
+    schedules = [own["teacache-own"](interval, 0).schedule for interval in (2, 4)]
+    for schedule, times in zip(schedules, (1.5, 3.5), strict=True):
+        a_step = np.polyval(published.polynomial, changes).mean()
+        assert schedule.threshold == pytest.approx(times * a_step)
+        assert schedule == replace(published, threshold=schedule.threshold)
+    fitted = own["teacache-fitted"](4, 0).schedule
+    assert list(fitted.polynomial) == kept["polynomial"]["coefficients"]
+    assert fitted.change_of == "modulated input"
 
 
 def test_what_cannot_be(module, monkeypatch):

@@ -12,6 +12,8 @@ from clusca_ext.lab.parts import Method
 from clusca_ext.lab.polynomial import own_teacache
 from clusca_ext.lab.trials import OutOfTime, Trials
 
+Say = Callable[[str], object]
+
 
 class Measured(NamedTuple):
     """A kind of methods that are measured.
@@ -26,7 +28,7 @@ class Measured(NamedTuple):
     names: tuple[str, ...]
     words: str
     of: Callable[[Model], bool]
-    make: Callable[[Trials, Sequence[str], range, pathlib.Path], dict[str, Method]]
+    make: Callable[[Trials, Sequence[str], range, pathlib.Path, Say], dict[str, Method]]
 
 
 def _without_one(model: Model) -> bool:
@@ -49,7 +51,7 @@ def own_methods(
     methods: Sequence[str] | None,
     seeds: range,
     output: pathlib.Path,
-    say: Callable[[str], object],
+    say: Say,
 ) -> Own:
     """TeaCache with the model's polynomials, SmoothCache with its masks.
 
@@ -70,12 +72,12 @@ def own_methods(
     for kind in KINDS:
         if methods is not None:
             if not {*kind.names}.isdisjoint(methods):
-                own |= kind.make(trials, methods, seeds, output)
+                own |= kind.make(trials, methods, seeds, output, say)
             continue
         if not kind.of(trials.model):
             continue
         try:
-            own |= kind.make(trials, (), seeds, output)
+            own |= kind.make(trials, (), seeds, output, say)
         except OutOfTime:
             raise
         except Exception as error:  # as of any candidate

@@ -53,7 +53,11 @@ class MasksOf:
 
 
 def own_masks(
-    trials: Trials, asked: Sequence[str], seeds: range, output: pathlib.Path
+    trials: Trials,
+    asked: Sequence[str],
+    seeds: range,
+    output: pathlib.Path,
+    say: Callable[[str], object],
 ) -> dict[str, Method]:
     """SmoothCache's masks, reused as published and with Taylor forecasts.
 
@@ -65,6 +69,7 @@ def own_masks(
         asked: What is asked for by name; it makes no difference.
         seeds: What is drawn to measure them.
         output: The configuration.
+        say: Told nothing: there are both, or none.
 
     Raises:
         ValueError: The model does not show its steps, does not say how many there are, or is of
