@@ -4,12 +4,13 @@ Decisions are a letter a step: f full, c cached, v cached and verified.
 """
 
 from clusca_ext.schedule import Step
+from clusca_ext.schedule.decision import VERIFIED
 
 
 def replayed(schedule, shown):
     """What a schedule makes of a run whose steps show these numbers; None where nothing is seen."""
     decide, last, letters, told = schedule.start(len(shown)), None, "", None
-    afterwards = schedule.signal.kind in ("verified", "verified output", "residual")
+    afterwards = schedule.signal.kind in (*VERIFIED, "residual")
     for index, change in enumerate(shown):
         step = Step(index, len(shown), last)
         if told is not None:

@@ -11,6 +11,7 @@ import pathlib
 from clusca_ext import ClusCaConfig
 from clusca_ext.lab.methods import configured
 from clusca_ext.lab.models import MODELS, open_model
+from clusca_ext.schedule.decision import VERIFIED
 
 PATH = pathlib.Path(__file__).parent / "recorded_signals.json"
 SEEDS = (0, 1)
@@ -57,11 +58,8 @@ class Run:
 
     def __init__(self, decide, steps, max_interval, kind):
         self._decide, self.max_interval = decide, max_interval
-        self._late = kind in (
-            "verified",
-            "verified output",
-            "residual",
-        )  # what a step shows is told when it is over
+        # What a step shows is told when it is over.
+        self._late = kind in (*VERIFIED, "residual")
         self.letters, self.shown = ["?"] * steps, [None] * steps
 
     @property

@@ -17,18 +17,18 @@ from clusca_ext.demo.rows import WARMUP
 from clusca_ext.lab.calibrate import Effort
 from clusca_ext.lab.calibrate import _climb as climb
 from clusca_ext.lab.candidates import MASKS, MASKS_TAYLOR, grid
-from clusca_ext.lab.full import FullSampler
-from clusca_ext.lab.journal import Journal, read
+from clusca_ext.lab.journal import read
 from clusca_ext.lab.models import open_model
 from clusca_ext.lab.own import own_methods
 from clusca_ext.lab.own_masks import APART, MasksOf
 from clusca_ext.lab.target import Target
-from clusca_ext.lab.trials import Candidate, Trials
+from clusca_ext.lab.trials import Candidate
 from clusca_ext.learning import ErrorCurves, calibrate
 from command_line import clusca
 from flux_function import SHORT, STEPS, written
 from flux_pipelines import draw, make_pipeline
-from lab_cases import ORIGIN, small_folder
+from lab_cases import small_folder
+from test_calibrate import begin
 
 
 @pytest.fixture
@@ -68,13 +68,15 @@ def test_a_pipeline_is_tried_with_masks_of_its_own(module, tmp_path, monkeypatch
         raise AssertionError("it was measured")
 
     monkeypatch.setattr("clusca_ext.lab.own_masks._measured", measured)
-    assert clusca("calibrate", f"{module}:make", *SHORT).code == 0
+    said = clusca("calibrate", f"{module}:make", *SHORT)
+    assert said.code == 0 and "cannot be tried" not in said.words
     assert tried(tmp_path) == rows
     kept["weights"] = "others"
     (tmp_path / "clusca.curves.json").write_text(json.dumps(kept))
     said = clusca("calibrate", f"{module}:make", *SHORT)
     assert said.code == 0
-    assert "error curves could not be measured: AssertionError: it was measured" in said.words
+    why = "cannot be tried: AssertionError: it was measured"
+    assert f"{MASKS} and {MASKS_TAYLOR} {why}" in said.words
 
 
 def test_a_folders_model_is_measured_too(module, tmp_path):
@@ -103,11 +105,8 @@ def test_two_transformers_are_refused(module, tmp_path):
         begin(tmp_path, model), None, range(1), tmp_path / "c", said.append
     )
     assert "must have one transformer, of whose modules masks are, got 2" in said[-1]
-
-
-def begin(folder, model):
-    journal = Journal(folder / "trials.jsonl", ORIGIN)
-    return Trials(model, journal, FullSampler(model, folder / "full", ORIGIN), 4)
+    with pytest.raises(ValueError, match=f"{MASKS} and .* cannot be tried: ValueError: model must"):
+        own_methods(begin(tmp_path, model), [MASKS], range(1), tmp_path / "c", said.append)
 
 
 def masks_of(num_steps=12):

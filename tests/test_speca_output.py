@@ -94,6 +94,7 @@ def test_compiled(blocks):
 
     order = ("output", "stream", "output")
     expected = [drawn(each) for each in order]
+    assert expected[0][0] != expected[1][0]
     if blocks:
         model.compile_repeated_blocks(backend="eager")
     else:

@@ -61,7 +61,7 @@ def speca(model_class: str = "") -> ClusCaConfig:
 
     - Each sample of a batch decides for itself.
     - The threshold falls by ``i / (n - 1)`` of n steps, where the code takes ``(i + 1) / n``: with
-      these settings it is 9 % lower at the start of 50 steps, and the same at the end.
+      the settings of DiT it is 9 % lower at the start of 50 steps, and the same at the end.
     - The text that a verified block of two streams is given is that of the last full step.
     - On FLUX.1 the error is that of the image's tokens alone; the code's single-stream blocks hold
       the text's, too.

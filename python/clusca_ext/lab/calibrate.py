@@ -113,7 +113,8 @@ def search(
     alive = [trial.candidate for trial in swept if _interval(trial) in near]
     alive += grid([name for name in names if name != BASELINE], near, ORDERS, own)
     alive += grid([BASELINE], near, [order for order in ORDERS if order != BASELINE_ORDER])
-    alive += also
+    known = [candidate.config for candidate in alive]
+    alive += [each for each in also if each.config not in known]
     ranked: list[Trial] = []
     for rung in effort.rungs:
         tell(f"{len(alive)} candidates on {rung} seeds")

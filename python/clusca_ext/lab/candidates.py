@@ -12,12 +12,11 @@ from clusca_ext.lab.trials import Candidate
 
 Own = Mapping[str, Method]  # methods of one model, by name
 
-# TeaCache with the polynomial published for the class of the model, and with the one fitted to it;
-# SmoothCache's masks of the model, reused and with Taylor forecasts.
-PUBLISHED, FITTED, MASKS, MASKS_TAYLOR = OWN = (
-    *("teacache-own", "teacache-fitted"),
-    *("smoothcache-fitted", "smoothcache-taylor-fitted"),
-)
+# TeaCache as published for the class or checkpoint of the model, and with a polynomial fitted to it
+# and SmoothCache's masks of the model, reused and with Taylor forecasts.
+PUBLISHED, FITTED = "teacache-own", "teacache-fitted"
+MASKS, MASKS_TAYLOR = "smoothcache-fitted", "smoothcache-taylor-fitted"
+OWN = (PUBLISHED, FITTED, MASKS, MASKS_TAYLOR)
 # Entries of ``METHODS`` that were fitted to one model, and to which.
 OF_MODEL = {f"{kind}-{name}": name for kind in ("teacache", "placed") for name in POLYNOMIALS}
 

@@ -9,40 +9,37 @@ from clusca_ext.lab.drawn import Model
 from clusca_ext.lab.models import fitted_to, shown_by
 from clusca_ext.lab.own_masks import own_masks
 from clusca_ext.lab.parts import Method
-from clusca_ext.lab.polynomial import own_teacache
+from clusca_ext.lab.polynomial import fitted_teacache, is_published, published_teacache
 from clusca_ext.lab.trials import OutOfTime, Trials
-
-Say = Callable[[str], object]
 
 
 class Measured(NamedTuple):
-    """A kind of methods that are measured.
+    """Methods that need something measured.
 
     Attributes:
         names: Of the methods.
-        words: What is measured.
-        of: They exist for what models, where nothing is asked for by name.
-        make: The methods.
+        exists: For what models they do, where nothing is asked for by name.
+        make: Measures some seeds, and keeps that beside a configuration.
     """
 
     names: tuple[str, ...]
-    words: str
-    of: Callable[[Model], bool]
-    make: Callable[[Trials, Sequence[str], range, pathlib.Path, Say], dict[str, Method]]
+    exists: Callable[[Model], bool]
+    make: Callable[[Trials, range, pathlib.Path], dict[str, Method]]
 
 
-def _without_one(model: Model) -> bool:
-    """It shows its steps; of an embedded model the laboratory has the polynomial."""
+def _needs_polynomial(model: Model) -> bool:
+    """Of embedded models the laboratory has it."""
     return shown_by(model) is not None and not fitted_to(model.name, model.steps)
 
 
-def _with_steps(model: Model) -> bool:
+def _has_steps(model: Model) -> bool:
     return shown_by(model) is not None and model.steps is not None
 
 
 KINDS = (
-    Measured((PUBLISHED, FITTED), "TeaCache's polynomial", _without_one, own_teacache),
-    Measured((MASKS, MASKS_TAYLOR), "SmoothCache's error curves", _with_steps, own_masks),
+    Measured((FITTED,), _needs_polynomial, fitted_teacache),
+    Measured((PUBLISHED,), is_published, published_teacache),
+    Measured((MASKS, MASKS_TAYLOR), _has_steps, own_masks),
 )
 
 
@@ -51,18 +48,16 @@ def own_methods(
     methods: Sequence[str] | None,
     seeds: range,
     output: pathlib.Path,
-    say: Say,
+    say: Callable[[str], object],
 ) -> Own:
     """TeaCache with the model's polynomials, SmoothCache with its masks.
-
-    Each is measured once, and what was measured is kept beside the configuration.
 
     Args:
         trials: Of the model.
         methods: What is asked for by name; None: whatever there is, which may be nothing.
         seeds: What is drawn to measure.
         output: The configuration.
-        say: Told why there is none.
+        say: Told what there is not, and why.
 
     Raises:
         ValueError: One is asked for by name, and there is none.
@@ -70,16 +65,17 @@ def own_methods(
     """
     own: dict[str, Method] = {}
     for kind in KINDS:
-        if methods is not None:
-            if not {*kind.names}.isdisjoint(methods):
-                own |= kind.make(trials, methods, seeds, output, say)
+        is_asked = methods is not None and not {*kind.names}.isdisjoint(methods)
+        if not is_asked and (methods is not None or not kind.exists(trials.model)):
             continue
-        if not kind.of(trials.model):
-            continue
+        names = " and ".join(kind.names)
         try:
-            own |= kind.make(trials, (), seeds, output, say)
+            own |= kind.make(trials, seeds, output)
         except OutOfTime:
             raise
-        except Exception as error:  # as of any candidate
-            say(f"{kind.words} could not be measured: {type(error).__name__}: {error}")
+        except Exception as error:  # of one candidate, whatever it is; the others go on
+            why = f"{type(error).__name__}: {error}"
+            if is_asked:
+                raise ValueError(f"{names} cannot be tried: {why}") from error
+            say(f"{names} cannot be tried: {why}")
     return own

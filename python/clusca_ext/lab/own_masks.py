@@ -7,7 +7,7 @@ from typing import Any
 
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.forecast import Forecaster
-from clusca_ext.lab.beside import keep, kept
+from clusca_ext.lab.beside import Beside
 from clusca_ext.lab.candidates import MASKS, MASKS_TAYLOR
 from clusca_ext.lab.drawn import Model
 from clusca_ext.lab.models import shown_by
@@ -52,37 +52,24 @@ class MasksOf:
         return [replace(config, schedule=masks) for masks in others]
 
 
-def own_masks(
-    trials: Trials,
-    asked: Sequence[str],
-    seeds: range,
-    output: pathlib.Path,
-    say: Callable[[str], object],
-) -> dict[str, Method]:
+def own_masks(trials: Trials, seeds: range, output: pathlib.Path) -> dict[str, Method]:
     """SmoothCache's masks, reused as published and with Taylor forecasts.
 
-    Error curves are measured once, over full runs of some seeds, one by one, and kept beside the
+    Error curves are measured over full runs of some seeds, one by one, and kept beside the
     configuration (.curves.json).
-
-    Args:
-        trials: Of the model.
-        asked: What is asked for by name; it makes no difference.
-        seeds: What is drawn to measure them.
-        output: The configuration.
-        say: Told nothing: there are both, or none.
 
     Raises:
         ValueError: The model does not show its steps, does not say how many there are, or is of
             two transformers.
         OutOfTime: The limit was reached before they were measured.
     """
-    model, path = trials.model, output.with_suffix(".curves.json")
-    values = kept(model, path)
+    path = output.with_suffix(".curves.json")
+    file = Beside(trials.model, seeds, path, trials.journal.origin)
+    values = file.kept()
     if values is None:
         trials.require_time()
-        curves = _measured(model, seeds)
-        values = {"seeds": list(seeds), "curves": curves.curves, "joint": curves.joint}
-        keep(model, values, path)
+        curves = _measured(trials.model, seeds)
+        file.keep({"curves": curves.curves, "joint": curves.joint})
     else:
         curves = ErrorCurves(
             num_steps=values["steps"], curves=values["curves"], joint=values["joint"]

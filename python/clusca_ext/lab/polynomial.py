@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from clusca_ext.adapters.checkpoints import checkpoint_of
-from clusca_ext.lab.beside import keep, kept
+from clusca_ext.lab.beside import Beside
 from clusca_ext.lab.candidates import FITTED, PUBLISHED
 from clusca_ext.lab.drawn import Model
 from clusca_ext.lab.models import PipelineModel, shown_by
@@ -16,12 +17,14 @@ from clusca_ext.lab.parts import RESIDUAL, Method, unordered
 from clusca_ext.lab.trials import Trials
 from clusca_ext.learning.polynomial import Polynomial, fit_polynomial
 from clusca_ext.methods import method
+from clusca_ext.origin import origin
 from clusca_ext.schedule import (
     TEACACHE_CHECKPOINTS,
     TEACACHE_POLYNOMIALS,
     Schedule,
     TeaCacheSchedule,
 )
+from clusca_ext.schedule.decision import TIMESTEP
 from clusca_ext.targets import transformers_of
 from clusca_ext.writing import replaced
 
@@ -41,18 +44,20 @@ def write_polynomial(
     Raises:
         ValueError: The model is a function, of which only pictures are seen.
     """
-    found, beside = _fit(model, seeds, batch), output.with_suffix(FILES["modulated input"])
+    file = Beside(model, seeds, output.with_suffix(FILES["modulated input"]), origin(model.device))
+    file.kept()  # which refuses to replace what is something else
+    found = _fit(model, seeds, batch)
     base = method("teacache")
     assert isinstance(base.schedule, TeaCacheSchedule)
     schedule = replace(base.schedule, polynomial=found.coefficients)
     with replaced(output) as unfinished:
         replace(base, schedule=schedule).save(unfinished)
-    _keep(found, model, seeds, beside)
+    file.keep(_plain(found))
     say(
         f"Fitted to {len(found.points)} changes of {len(seeds)} samples, of which it explains "
         f"{found.explained:.0%}: {', '.join(f'{c:.4g}' for c in found.coefficients)}"
     )
-    say(f"Configuration: {output}; what it was fitted to: {beside}")
+    say(f"Configuration: {output}; what it was fitted to: {file.path}")
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class TeaCacheOf:
         changes: Of what it looks at, of every step.
 
     Raises:
-        ValueError: The polynomial makes less than nothing of them: it is another model's.
+        ValueError: The polynomial makes nothing of them, or less: it is another model's.
     """
 
     published: TeaCacheSchedule
@@ -89,73 +94,93 @@ class TeaCacheOf:
         return float(np.polyval(self.published.polynomial, self.changes).mean())
 
 
-def own_teacache(
-    trials: Trials, asked: Sequence[str], seeds: range, output: pathlib.Path, say: Say
-) -> dict[str, Method]:
-    """TeaCache as published for the model's class or checkpoint, and with a fitted polynomial.
+def fitted_teacache(trials: Trials, seeds: range, output: pathlib.Path) -> dict[str, Method]:
+    """TeaCache with a polynomial that is fitted to the model.
 
-    What steps show is measured once, over full runs of some seeds, and kept beside the
-    configuration (.polynomial.json; .timestep.json of a checkpoint published for that).
-
-    Args:
-        trials: Of the model.
-        asked: What is asked for by name.
-        seeds: What is drawn to measure.
-        output: The configuration.
-        say: Told which of the two there is not, and why.
+    What steps show is measured over full runs of some seeds, and kept beside the configuration
+    (.polynomial.json).
 
     Raises:
-        ValueError: It is asked for, and there is none.
+        ValueError: The model does not show its steps.
         OutOfTime: The limit was reached before it was measured.
     """
+    found = _measured(trials, seeds, output, "modulated input")
+    return _method(FITTED, TeaCacheSchedule(polynomial=found.coefficients), found)
 
-    def measured(change_of: str) -> Polynomial:
-        path = output.with_suffix(FILES[change_of])
-        found = _kept(trials.model, path)
-        if found is None:
-            trials.require_time()
-            found = _fit(trials.model, seeds, trials.batch, change_of)
-            _keep(found, trials.model, seeds, path)
-        return found
 
-    fitted = measured("modulated input")
-    parts = transformers_of(shown_by(trials.model))
-    schedules = {FITTED: (TeaCacheSchedule(polynomial=fitted.coefficients), fitted)}
-    name, checkpoint = type(parts[0]).__name__, checkpoint_of(parts)
-    if name in TEACACHE_POLYNOMIALS:
-        published = TeaCacheSchedule(polynomial=TEACACHE_POLYNOMIALS[name])
-        schedules[PUBLISHED] = published, fitted
-    elif checkpoint in TEACACHE_CHECKPOINTS:
-        published = TEACACHE_CHECKPOINTS[checkpoint]
-        schedules[PUBLISHED] = published, measured(published.change_of)
-    elif PUBLISHED in asked:
+def is_published(model: Model) -> bool:
+    """Whether TeaCache was published for its class or checkpoint."""
+    return shown_by(model) is not None and _published(model) is not None
+
+
+def published_teacache(trials: Trials, seeds: range, output: pathlib.Path) -> dict[str, Method]:
+    """TeaCache as published for the model's class or checkpoint, with thresholds for this model.
+
+    As ``fitted_teacache``; changes of the timestep's embedding are the same for all seeds, one of
+    which is drawn (.timestep.json).
+
+    Raises:
+        ValueError: It was not published for the model, or the model does not show its steps.
+        OutOfTime: The limit was reached before it was measured.
+    """
+    _require_shown(trials.model)
+    schedule = _published(trials.model)
+    if schedule is None:
+        name = type(_parts(trials.model)[0]).__name__
         raise ValueError(
             f"{PUBLISHED} must be asked for of one of {list(TEACACHE_POLYNOMIALS)} or of a "
             f"checkpoint, {list(TEACACHE_CHECKPOINTS)}, for which TeaCache was published, got "
             f"{name}: {FITTED} is fitted to it"
         )
-    own: dict[str, Method] = {}
-    for name, (schedule, of) in schedules.items():
-        try:
-            by_interval = TeaCacheOf(schedule, tuple(change for change, _ in of.points))
-        except ValueError as error:
-            if name in asked:
-                raise ValueError(f"{name}: {error}") from None
-            say(f"{name} is not tried: {error}")
-        else:
-            own[name] = unordered(by_interval, RESIDUAL)
-    return own
+    of_timestep = schedule.change_of in TIMESTEP
+    found = _measured(trials, seeds[:1] if of_timestep else seeds, output, schedule.change_of)
+    return _method(PUBLISHED, schedule, found)
 
 
-def _fit(
-    model: Model, seeds: Sequence[int], batch: int, change_of: str = "modulated input"
-) -> Polynomial:
+def _parts(model: Model) -> list[nn.Module]:
+    return transformers_of(shown_by(model))
+
+
+def _published(model: Model) -> TeaCacheSchedule | None:
+    parts = _parts(model)
+    polynomial = TEACACHE_POLYNOMIALS.get(type(parts[0]).__name__)
+    if polynomial is not None:
+        return TeaCacheSchedule(polynomial=polynomial)
+    return TEACACHE_CHECKPOINTS.get(checkpoint_of(parts))
+
+
+def _method(name: str, schedule: TeaCacheSchedule, found: Polynomial) -> dict[str, Method]:
+    changes = tuple(change for change, _ in found.points)
+    return {name: unordered(TeaCacheOf(schedule, changes), RESIDUAL)}
+
+
+def _measured(trials: Trials, seeds: range, output: pathlib.Path, change_of: str) -> Polynomial:
+    path = output.with_suffix(FILES[change_of])
+    file = Beside(trials.model, seeds, path, trials.journal.origin)
+    values = file.kept()
+    if values is None:
+        trials.require_time()
+        found = _fit(trials.model, seeds, trials.batch, change_of)
+        file.keep(_plain(found))
+        return found
+    points = tuple((change, after) for change, after in values["points"])
+    return Polynomial(tuple(values["coefficients"]), values["explained"], points)
+
+
+def _require_shown(model: Model) -> object:
     shown = shown_by(model)
     if shown is None:
         raise ValueError(
             "model must be an embedded one, a folder of its kind, or a function that shows its "
             f"steps by draw.pipeline, a pipeline or a transformer, got {model.name}"
         )
+    return shown
+
+
+def _fit(
+    model: Model, seeds: Sequence[int], batch: int, change_of: str = "modulated input"
+) -> Polynomial:
+    shown = _require_shown(model)
     # As the embedded pipelines call it: a sample's rows are those with its label, then those
     # without.
     rows: Mapping[str, Any] = {"cfg_rows": ("cond", "uncond")}
@@ -168,19 +193,9 @@ def _fit(
     return fit_polynomial(shown, run, enable=enable, change_of=change_of)
 
 
-def _keep(found: Polynomial, model: Model, seeds: Sequence[int], path: pathlib.Path) -> None:
-    values = {
-        "seeds": list(seeds),
+def _plain(found: Polynomial) -> dict[str, Any]:
+    return {
         "coefficients": found.coefficients,
         "explained": found.explained,
         "points": found.points,
     }
-    keep(model, values, path)
-
-
-def _kept(model: Model, path: pathlib.Path) -> Polynomial | None:
-    values = kept(model, path)
-    if values is None:
-        return None
-    points = tuple((change, after) for change, after in values["points"])
-    return Polynomial(tuple(values["coefficients"]), values["explained"], points)

@@ -6,6 +6,7 @@ from typing import Any
 
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.lab.trials import Candidate
+from clusca_ext.schedule import MaskSchedule
 
 Alternatives = Callable[[Any], tuple[Any, ...]]
 
@@ -71,7 +72,7 @@ def words_of(config: ClusCaConfig) -> str:
     parts = []
     for name in PARTS:
         part = getattr(config, name)
-        if "__str__" in vars(type(part)):  # masks would be pages
+        if isinstance(part, MaskSchedule):  # whose fields would be pages
             parts.append(str(part))
             continue
         fields = [

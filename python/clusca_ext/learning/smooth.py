@@ -89,7 +89,11 @@ class ErrorCurves:
         number("error_bound", error_bound)
         if max_gap is not None:
             integer("max_gap", max_gap, 1, len(next(iter(self.curves.values()))))
-        of = self._by(by)
+        return self._masks(self._by(by), error_bound, max_gap, by)
+
+    def _masks(
+        self, of: Mapping[str, tuple[Curve, ...]], error_bound: float, max_gap: int | None, by: str
+    ) -> MaskSchedule:
         row = {name: name if by == "module" else key_of(name)[1] for name in self.curves}
         joint, last = {row[name] for name in self.joint}, self.num_steps - 1
         next_of = dict.fromkeys(of, 0)
@@ -106,10 +110,10 @@ class ErrorCurves:
 
     def schedules(self, max_gap: int | None = None, by: str = "kind") -> Iterator[MaskSchedule]:
         """By the same rule, those of all error bounds that make a difference, ascending."""
-        of = self._by(by).values()
-        bounds = {error for rows in of for row in rows[:max_gap] for error in row}
+        of = self._by(by)
+        bounds = {error for rows in of.values() for row in rows[:max_gap] for error in row}
         for bound in [0.0, *sorted(bounds)]:
-            yield self.schedule(bound, max_gap, by)
+            yield self._masks(of, bound, max_gap, by)
 
     def leaving_out(
         self, share: float, max_gap: int | None = None, by: str = "kind"

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from clusca_ext.checks import index, integer, threshold
 from clusca_ext.config_format import later
-from clusca_ext.schedule.decision import VERIFIED, Decision, Signal, Step
+from clusca_ext.schedule.decision import Decision, Signal, Step
 
 ERRORS = ("mean_relative_l1", "relative_l1", "relative_l2")
-COMPARED = dict(zip(("stream", "output"), VERIFIED, strict=True))
+COMPARED = {"stream": "verified", "output": "verified output"}  # kinds of ``Signal``
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,8 @@ class SpeCaSchedule:
         error: As ``measure`` of ``Signal``; the published one is ``"mean_relative_l1"``.
         compared: What of the block is: ``"stream"`` behind it, as published for DiT; ``"output"``
             of its last module, before its gate, as published for FLUX.1 and HunyuanVideo, whose
-            last block, a single-stream one, is one module.
+            last block, a single-stream one, is one module. It is compared as it was forecast,
+            before a corrector moves it.
     """
 
     threshold: float = 0.1
