@@ -1,9 +1,10 @@
 """Correctors beside none: the end of docs/corrections.md, of the rows of bench/corrections.py."""
 
 from clusca_ext.lab import metrics
-from clusca_ext.lab.comparison import Over, is_timed, time_ratio
+from clusca_ext.lab.comparison import Over
 from clusca_ext.lab.section import BEGIN, END, put
 from clusca_ext.lab.tables import difference, plus_minus
+from clusca_ext.lab.times import is_timed, time_ratio
 from clusca_ext.quiet import QUIET
 from corrections import (
     INTERVAL,

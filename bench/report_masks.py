@@ -2,9 +2,10 @@
 
 from clusca_ext.demo.judge import Estimate
 from clusca_ext.lab import metrics
-from clusca_ext.lab.comparison import Curve, Over, counted, is_timed, time_ratio
+from clusca_ext.lab.comparison import Curve, Over, counted
 from clusca_ext.lab.section import BEGIN, END, put
 from clusca_ext.lab.tables import difference, plus_minus
+from clusca_ext.lab.times import is_timed, time_ratio
 from clusca_ext.quiet import QUIET
 from digit_rows import threads_of
 from masks import CORRECTORS, EVEN, FORECASTERS, SAMPLES, STEPS, settings

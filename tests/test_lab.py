@@ -11,7 +11,7 @@ import torch
 import results
 from clusca_ext.demo.judge import psnr
 from clusca_ext.lab import metrics, rows
-from clusca_ext.lab.comparison import Baseline, groups, time_ratio
+from clusca_ext.lab.comparison import Baseline, groups
 from clusca_ext.lab.drawn import Drawn
 from clusca_ext.lab.full import FullSampler
 from clusca_ext.lab.grid import settings
@@ -19,6 +19,7 @@ from clusca_ext.lab.journal import read
 from clusca_ext.lab.methods import BASELINE, COUNTS, METHODS
 from clusca_ext.lab.models import open_model
 from clusca_ext.lab.rows import Plan
+from clusca_ext.lab.times import time_ratio
 from clusca_ext.measuring.timing import DEVICE
 from clusca_ext.origin import device_name, machine, origin, sources
 from clusca_ext.search.moves import even_placement

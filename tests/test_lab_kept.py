@@ -9,11 +9,12 @@ import pytest
 import lab_cases
 from clusca_ext import HermiteForecaster, TaylorForecaster
 from clusca_ext.lab import rows, runner
-from clusca_ext.lab.comparison import groups, is_timed
+from clusca_ext.lab.comparison import groups
 from clusca_ext.lab.grid import settings
 from clusca_ext.lab.journal import read
 from clusca_ext.lab.methods import BASELINE, METHODS
 from clusca_ext.lab.models import open_model
+from clusca_ext.lab.times import is_timed
 from clusca_ext.search import SearchSettings, find_placement
 from clusca_ext.writing import alone
 from lab_cases import GRID, ORIGIN, PLAN, SyntheticModel, cached_runs, measure
@@ -65,6 +66,20 @@ def test_times_are_those_of_one_machine(tmp_path):
     assert group.machine == "a-cpu" and group.timed == before.rows
     (group,) = groups(outcome.rows[4:])
     assert group.machine == "other" and group.timed == outcome.rows[6:]
+
+
+def test_a_setting_has_the_row_of_the_machine_whose_times_are_told(tmp_path):
+    """Files are read by their names: whatever comes last there is not what is shown."""
+    told, _ = measure(tmp_path / "a")
+    who = ORIGIN | {"machine": "other"}
+    others, _ = measure(tmp_path / "b", grid=GRID[1:], who=who)
+    for rows_read in ([*told.rows, *others.rows], [*others.rows, *told.rows]):
+        (group,) = groups(rows_read)
+        assert group.machine == "a-cpu" and group.rows == tuple(told.rows)
+    busy = [row | {"full_seconds": [40.0, 99.0]} for row in told.rows]  # then the other's are
+    (group,) = groups([*others.rows, *busy])
+    assert group.machine == "other" and group.timed == others.rows
+    assert {row["machine"] for row in group.rows} == {"other", "a-cpu"}
 
 
 def test_a_busy_machine_is_found_beside_its_own_rows(tmp_path):

@@ -1,10 +1,8 @@
 """What rows say beside bounded Taylor at equal operations, paired by sample."""
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import mean, median
 from typing import Any
 
 from clusca_ext.demo.judge import Estimate
@@ -12,7 +10,7 @@ from clusca_ext.lab import metrics
 from clusca_ext.lab.journal import Row, kind_of
 from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, COUNTS, all_methods, configured
 from clusca_ext.lab.models import fitted_to
-from clusca_ext.quiet import is_quiet
+from clusca_ext.lab.times import Fastest, fastest, is_timed, machine_of
 
 SEEN = 0.005  # dB; a smaller difference is none
 SAME = 0.001  # operations that differ by less are as many
@@ -77,14 +75,11 @@ class Group:
 
     @cached_property
     def machine(self) -> str:
-        """Whose times are told, which are no other machine's: whoever has most of them."""
-        timed: Counter[str] = Counter({row["machine"]: 0 for row in (*self.rows, *self.counts)})
-        timed.update(row["machine"] for row in self.good if is_timed(row, self._fastest))
-        ((machine, _),) = timed.most_common(1)
-        return machine
+        """As ``machine_of``."""
+        return machine_of((*self.rows, *self.counts))
 
     @cached_property
-    def _fastest(self) -> "Fastest":
+    def _fastest(self) -> Fastest:
         return fastest([*self.good, *(row for row in self.counts if row["error"] is None)])
 
     @property
@@ -93,9 +88,10 @@ class Group:
 
 
 def groups(rows: Iterable[Row]) -> list[Group]:
-    """Rows of the laboratory by what they may be compared with; the newest of each setting.
+    """Rows of the laboratory by what they may be compared with, one of each setting.
 
-    Of a model that was trained on, rows of its newest weights.
+    It is the newest; of several machines', that of the one whose times are told. Of a model that
+    was trained on, rows of its newest weights.
     """
     found: dict[tuple[str, int | None, int, str], dict[tuple[Any, ...], Row]] = {}
     lab = [row for row in rows if row.get("bench") == "lab"]
@@ -103,10 +99,24 @@ def groups(rows: Iterable[Row]) -> list[Group]:
     for row in lab:
         where = _where(row)
         if row["weights"] == newest[where] and _is_todays(row):
-            what = row["method"], row["interval"], row["order"]
+            what = *_setting(row), row["machine"]
             found.setdefault(where, {}).pop(what, None)
             found[where][what] = row
-    return [_group(where, found[where].values()) for where in sorted(found, key=str)]
+    return [_group(where, _one_each(found[where].values())) for where in sorted(found, key=str)]
+
+
+def _setting(row: Row) -> tuple[str, int, int]:
+    return row["method"], row["interval"], row["order"]
+
+
+def _one_each(rows: Collection[Row]) -> Iterable[Row]:
+    """One of each setting, of rows of every machine, the newest last."""
+    machine = machine_of(rows)
+    found: dict[tuple[str, int, int], Row] = {}
+    for row in sorted(rows, key=lambda row: row["machine"] == machine and not row["error"]):
+        found.pop(_setting(row), None)
+        found[_setting(row)] = row
+    return found.values()
 
 
 def _group(where: tuple[str, int | None, int, str], rows: Iterable[Row]) -> Group:
@@ -191,48 +201,6 @@ class Baseline:
         """What a row is above it at equal work; None where that was not measured."""
         at = work(row)
         return None if at is None else self._curve.under(at, row["psnr_db"])
-
-
-# By machine, batch and threads, seconds of a sample.
-Fastest = dict[tuple[str, int, int | None], float]
-
-
-def fastest(rows: Iterable[Row]) -> Fastest:
-    """The full sampler's shortest time, of rows of one model without an error."""
-    found: Fastest = {}
-    for row in rows:
-        if is_timed(row):
-            of, seconds = _times_of(row), mean(row["full_seconds"])
-            found[of] = min(seconds, found.get(of, seconds))
-    return found
-
-
-def _times_of(row: Row) -> tuple[str, int, int | None]:
-    return row["machine"], row["batch"], row.get("threads")
-
-
-def is_timed(row: Row, among: Fastest | None = None) -> bool:
-    """Whether a row's time is worth telling: the machine was quiet while it was measured.
-
-    The full sampler took as long right after the setting as right before it, and the median of its
-    own batches about as long as the fastest.
-
-    Args:
-        row: Of a setting.
-        among: The full sampler's shortest times: it took about as long as that, too, for a machine
-            that is busy all the while is busy evenly.
-    """
-    if row["error"] or not is_quiet(row["full_seconds"]):
-        return False
-    shortest = None if among is None else among.get(_times_of(row))
-    if shortest is not None and not is_quiet([mean(row["full_seconds"]), shortest]):
-        return False
-    return is_quiet([median(row["seconds"]), min(row["seconds"])])
-
-
-def time_ratio(row: Row) -> Estimate:
-    """The full sampler's time over a row's, taken right before and after it."""
-    return metrics.speedup(row["full_seconds"], row["seconds"])
 
 
 def counted(row: Row) -> Estimate | None:

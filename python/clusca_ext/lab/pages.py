@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from rich.table import Table
 
 from clusca_ext.lab import metrics, plots, section, tables
-from clusca_ext.lab.comparison import Baseline, Group, groups, time_ratio
+from clusca_ext.lab.comparison import Baseline, Group, groups
 from clusca_ext.lab.journal import Row
+from clusca_ext.lab.times import time_ratio
 
 PAGE = "quality.md"
 HEADINGS = ("method", "interval", "order", "full", "PSNR, dB", "over baseline", "time", "counted")

@@ -7,8 +7,9 @@ from typing import Any
 
 from clusca_ext.demo.judge import Estimate
 from clusca_ext.lab import metrics
-from clusca_ext.lab.comparison import Group, counted, time_ratio
+from clusca_ext.lab.comparison import Group, counted
 from clusca_ext.lab.journal import Row
+from clusca_ext.lab.times import time_ratio
 
 # Colour-blind safe (Okabe and Ito's, without yellow), then repeated with another marker.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#444444")

@@ -8,13 +8,13 @@ from typing import Any, Protocol
 
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.digests import digest_of
-from clusca_ext.lab.comparison import fastest, is_timed
 from clusca_ext.lab.drawn import Model
 from clusca_ext.lab.full import FullSampler
 from clusca_ext.lab.grid import Setting
 from clusca_ext.lab.journal import Journal, Row
 from clusca_ext.lab.operations import Operations
 from clusca_ext.lab.rows import Plan, Rows
+from clusca_ext.lab.times import fastest, is_timed
 from clusca_ext.schedule import EvenSchedule, ExplicitSchedule
 
 Key = dict[str, Any]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from clusca_ext.demo.rows import WARMUP
 from clusca_ext.lab import metrics
-from clusca_ext.lab.comparison import Baseline, Group, counted, time_ratio
+from clusca_ext.lab.comparison import Baseline, Group, counted
 from clusca_ext.lab.grid import FULL_STEPS, settings
 from clusca_ext.lab.journal import Row
 from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, all_methods
@@ -22,6 +22,7 @@ from clusca_ext.lab.tables import (
     summary,
     table,
 )
+from clusca_ext.lab.times import time_ratio
 from clusca_ext.quiet import QUIET
 
 BEGIN, END = "<!-- clusca lab: {name} -->", "<!-- end of clusca lab: {name} -->"

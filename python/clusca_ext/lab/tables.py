@@ -7,10 +7,11 @@ from statistics import mean
 
 from clusca_ext.demo.judge import Estimate
 from clusca_ext.lab import metrics
-from clusca_ext.lab.comparison import Baseline, Group, Over, time_ratio
+from clusca_ext.lab.comparison import Baseline, Group, Over
 from clusca_ext.lab.grid import settings
 from clusca_ext.lab.journal import Row
 from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, all_methods
+from clusca_ext.lab.times import time_ratio
 
 MISSING, NONE = "not measured", "–"
 

@@ -11,12 +11,12 @@ import torch
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.demo.judge import Estimate
 from clusca_ext.lab import metrics
-from clusca_ext.lab.comparison import is_timed, time_ratio
 from clusca_ext.lab.drawn import Drawn, Model
 from clusca_ext.lab.full import RECENT, FullSampler
 from clusca_ext.lab.journal import Journal, Row
 from clusca_ext.lab.operations import Operations
 from clusca_ext.lab.rows import seconds_of, steps_of
+from clusca_ext.lab.times import is_timed, time_ratio
 
 COUNTED = 4  # samples of a trial, at most, whose operations are counted where each decides
 QUALITY = ("psnr_db", "distance", "operations")  # what a trial says, beside times

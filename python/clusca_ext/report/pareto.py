@@ -59,7 +59,7 @@ def of_lab(rows: Sequence[Row]) -> list[dict[str, Any]]:
         return []
     # It knows every method, and so imports all of them.
     from clusca_ext.demo.judge import Estimate
-    from clusca_ext.lab import comparison, metrics
+    from clusca_ext.lab import comparison, metrics, times
 
     found = []
     try:
@@ -67,7 +67,7 @@ def of_lab(rows: Sequence[Row]) -> list[dict[str, Any]]:
             title = f"Laboratory: {group.model}, {group.steps} steps, n={group.samples}, "
             machines = {SPEED: group.machine, FEWER: group.kind}
             speeds: dict[str, list[tuple[dict[str, Any], Estimate | None]]] = {
-                SPEED: [(row, comparison.time_ratio(row)) for row in group.timed],
+                SPEED: [(row, times.time_ratio(row)) for row in group.timed],
                 FEWER: [(row, comparison.counted(row)) for row in group.good],
             }
             for what, rows_at in speeds.items():

@@ -1,0 +1,64 @@
+"""Which times of rows are worth telling, and of which machine."""
+
+from collections import Counter
+from collections.abc import Iterable
+from statistics import mean, median
+
+from clusca_ext.demo.judge import Estimate
+from clusca_ext.lab import metrics
+from clusca_ext.lab.journal import Row
+from clusca_ext.quiet import is_quiet
+
+# By machine, batch and threads, seconds of a sample.
+Fastest = dict[tuple[str, int, int | None], float]
+
+
+def fastest(rows: Iterable[Row]) -> Fastest:
+    """The full sampler's shortest time, of rows of one model without an error."""
+    found: Fastest = {}
+    for row in rows:
+        if is_timed(row):
+            of, seconds = _times_of(row), mean(row["full_seconds"])
+            found[of] = min(seconds, found.get(of, seconds))
+    return found
+
+
+def _times_of(row: Row) -> tuple[str, int, int | None]:
+    return row["machine"], row["batch"], row.get("threads")
+
+
+def is_timed(row: Row, among: Fastest | None = None) -> bool:
+    """Whether a row's time is worth telling: the machine was quiet while it was measured.
+
+    The full sampler took as long right after the setting as right before it, and the median of its
+    own batches about as long as the fastest.
+
+    Args:
+        row: Of a setting.
+        among: The full sampler's shortest times: it took about as long as that, too, for a machine
+            that is busy all the while is busy evenly.
+    """
+    if row["error"] or not is_quiet(row["full_seconds"]):
+        return False
+    shortest = None if among is None else among.get(_times_of(row))
+    if shortest is not None and not is_quiet([mean(row["full_seconds"]), shortest]):
+        return False
+    return is_quiet([median(row["seconds"]), min(row["seconds"])])
+
+
+def time_ratio(row: Row) -> Estimate:
+    """The full sampler's time over a row's, taken right before and after it."""
+    return metrics.speedup(row["full_seconds"], row["seconds"])
+
+
+def machine_of(rows: Iterable[Row]) -> str:
+    """Whose times are told, which are no other machine's: whoever has most, of one model.
+
+    Of as many, whoever measured last.
+    """
+    several = list(rows)[::-1]
+    among = fastest(row for row in several if row["error"] is None)
+    timed: Counter[str] = Counter({row["machine"]: 0 for row in several})
+    timed.update(row["machine"] for row in several if is_timed(row, among))
+    ((machine, _),) = timed.most_common(1)
+    return machine
