@@ -25,7 +25,8 @@ from check_binaries import bad_symbols, dynamic
 from matrix import ROOT, VARIANTS, WheelName, base_version
 
 MOST_BYTES = 5_000_000
-MODELS = re.compile(r"clusca_ext/demo/(digits|pictures)/")
+# Their weights and pictures, and the masks and placements that were found for them.
+MODELS = re.compile(r"clusca_ext/(demo/(digits|pictures)/|lab/masks/|presets/.*\.json$)")
 
 
 def size_without_models(wheel: Path) -> int:

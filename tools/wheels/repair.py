@@ -27,7 +27,8 @@ def repair(wheel: Path, output: Path) -> Path:
     """
     excluded = [word for pattern in NOT_OURS for word in ("--exclude", pattern)]
     before = set(output.glob("*.whl"))
-    command = [sys.executable, "-m", "auditwheel", "repair", *excluded, "-w", output, wheel]
+    packed = ["--zip-compression-level", "9", "-w", output, wheel]
+    command = [sys.executable, "-m", "auditwheel", "repair", *excluded, *packed]
     done = subprocess.run(command, capture_output=True, text=True)
     new = set(output.glob("*.whl")) - before
     if done.returncode or len(new) != 1:
