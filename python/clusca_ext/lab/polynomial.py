@@ -6,9 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from torch import nn
 
-from clusca_ext.adapters.checkpoints import checkpoint_of
 from clusca_ext.lab.beside import Beside
 from clusca_ext.lab.candidates import FITTED, PUBLISHED
 from clusca_ext.lab.drawn import Model
@@ -126,7 +124,7 @@ def published_teacache(trials: Trials, seeds: range, output: pathlib.Path) -> di
     _require_shown(trials.model)
     schedule = _published(trials.model)
     if schedule is None:
-        name = type(_parts(trials.model)[0]).__name__
+        name = type(transformers_of(shown_by(trials.model))[0]).__name__
         raise ValueError(
             f"{PUBLISHED} must be asked for of one of {list(TEACACHE_POLYNOMIALS)} or of a "
             f"checkpoint, {list(TEACACHE_CHECKPOINTS)}, for which TeaCache was published, got "
@@ -137,16 +135,10 @@ def published_teacache(trials: Trials, seeds: range, output: pathlib.Path) -> di
     return _method(PUBLISHED, schedule, found)
 
 
-def _parts(model: Model) -> list[nn.Module]:
-    return transformers_of(shown_by(model))
-
-
 def _published(model: Model) -> TeaCacheSchedule | None:
-    parts = _parts(model)
-    polynomial = TEACACHE_POLYNOMIALS.get(type(parts[0]).__name__)
-    if polynomial is not None:
-        return TeaCacheSchedule(polynomial=polynomial)
-    return TEACACHE_CHECKPOINTS.get(checkpoint_of(parts))
+    schedule = method("teacache", shown_by(model)).schedule
+    assert isinstance(schedule, TeaCacheSchedule)
+    return None if schedule == method("teacache").schedule else schedule
 
 
 def _method(name: str, schedule: TeaCacheSchedule, found: Polynomial) -> dict[str, Method]:
