@@ -28,3 +28,19 @@ def test_a_setting_has_the_row_of_the_machine_whose_times_are_told(tmp_path):
     (group,) = groups([*others.rows, *busy])
     assert group.machine == "other" and group.timed == others.rows
     assert {row["machine"] for row in group.rows} == {"other", "a-cpu"}
+
+
+def test_another_host_of_the_same_name_is_not_a_busy_machine(tmp_path):
+    """Rows of a commit are compared with each other; those of one busy throughout have no times."""
+    told = measure(tmp_path)[0].rows
+    (full,) = {row["full_seconds"][0] for row in told}
+
+    def timed(*factors):
+        earlier = [{"commit": "earlier", "full_seconds": [f * full] * 2} for f in factors]
+        mixed = [row | part for row, part in zip(told, earlier, strict=False)]
+        (group,) = groups(mixed + told[len(factors) :])
+        return [group.is_timed(row) for row in group.rows[: len(factors)]]
+
+    assert timed(1.3, 1.4) == [True, True]
+    assert timed(1.3, 1.3 * 1.2) == [True, False]
+    assert timed(1.6, 1.6) == [False, False]

@@ -22,7 +22,7 @@ from clusca_ext.lab.tables import (
     summary,
     table,
 )
-from clusca_ext.lab.times import time_ratio
+from clusca_ext.lab.times import HOSTS, time_ratio
 from clusca_ext.quiet import QUIET
 
 BEGIN, END = "<!-- clusca lab: {name} -->", "<!-- end of clusca lab: {name} -->"
@@ -33,8 +33,9 @@ paired by sample (`~`: interpolated between two numbers of its full steps), in *
 standard errors; of twenty that are chance alone, one would be. Time is the full sampler's over the
 median of runs, the full sampler timed by an eighth of its steps right before and after them. Where
 those two, or the median and the fastest run, lie more than {QUIET - 1:.0%} apart, or the full
-sampler took so much longer than beside another setting, the machine was busy, and the time is left
-out. Of several machines, pictures are compared and times are those of one. Operations are counted.
+sampler took so much longer than beside another setting of that commit, or {HOSTS} times as long as
+beside any, the machine was busy, and the time is left out. Of several machines, pictures are
+compared and times are those of one. Operations are counted.
 Intervals come after a warm-up of {WARMUP} steps, those of masks from the first step on;
 SmoothCache's leave out as much as Learning-to-Cache's of that interval. Feature distance is
 LPIPS-like, to the full sampler; the standard error of the Frechet distance is a jackknife's."""

@@ -9,17 +9,20 @@ from clusca_ext.lab import metrics
 from clusca_ext.lab.journal import Row
 from clusca_ext.quiet import is_quiet
 
-# By machine, batch and threads, seconds of a sample.
-Fastest = dict[tuple[str, int, int | None], float]
+HOSTS = 1.5  # how far hosts of one name lie apart, as a ratio: a rented machine is not always one
+
+# By machine, batch and threads, and there by commit, seconds of a sample.
+Fastest = dict[tuple[str, int, int | None], dict[str, float]]
 
 
 def fastest(rows: Iterable[Row]) -> Fastest:
-    """The full sampler's shortest time, of rows of one model without an error."""
+    """The full sampler's shortest times, of rows of one model without an error."""
     found: Fastest = {}
     for row in rows:
         if is_timed(row):
-            of, seconds = _times_of(row), mean(row["full_seconds"])
-            found[of] = min(seconds, found.get(of, seconds))
+            seconds, commit = mean(row["full_seconds"]), row["commit"]
+            of = found.setdefault(_times_of(row), {})
+            of[commit] = min(seconds, of.get(commit, seconds))
     return found
 
 
@@ -35,15 +38,24 @@ def is_timed(row: Row, among: Fastest | None = None) -> bool:
 
     Args:
         row: Of a setting.
-        among: The full sampler's shortest times: it took about as long as that, too, for a machine
-            that is busy all the while is busy evenly.
+        among: The full sampler's shortest times: it took about as long as the shortest of the same
+            commit, too, for a machine that is busy all the while is busy evenly, and no longer than
+            ``HOSTS`` times the shortest of all.
     """
     if row["error"] or not is_quiet(row["full_seconds"]):
         return False
-    shortest = None if among is None else among.get(_times_of(row))
-    if shortest is not None and not is_quiet([mean(row["full_seconds"]), shortest]):
-        return False
-    return is_quiet([median(row["seconds"]), min(row["seconds"])])
+    return is_quiet([median(row["seconds"]), min(row["seconds"])]) and _is_no_slower(row, among)
+
+
+def _is_no_slower(row: Row, among: Fastest | None) -> bool:
+    """Whether the full sampler took about as long beside a row as beside others."""
+    of = {} if among is None else among.get(_times_of(row))
+    if not of:
+        return True
+    seconds = mean(row["full_seconds"])
+    return seconds <= HOSTS * min(of.values()) and is_quiet(
+        [seconds, of.get(row["commit"], seconds)]
+    )
 
 
 def time_ratio(row: Row) -> Estimate:
