@@ -18,7 +18,7 @@ from clusca_ext import (
 )
 from clusca_ext.cache import Cache
 from clusca_ext.storage.low_band import LowBand
-from families_image import FLUX, FLUX2, IMAGES, PIXART
+from families_image import FLUX, IMAGES, PIXART, qwen
 from families_video import VIDEOS, hunyuan_video, wan
 from plain_forecasts import projector
 from test_families import TIMES, run
@@ -62,9 +62,6 @@ def test_adapters_know_the_grid_of_what_is_denoised(family):
     model = family.make()
     with cache(model, ClusCaConfig(corrector=NoCorrection())):
         grid = Cache.of(model).description.grid
-    if family is FLUX2:
-        assert grid is None
-        return
     sides = grid((), family.inputs(torch.zeros(family.noise), TIMES[0]))
     assert tuple(sides)[-len(grid_of(family)) :] == grid_of(family)
 
@@ -125,16 +122,14 @@ def test_shared_gates_split_as_every_module_does(family):
 @pytest.mark.parametrize(
     "family, message",
     [
-        (FLUX2, "streams to be of the same tokens, got some with text beside them"),
         (hunyuan_video("token_replace"), "must not be used where modulation differs by token"),
         (wan(per_token=True), "must not be used where modulation differs by token"),
-        (next(f for f in VIDEOS + IMAGES if "Framepack" in f.name), "one grid of tokens, which is"),
-        (next(f for f in IMAGES if f.name.startswith("ZImage")), "one grid of tokens, which is"),
+        (qwen(edit=True), "must not be used where modulation differs by token"),
     ],
     ids=str,
 )
 @pytest.mark.parametrize("storage", ["per_block", LeanStorage(basis="gated")], ids=str)
-def test_streams_that_are_no_grid_are_refused(family, message, storage):
+def test_modulation_by_token_is_refused(family, message, storage):
     model = family.make()
     with cache(model, split(storage=storage)), pytest.raises(ValueError, match=message):
         run(family, model)

@@ -160,6 +160,9 @@ class ModelDescription:
         stream_shape: Says from the model's inputs which shape [B, N, D] the stream will have, so
             that the cache is allocated before the first step; None: it is allocated during it.
         grid: Says from the model's inputs which sides the grid of its tokens has; None: not known.
+        around: Says from the model's inputs how many tokens lie in front of that grid in a stream
+            of ``stream_shape``, and how many behind it, such as those of given images; they are
+            beside what blocks have ``beside``.
         for_all: Names of inputs that hold no row for each batch row, however long they are.
         by_block: Names of inputs that are lists of one entry a block, each of all batch rows.
         by_token: Says from the model's inputs whether modulation differs by token.
@@ -190,6 +193,7 @@ class ModelDescription:
     timestep: Callable[[Args, Kwargs], Tensor | float | None] | None
     stream_shape: Callable[[Args, Kwargs], tuple[int, int, int]] | None = None
     grid: Callable[[Args, Kwargs], tuple[int, ...]] | None = None
+    around: Callable[[Args, Kwargs], tuple[int, int]] = lambda args, kwargs: (0, 0)
     for_all: tuple[str, ...] = ()
     by_block: tuple[str, ...] = ()
     by_token: Callable[[Args, Kwargs], bool] = lambda args, kwargs: False

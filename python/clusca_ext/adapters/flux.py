@@ -27,7 +27,7 @@ from clusca_ext.adapters.parts import (
     mlp,
     six,
 )
-from clusca_ext.adapters.shapes import position_grid, tokens
+from clusca_ext.adapters.shapes import behind_first, position_grid, tokens
 
 MODEL = "FluxTransformer2DModel"
 
@@ -35,7 +35,7 @@ MODEL = "FluxTransformer2DModel"
 def describe(model: Any) -> ModelDescription:
     double = [_double(block) for block in blocks_of(model.transformer_blocks)]
     single = [_single(block) for block in blocks_of(model.single_transformer_blocks)]
-    latents = named_input(model, "hidden_states")
+    latents, positions = named_input(model, "hidden_states"), named_input(model, "img_ids")
 
     def embed(timesteps: Tensor, given: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
         def rows(timestep: Tensor, pooled: Tensor, *guidance: Tensor) -> Tensor:
@@ -51,7 +51,8 @@ def describe(model: Any) -> ModelDescription:
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=tokens(latents, model.inner_dim),
-        grid=position_grid(named_input(model, "img_ids")),
+        grid=position_grid(positions),
+        around=behind_first(positions),
         sources={"last_double": len(double) - 1},
         conditions=conditions(model, "pooled_projections", "guidance"),
         embed=embed,

@@ -31,7 +31,7 @@ from clusca_ext.adapters.parts import (
     mlp,
     six,
 )
-from clusca_ext.adapters.shapes import tokens
+from clusca_ext.adapters.shapes import behind_first, position_grid, tokens
 
 MODEL = "Flux2Transformer2DModel"
 Embedded = tuple[Tensor, Tensor]  # modulation of double-stream and single-stream blocks
@@ -46,7 +46,7 @@ def describe(model: Any) -> ModelDescription:
         return len(text(args, kwargs)[0])
 
     single = [_single(block, text_tokens) for block in blocks_of(model.single_transformer_blocks)]
-    hidden_states = named_input(model, "hidden_states")
+    hidden_states, positions = named_input(model, "hidden_states"), named_input(model, "img_ids")
     kv_cache_mode = named_input(model, "kv_cache_mode")
 
     def latents(args: Args, kwargs: Kwargs) -> Any:
@@ -78,6 +78,8 @@ def describe(model: Any) -> ModelDescription:
         latents=latents,
         timestep=named_input(model, "timestep"),
         stream_shape=tokens(latents, model.inner_dim),
+        grid=position_grid(positions),
+        around=behind_first(positions),
         sources={"last": last_double, "last_double": last_double},
         conditions=conditions(model, "guidance"),
         embed=embed,

@@ -32,13 +32,18 @@ def describe(model: Any) -> ModelDescription:
 
     def stream_shape(args: Args, kwargs: Kwargs) -> tuple[int, int, int]:
         B, N, D = of_latents(args, kwargs)
-        for find, size in history:
-            frames = find(args, kwargs)
-            if frames is not None:
-                N += _padded_patches(frames.shape[2:], size)
-        return B, N, D
+        return B, earlier(args, kwargs) + N, D
 
-    return dataclasses.replace(described, stream_shape=stream_shape, for_all=INDICES)
+    def earlier(args: Args, kwargs: Kwargs) -> int:
+        given = [(find(args, kwargs), size) for find, size in history]
+        return sum(_padded_patches(f.shape[2:], size) for f, size in given if f is not None)
+
+    return dataclasses.replace(
+        described,
+        stream_shape=stream_shape,
+        around=lambda args, kwargs: (earlier(args, kwargs), 0),
+        for_all=INDICES,
+    )
 
 
 def _padded_patches(sides: tuple[int, ...], size: tuple[int, ...]) -> int:

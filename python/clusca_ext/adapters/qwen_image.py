@@ -61,6 +61,10 @@ def describe(model: Any) -> ModelDescription:
         given = shapes(args, kwargs)
         return tuple(given[0][0]) if given else ()
 
+    def around(args: Args, kwargs: Kwargs) -> tuple[int, int]:
+        given = shapes(args, kwargs)
+        return 0, sum(map(math.prod, given[0][1:])) if given else 0
+
     shapes = named_input(model, "img_shapes")
     groups = TokenGroups(sizes=sizes, conditions=given_beside, embed=embed_both)
     return ModelDescription(
@@ -70,6 +74,7 @@ def describe(model: Any) -> ModelDescription:
         timestep=named_input(model, "timestep"),
         stream_shape=tokens(latents, model.inner_dim),
         grid=grid,
+        around=around,
         by_token=lambda args, kwargs: model.zero_cond_t,
         groups=groups if model.zero_cond_t else None,
         conditions=None if model.zero_cond_t else given_beside,

@@ -37,17 +37,42 @@ def patch_grid(
 def position_grid(
     positions: Callable[[Args, Kwargs], Tensor | None],
 ) -> Callable[[Args, Kwargs], tuple[int, ...]]:
-    """Rows and columns, from the tokens' positions [N, 3], whose last two these are. Read on the
-    host."""
+    """Rows and columns of the first image, from the tokens' positions: of an image, a row, a
+    column. Read on the host."""
 
     def grid(args: Args, kwargs: Kwargs) -> tuple[int, ...]:
-        given = positions(args, kwargs)
-        if given is None or given.numel() == 0:
+        given = _of_first_row(positions(args, kwargs))
+        if given is None:
             return ()
-        last: list[int] = given[..., 1:3].flatten(0, -2).amax(0).int().tolist()
+        last: list[int] = given[_of_first_image(given), 1:3].amax(0).int().tolist()
         return tuple(side + 1 for side in last)
 
     return grid
+
+
+def behind_first(
+    positions: Callable[[Args, Kwargs], Tensor | None],
+) -> Callable[[Args, Kwargs], tuple[int, int]]:
+    """How many tokens lie in front of the first image and behind it, from their positions, as
+    above: those of given images are of other ones."""
+
+    def around(args: Args, kwargs: Kwargs) -> tuple[int, int]:
+        given = _of_first_row(positions(args, kwargs))
+        return (0, 0) if given is None else (0, int((~_of_first_image(given)).sum()))
+
+    return around
+
+
+def _of_first_row(positions: Tensor | None) -> Tensor | None:
+    """Of the batch's first row, if they are given for each. [N, 3 or 4]"""
+    if positions is None or positions.numel() == 0:
+        return None
+    return positions if positions.ndim == 2 else positions[0]
+
+
+def _of_first_image(positions: Tensor) -> Tensor:
+    """Which tokens are of the same image as the first. bool [N]"""
+    return positions[:, 0] == positions[0, 0]
 
 
 def tokens(

@@ -5,6 +5,7 @@ that is cached. Refiners, in front of it, run at every step. The model is given 
 a time that rises: to the cache it is -t, which descends as the scheduler's timesteps do.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,9 +52,13 @@ def describe(model: Any) -> ModelDescription:
         return len(images), max(lengths), model.config.dim
 
     def grid(args: Args, kwargs: Kwargs) -> tuple[int, ...]:
-        """Of the first image, where that is the whole stream: text and padding follow it."""
+        """Of all images, if they are of one size: text and padding follow them."""
         p, p_f = size(args, kwargs) or 2, frames(args, kwargs) or 1
-        return tuple(samples(args, kwargs)[0][0, ::p_f, ::p, ::p].shape)
+        first, *others = [tuple(image[0, ::p_f, ::p, ::p].shape) for image in samples(args, kwargs)]
+        return first if all(each == first for each in others) else ()
+
+    def around(args: Args, kwargs: Kwargs) -> tuple[int, int]:
+        return 0, stream_shape(args, kwargs)[1] - math.prod(grid(args, kwargs))
 
     def pairs(pipeline: Any, args: Args, kwargs: Kwargs) -> tuple[str, ...]:
         # A pipeline that guides may stop doing so within a call: only the samples themselves tell.
@@ -73,6 +78,7 @@ def describe(model: Any) -> ModelDescription:
         timestep=lambda args, kwargs: -time(args, kwargs),
         stream_shape=stream_shape,
         grid=grid,
+        around=around,
         pairs=pairs,
         conditions=conditions(model),
         embed=embed,

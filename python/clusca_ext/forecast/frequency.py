@@ -19,7 +19,8 @@ class FrequencyForecaster:
     than without.
 
     For per-block storage and for lean storage without clusters in the bases ``"gated"``, the
-    published method's, and ``"shared-emb"``; for streams of one grid of tokens.
+    published method's, and ``"shared-emb"``. Tokens around the grid in a stream, such as text or
+    those of given images, have no low frequencies.
 
     Attributes:
         forecaster: The other.

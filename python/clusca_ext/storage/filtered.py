@@ -9,24 +9,20 @@ def low_band_of(forecaster: Forecaster, run: Run) -> LowBand | None:
     """What older outputs or sums of a run take of the last; None: nothing.
 
     Raises:
-        ValueError: The forecaster splits frequencies, and the run's streams are not one grid.
+        ValueError: The forecaster splits frequencies, and where the grid lies in the run's streams
+            is not known.
     """
     if not isinstance(forecaster, FrequencyForecaster):
         return None
     description, args, kwargs = run.description, run.args, run.kwargs
-    name = type(description.model).__name__
     if description.by_token(args, kwargs):
         raise ValueError(
             "FrequencyForecaster must not be used where modulation differs by token, got such "
-            f"inputs of {name}"
+            f"inputs of {type(description.model).__name__}"
         )
     band = LowBand(forecaster.low_band, description.sides(args, kwargs), run.like.device)
-    lengths = {N for _, N, _ in run.shapes or ()}
-    if len(lengths) > 1:
-        raise ValueError(
-            "FrequencyForecaster needs all blocks' streams to be of the same tokens, got some with "
-            f"text beside them in {name}: {sorted(lengths)} tokens"
-        )
-    for N in lengths:
-        band.require(N)
+    if run.shapes is not None:
+        front, behind = description.around(args, kwargs)
+        for block, (_, N, _) in zip(description.blocks, run.shapes, strict=True):
+            band.place(N, front + block.beside(args, kwargs), behind)
     return band

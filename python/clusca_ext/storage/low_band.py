@@ -21,7 +21,7 @@ PIECE_BYTES = 64 * 2**20  # of channels that are transformed at once
 
 
 class LowBand:
-    """A projection onto low frequencies.
+    """A projection onto low frequencies of the grid in a stream, whose other tokens have none.
 
     Args:
         low_band: Share of the largest radius up to which a frequency is low.
@@ -32,26 +32,50 @@ class LowBand:
 
     def __init__(self, low_band: float, grid: tuple[int, ...], device: torch.device) -> None:
         self._low_band, self._grid, self._device = low_band, grid, device
-        self._made: dict[int, tuple[tuple[int, ...], list[Tensor], Tensor]] = {}  # by tokens N
+        self._begins: dict[int, int] = {}  # the grid's first token, by the stream's tokens N
+        self._made: dict[tuple[int, ...], tuple[list[Tensor], Tensor]] = {}  # by grid
+
+    def place(self, N: int, front: int = 0, behind: int = 0) -> None:
+        """Say where the grid lies in streams of N tokens; where nothing is said, it is all of them.
+
+        Args:
+            N: Tokens.
+            front: Of them, those in front of the grid.
+            behind: Those behind it.
+
+        Raises:
+            ValueError: With so many around it the grid does not fill the stream.
+        """
+        grid = self._grid or (N,)
+        if front + math.prod(grid) + behind != N:
+            raise ValueError(
+                "FrequencyForecaster needs streams that are one grid of tokens, which is "
+                f"{list(grid)} by the model's inputs, with {front} tokens in front of it and "
+                f"{behind} behind, got a stream of {N} tokens"
+            )
+        self._begins[N] = front
 
     @torch.no_grad()
     def share_(self, old: Tensor, new: Tensor) -> None:
         """Give tokens the low frequencies of others, in place: both [B, N, D]."""
+        tokens = self._tokens(old.shape[1])
         for channels in self._pieces(old):
-            piece = old[..., channels]
-            piece -= self.low(piece.float() - new[..., channels].float())
+            piece = old[:, tokens, channels]
+            piece -= self.low(piece.float() - new[:, tokens, channels].float())
 
     @torch.no_grad()
     def remove_(self, tokens: Tensor) -> None:
         """Take low frequencies out of tokens [B, N, D], in place."""
+        grid = self._tokens(tokens.shape[1])
         for channels in self._pieces(tokens):
-            piece = tokens[..., channels]
+            piece = tokens[:, grid, channels]
             piece -= self.low(piece.float())
 
     def low(self, tokens: Tensor) -> Tensor:
-        """The low frequencies of tokens: float32 [B, N, D]"""
+        """The low frequencies of the grid's tokens alone: float32 [B, N, D]"""
         B, N, D = tokens.shape
-        grid, cosines, mask = self._of(N)
+        grid = self._grid or (N,)
+        cosines, mask = self._of(grid)
         with torch.autocast(self._device.type, enabled=False):
             x = tokens
             for side, rows in reversed(list(enumerate(cosines))):
@@ -61,32 +85,28 @@ class LowBand:
                 x = _along(rows.mT, x, B * math.prod(grid[:side]))
         return x.reshape(B, N, D)
 
-    def require(self, N: int) -> None:
-        """Raise where streams of N tokens are not the grid."""
-        self._of(N)
+    def _tokens(self, N: int) -> slice:
+        """The grid's in a stream of N."""
+        if N not in self._begins:
+            self.place(N)
+        begin = self._begins[N]
+        return slice(begin, begin + math.prod(self._grid or (N,)))
 
     def _pieces(self, tokens: Tensor) -> list[slice]:
         B, N, D = tokens.shape
         width = max(1, PIECE_BYTES // max(1, 4 * B * N))
         return [slice(begin, begin + width) for begin in range(0, D, width)]
 
-    def _of(self, N: int) -> tuple[tuple[int, ...], list[Tensor], Tensor]:
-        """The grid of N tokens, its sides' cosines [k_i, n_i], and which of them are low
-        [k_1 k_2 .., 1]."""
-        if N not in self._made:
-            grid = self._grid or (N,)
-            if math.prod(grid) != N:
-                raise ValueError(
-                    "FrequencyForecaster needs streams that are one grid of tokens, which is "
-                    f"{list(grid)} by the model's inputs, got a stream of {N} tokens"
-                )
+    def _of(self, grid: tuple[int, ...]) -> tuple[list[Tensor], Tensor]:
+        """A grid's sides' cosines [k_i, n_i], and which of them are low [k_1 k_2 .., 1]."""
+        if grid not in self._made:
             rows, mask = low_frequencies(grid, self._low_band)
             cosines = [
                 moved(cosines_of(side, count), self._device)
                 for side, count in zip(grid, rows, strict=True)
             ]
-            self._made[N] = grid, cosines, moved(mask.float().view(-1, 1), self._device)
-        return self._made[N]
+            self._made[grid] = cosines, moved(mask.float().view(-1, 1), self._device)
+        return self._made[grid]
 
 
 def _along(matrix: Tensor, x: Tensor, before: int) -> Tensor:
