@@ -108,7 +108,7 @@ def sd3(dual: tuple[int, ...]) -> Family:
         "out_channels": 4,
         "dual_attention_layers": dual,
     }
-    attn2 = tuple(f"transformer_blocks.{i}.attn2" for i in dual)
+    parts = [("attn", "attn2", "ff") if i in dual else ("attn", "ff") for i in range(2)]
     return Family(
         name="SD3Transformer2DModel" + "-dual" * bool(dual),
         make=model_of("SD3Transformer2DModel", **config),
@@ -120,7 +120,7 @@ def sd3(dual: tuple[int, ...]) -> Family:
         },
         noise=(2, 4, 16, 16),
         tokens=64,
-        modules=(*named("transformer_blocks", 2, "attn", "ff"), *attn2),
+        modules=tuple(f"transformer_blocks.{i}.{name}" for i in range(2) for name in parts[i]),
         mlps=named("transformer_blocks", 2, "ff"),
     )
 

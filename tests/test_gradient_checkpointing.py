@@ -11,7 +11,7 @@ from clusca_ext import ReuseForecaster, TaylorForecaster
 from clusca_ext.adapters import describe
 from clusca_ext.learning import Mixer, PairObjective, Price, Routers, RunObjective
 from clusca_ext.learning.calls import prediction, record
-from clusca_ext.learning.mixing import History
+from clusca_ext.learning.history import History
 from families_image import IMAGES
 from families_video import VIDEOS
 from family import Family

@@ -20,7 +20,7 @@ from clusca_ext import (
 from clusca_ext.adapters import describe
 from clusca_ext.schedule import ByIndex, Step
 from families_image import FLUX
-from families_video import VIDEOS
+from families_video import COGVIDEOX, VIDEOS
 from small_dit import make_dit, options, sample
 from test_families import TIMES, run
 from test_uvit import ADAPTER, UViT
@@ -138,14 +138,26 @@ def test_masks_of_another_model_are_refused(model):
         sample(model)
 
 
-def test_a_mask_of_joint_attention_is_refused():
-    """FLUX's needs the text that cached steps do not keep."""
-    model = FLUX.make()
+def test_a_mask_of_what_runs_on_text_behind_attention_is_refused():
+    """CogVideoX's MLPs: their input is what attention has made of text and video."""
+    model = COGVIDEOX.make()
     blocks = describe(model).blocks
     names = [f"{part.name}-{i}" for i, block in enumerate(blocks) for part in block.modules]
-    marks = {name: [1, int(name == "attn-1")] for name in names}
-    with pytest.raises(ValueError, match="must not compute attn-1 in a step .* at step 1"):
+    marks = {name: [1, int(name == "mlp-1")] for name in names}
+    with pytest.raises(ValueError, match="must not compute mlp-1 in a step .* at step 1"):
         enable_cache(model, ClusCaConfig(schedule=MaskSchedule(modules=marks)))
+
+
+def test_a_schedule_that_does_not_say_that_masks_come_has_no_text():
+    class Unsaid:
+        def start(self, num_steps):
+            return lambda step: step.index == 0 or frozenset({(0, "attn")})
+
+    model = FLUX.make()
+    config = ClusCaConfig(schedule=Unsaid(), corrector=NoCorrection())
+    message = "a mask cannot compute module 'attn' of block 0: .* a method is_partial that returns"
+    with cache(model, config), pytest.raises(ValueError, match=message):
+        run(FLUX, model)
 
 
 def counted(model, config, steps=12):

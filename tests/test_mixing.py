@@ -14,7 +14,7 @@ from clusca_ext import (
 from clusca_ext.adapters import describe
 from clusca_ext.learning import Call, Mixer, Routers
 from clusca_ext.learning.calls import copied, intercepted, prediction, record
-from clusca_ext.learning.mixing import History
+from clusca_ext.learning.history import History
 from families_image import IMAGES
 from families_video import VIDEOS
 from family import Family
@@ -49,7 +49,7 @@ def family(request) -> Family:
 
 
 def test_between_the_model_and_its_cached_steps(family):
-    """At beta 1 the model, without one what a cache forecasts; in every family, or a refusal."""
+    """At beta 1 the model, but for text; without one what a cache forecasts; or a refusal."""
     model = family.make()
     expected = run(family, model)
     mixer = Mixer(describe(model), TaylorForecaster(order=1))
@@ -58,8 +58,13 @@ def test_between_the_model_and_its_cached_steps(family):
         with pytest.raises(ValueError, match="must return what is cached of it as a part"):
             mixed_run(mixer, calls, 1.0)
         return
-    for got, whole in zip(mixed_run(mixer, calls, 1.0), expected, strict=True):
-        torch.testing.assert_close(got, whole, rtol=1e-5, atol=1e-5)
+    has_text = any(block.other is not None for block in mixer.description.blocks)
+    mixed = mixed_run(mixer, calls, 1.0)
+    for step, (got, whole) in enumerate(zip(mixed, expected, strict=True)):
+        if not has_text or step in FULL:  # else test_joint_masks.py has it
+            torch.testing.assert_close(got, whole, rtol=1e-5, atol=1e-5)
+        else:
+            assert (got - whole).norm() > 1e-5 * whole.norm()
     config = ClusCaConfig(
         schedule=ExplicitSchedule(steps=FULL),
         forecaster=TaylorForecaster(order=1),

@@ -19,7 +19,7 @@ from clusca_ext import (
 from clusca_ext.adapters import describe
 from clusca_ext.learning import Mixer, PairObjective, Price, Routers, TrainingSettings, write_report
 from clusca_ext.learning.calls import prediction, record
-from clusca_ext.learning.mixing import History
+from clusca_ext.learning.history import History
 from clusca_ext.learning.training import CHECKPOINT
 from small_dit import make_dit, options, sample
 from tiny_router import CACHED, STEPS, pairs_of, sampler, training_of

@@ -1,13 +1,16 @@
-"""SmoothCache where a mask cannot compute some modules alone, as joint attention."""
+"""SmoothCache where a mask cannot compute some modules alone, as MLPs that run on text, too."""
 
 from dataclasses import replace
 
 import pytest
-import torch
 
 from clusca_ext import ClusCaConfig, NoCorrection, ReuseForecaster, cache, summary
 from clusca_ext.learning import ErrorCurves, calibrate
-from flux_pipelines import draw, make_pipeline
+from families_image import FLUX
+from families_video import COGVIDEOX
+from test_families import TIMES, run
+
+JOINT = {COGVIDEOX: {"mlp-0", "mlp-1"}, FLUX: set()}  # FLUX's attention reads blocks' inputs alone
 
 # Of a run of eight steps: errors of one gap, and of two.
 OFTEN = ((0.9, 0.1, 0.9, 0.1, 0.9, 0.1, 0.9), (0.9,) * 6)
@@ -34,29 +37,26 @@ def test_a_step_that_computes_one_computes_all():
 
 
 @pytest.mark.parametrize("by", ["kind", "module"])
-def test_every_bound_of_joint_attention_can_be_run(by):
-    pipe = make_pipeline()
-
-    def sample(seed):
-        return draw(pipe, steps=8, generator=torch.Generator().manual_seed(seed))
-
-    curves = calibrate(pipe.transformer, sample, 8, max_gap=3)
-    assert set(curves.joint) == {"attn-0", "attn-1", "out-2", "out-3"}  # with text
+@pytest.mark.parametrize("family, joint", JOINT.items(), ids=str)
+def test_every_bound_can_be_run(family, joint, by):
+    model = family.make()
+    curves = calibrate(model, lambda seed: run(family, model), 8, max_gap=3)
+    assert set(curves.joint) == joint
     for schedule in {*curves.schedules(by=by)}:
-        with cache(pipe, reusing(schedule)):
+        with cache(model, reusing(schedule)):
             pass
     refused = 0
     for schedule in {*replace(curves, joint=()).schedules(by=by)}:
         try:
-            with cache(pipe, reusing(schedule)):
+            with cache(model, reusing(schedule)):
                 pass
         except ValueError as error:
             assert "must not compute" in str(error)
             refused += 1
-    assert refused
-    with cache(pipe, reusing(curves.leaving_out(0.5, by=by))):
-        sample(0)
-        assert summary(pipe).full < 8
+    assert bool(refused) == bool(joint)
+    with cache(model, reusing(curves.leaving_out(0.5, by=by)), timesteps=TIMES):
+        run(family, model)
+        assert summary(model).full < 8
 
 
 def reusing(schedule):

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from clusca_ext.adapters.description import Args, BlockDescription, Kwargs
@@ -37,6 +38,40 @@ def first_read(
     raise ValueError(
         f"module {description.modules[0].name!r} of the first block must be called by its forward"
     )
+
+
+class OtherStream:
+    """Another stream, such as text, that blocks update and hand on, and cached steps do not.
+
+    Args:
+        block: Whose input it is; it may have none.
+    """
+
+    def __init__(self, block: BlockDescription) -> None:
+        self._input = None if block.other is None else Input(block.block, block.other)
+
+    def of(self, args: Args, kwargs: Kwargs, beside: int) -> Tensor | None:
+        """What a block is given of it; None: it has none.
+
+        Args:
+            args: The block's.
+            kwargs: The block's.
+            beside: Tokens of it in front of the block's own, in one stream; 0: it comes apart.
+        """
+        if self._input is None:
+            return None
+        other: Tensor = self._input.find(args, kwargs)
+        return other[:, :beside].clone() if beside else other
+
+    def given(
+        self, other: Tensor | None, args: Args, kwargs: Kwargs, beside: int
+    ) -> tuple[Args, Kwargs]:
+        """A block's inputs with that of another call in its place; None: as they are."""
+        if other is None or self._input is None:
+            return args, kwargs
+        if beside:
+            other = torch.cat([other, self._input.find(args, kwargs)[:, beside:]], dim=1)
+        return self._input.exchanged(other, args, kwargs)
 
 
 class Input:

@@ -183,10 +183,12 @@ class Branch:
             )
         masked = decision if len(decision | unseen) < len(modules) else ()
         for block, name in masked:
-            if modules[block, name].description.call is None:
+            module = modules[block, name]
+            if module.description.call is None and not module.joint:
                 raise ValueError(
                     f"a mask cannot compute module {name!r} of block {block}: it needs more than "
-                    "the stream that cached steps keep"
+                    "the stream that cached steps keep. Text is kept where the schedule has a "
+                    "method is_partial that returns True"
                 )
         return decision | unseen
 

@@ -1,7 +1,7 @@
 """How much features change: measured on the device, read by the host all at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,6 +18,8 @@ class Seen:
         change: One that its schedule has not been told: as the device has it (0-dim float32), or
             as the host has read it.
         other: The text that the verified block was given at the last full step.
+        texts: The text that blocks were given at the last full step, by block, where a mask
+            computes what attends to it.
         output: Of the first block, where this step has computed it before it was decided.
     """
 
@@ -25,6 +27,7 @@ class Seen:
     at: int = 0
     change: Tensor | float | None = None
     other: Tensor | None = None
+    texts: dict[int, Tensor] = field(default_factory=dict)
     output: Any = None
 
 

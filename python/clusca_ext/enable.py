@@ -15,6 +15,7 @@ from clusca_ext.runs.callers import ByFunction, Caller
 from clusca_ext.runs.context import Context
 from clusca_ext.runs.pipelines import Pipelines
 from clusca_ext.runs.telling import of_bare, of_pipelines, part_of
+from clusca_ext.schedule.decision import is_partial
 from clusca_ext.summary import Summary, combine, summarize
 from clusca_ext.targets import cache_of as cache_of
 from clusca_ext.targets import caches_of, transformers_of
@@ -122,11 +123,10 @@ def enable_cache(
 def _require_its_modules(made: Cache) -> None:
     """A schedule may name modules: those of this model, and single ones where storage has each."""
     schedule = made.config.schedule
-    modules = {key: each.description.call is not None for key, each in made.modules.items()}
+    modules = {key: each.description.computable for key, each in made.modules.items()}
     if callable(require := getattr(schedule, "require", None)):
         require(modules)
-    is_partial = getattr(schedule, "is_partial", None)
-    if made.config.storage != "per_block" and callable(is_partial) and is_partial(modules):
+    if made.config.storage != "per_block" and is_partial(schedule, modules):
         raise ValueError(
             "a schedule must decide full or cached steps where storage is lean, got "
             f"{type(schedule).__name__} with steps that compute single modules"

@@ -18,7 +18,7 @@ from clusca_ext.installation import Installation, Key, require_called_once
 from clusca_ext.plan import ModulationPlan
 from clusca_ext.probe import Probe
 from clusca_ext.schedule import Decision, Signal
-from clusca_ext.schedule.decision import VERIFIED
+from clusca_ext.schedule.decision import VERIFIED, is_partial
 from clusca_ext.storage.choice import storage_of
 
 
@@ -70,6 +70,8 @@ class Fitting:
         alone = self._config.storage != "per_block"
         how = self._correction, source, alone, apart
         self.installed = Installation(description, *how)
+        if is_partial(self._config.schedule, self.installed.computable):
+            self.installed.expect_masks()
 
     def _cached(self, whole: ModelDescription) -> ModelDescription:
         """All blocks, but for the first where a schedule has it computed at every step."""
@@ -145,6 +147,8 @@ class Fitting:
     ) -> None:
         """The call begins that does the step: settle it, now or when its signal is seen."""
         decision = branch.decision
+        for joint in self.installed.joints:
+            joint.begin(branch.seen.texts, self.description, args, kwargs)
         if self.probe is not None:
             about = branch.adapting, branch.next_step(args, kwargs)
             if decision is None and branch.sample is not None:

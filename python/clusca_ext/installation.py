@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from clusca_ext.adapters.description import Args, ModelDescription
 from clusca_ext.correction import Chosen
 from clusca_ext.executor import BlockExecutor, Correction, ModuleExecutor, Segment
+from clusca_ext.joint import Joint, joints_of
 
 Key = tuple[int, str]  # of a module: index of its block, its name
 
@@ -27,6 +28,7 @@ class Installation:
         blocks: One executor for each block.
         modules: All modules' executors.
         segments: Those of the blocks that hand their stream on.
+        joints: Of blocks of which masks compute what attends to text; empty: no mask comes.
     """
 
     def __init__(
@@ -54,6 +56,16 @@ class Installation:
             self.blocks.append(BlockExecutor(block, executors, copies))
             self.blocks[-1].has_source = source is not None
         self.segments = _join(self.blocks, correction, alone, apart)
+        self.joints: list[Joint] = []
+
+    @property
+    def computable(self) -> dict[Key, bool]:
+        """Of every module, whether a mask may compute it."""
+        return {key: each.description.computable for key, each in self.modules.items()}
+
+    def expect_masks(self) -> None:
+        """Some step will compute some modules and forecast others."""
+        self.joints = joints_of(dict(enumerate(self.blocks)))
 
     def fits(self, description: ModelDescription) -> bool:
         """Whether the model still has the modules it had: a LoRA may have wrapped some since."""
@@ -64,6 +76,8 @@ class Installation:
             block.install()
             for module in block.modules:
                 self._handles.append(module.module.register_forward_hook(module.capture))
+        for joint in self.joints:
+            joint.install()
         if self._source is not None:
             hooked: nn.Module = self.blocks[self._source].block
             self._handles.append(hooked.register_forward_hook(self._keep_source))
@@ -95,6 +109,8 @@ class Installation:
             The modules that it computed.
         """
         self.let(full=None)
+        for joint in self.joints:
+            joint.end()
         computed = {key: module for key, module in self.modules.items() if module.computed}
         for module in computed.values():
             module.computed = False
@@ -124,6 +140,8 @@ class Installation:
             alike = alike and chosen.one and chosen.of_members
         for segment in self.segments:
             segment.begin(collapses=alike)
+        for joint in self.joints:
+            joint.settle()
 
     def begin_summed(self, represented: tuple[Chosen, Tensor] | None) -> None:
         """A cached step begins whose representatives alone have rows of every module.

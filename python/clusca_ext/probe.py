@@ -35,7 +35,7 @@ class Probe:
         self, signal: Signal, description: ModelDescription, process_group: Any = None
     ) -> None:
         self._signal, self._group = signal, process_group
-        self._model = description.model
+        self._describes = description
         self.index = self._index_of(signal, len(description.blocks))
         self._block: BlockDescription = description.blocks[self.index]
         self._verifier: Verifier | None = None
@@ -50,7 +50,7 @@ class Probe:
 
     @property
     def _ranks(self) -> Any:
-        return ranks.group_of(self._model) if self._group is None else self._group
+        return ranks.group_of(self._describes.model) if self._group is None else self._group
 
     @staticmethod
     def _index_of(signal: Signal, count: int) -> int:
@@ -219,7 +219,7 @@ class Probe:
     def _beside(self) -> int:
         """Tokens of another stream in front of the block's own."""
         step = self._step
-        return ranks.tokens_of(self._model, self._block.beside(step.args, step.kwargs))
+        return self._describes.tokens_beside(self._block, step.args, step.kwargs)
 
     def _show(self, now: Tensor, keeps: bool) -> None:
         """Tell the change, which decides the step if it is open.

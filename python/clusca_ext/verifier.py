@@ -7,7 +7,7 @@ from torch import Tensor
 
 from clusca_ext import ops
 from clusca_ext.adapters.description import Args, Kwargs
-from clusca_ext.block_inputs import Input
+from clusca_ext.block_inputs import OtherStream
 from clusca_ext.changes import Seen, measured
 from clusca_ext.executor import BlockExecutor, ModuleExecutor
 from clusca_ext.schedule import Signal
@@ -26,8 +26,8 @@ class Verifier:
 
     def __init__(self, signal: Signal, block: BlockExecutor) -> None:
         self._measure = signal.measure
-        self._block, name = block.description, block.description.other
-        self._other = None if name is None else Input(block.block, name)
+        self._block = block.description
+        self._other = OtherStream(block.description)
         # The module whose output is compared; None: the stream behind the block is.
         self._module: ModuleExecutor | None = None
         self._computed: Tensor | None = None
@@ -48,17 +48,11 @@ class Verifier:
             kwargs: The block's.
             beside: Tokens of another stream in front of the block's own.
         """
-        if self._other is not None:
-            other = self._other.find(args, kwargs)
-            seen.other = other[:, :beside].clone() if beside else other
+        seen.other = self._other.of(args, kwargs, beside)
 
     def compute(self, original: Any, seen: Seen, args: Args, kwargs: Kwargs, beside: int) -> None:
         """Run the block's own forward on its input of a cached step."""
-        if seen.other is not None and self._other is not None:
-            other = seen.other
-            if beside:
-                other = torch.cat([other, self._other.find(args, kwargs)[:, beside:]], dim=1)
-            args, kwargs = self._other.exchanged(other, args, kwargs)
+        args, kwargs = self._other.given(seen.other, args, kwargs, beside)
         module = self._module
         with torch.no_grad():
             if module is None:

@@ -3,16 +3,16 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from clusca_ext.adapters import ranks
-
-Args = tuple[Any, ...]
-Kwargs = Mapping[str, Any]
+from clusca_ext.adapters.module import Args as Args
+from clusca_ext.adapters.module import Kwargs as Kwargs
+from clusca_ext.adapters.module import ModuleDescription as ModuleDescription
+from clusca_ext.adapters.module import whole as whole
 
 
 class Modulation(NamedTuple):
@@ -38,40 +38,9 @@ class Modulation(NamedTuple):
     table: Tensor | None = None
 
 
-def whole(value: Any, *_: Any) -> Any:
-    """The value itself: nothing but the stream's part is in it."""
-    return value
-
-
 def first_input(args: Args, kwargs: Kwargs) -> Tensor:
     stream: Tensor = args[0]
     return stream
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModuleDescription:
-    """A module of a block whose output is cached, before its gate.
-
-    Attributes:
-        name: Its name in masks and in a summary.
-        module: The module itself; returns [B, N, D].
-        norm: The norm in front of it, without modulation; None: there is none.
-        represents: Whether it treats tokens one by one, so that representatives alone can be
-            computed: an MLP of its own.
-        call: How the block calls it on all tokens, given the modulated tokens and the block's
-            inputs; read where a mask computes it on a cached step. None: it needs more than the
-            stream, as the text beside it, which cached steps do not keep.
-        feature: Finds in what the module returns the [B, N, D] that belongs to the stream, given N.
-        compute: What representatives' modulated rows [B, K, D] go through; default: the module.
-    """
-
-    name: str
-    module: nn.Module
-    norm: nn.Module | None
-    represents: bool
-    call: Callable[[Tensor, Args, Kwargs], Tensor] | None
-    feature: Callable[[Any, int], Tensor] = whole
-    compute: Callable[[Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,8 +197,12 @@ class ModelDescription:
         if self.stream_shape is None:
             return None
         B, N, D = self.stream_shape(args, kwargs)
-        own = partial(ranks.tokens_of, self.model)
-        return [(B, own(N) + own(block.beside(args, kwargs)), D) for block in self.blocks]
+        own = ranks.tokens_of(self.model, N)
+        return [(B, own + self.tokens_beside(block, args, kwargs), D) for block in self.blocks]
+
+    def tokens_beside(self, block: BlockDescription, args: Args, kwargs: Kwargs) -> int:
+        """Those a block's stream has beside the model's, on this rank, from the model's inputs."""
+        return ranks.tokens_of(self.model, block.beside(args, kwargs))
 
     def sides(self, args: Args, kwargs: Kwargs) -> tuple[int, ...]:
         """The sides of the grid of this rank's tokens; empty where it is not known."""

@@ -52,10 +52,16 @@ def attention(
         name: Its name.
         feature: As in ``ModuleDescription``.
         norm: The norm in front of it; read where a mask computes it.
-        call: As in ``ModuleDescription``; None: it is only ever forecast.
+        call: As in ``ModuleDescription``; None: it attends to more than the stream.
     """
     return ModuleDescription(
-        name=name, module=module, norm=norm, represents=False, call=call, feature=feature
+        name=name,
+        module=module,
+        norm=norm,
+        represents=False,
+        call=call,
+        feature=feature,
+        reads_input=call is None,
     )
 
 

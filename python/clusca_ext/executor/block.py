@@ -39,6 +39,9 @@ class BlockExecutor(StandIn):
         verify: Called, if ``verifies``, on steps that forecast it, with its inputs, before they are
             written to.
         compare: Called with the forecast stream of a step that was verified.
+        keep_text: Called, if ``keeps_text``, before the block's own forward of a step that computes
+            all, with the block's inputs.
+        join: Called, if ``joins``, on steps that compute some of its modules by its own forward.
         has_source: Whether a hook keeps some block's stream of full steps.
     """
 
@@ -46,6 +49,8 @@ class BlockExecutor(StandIn):
     enter: Asks
     verify: Asks
     compare: Callable[[Tensor], None]
+    keep_text: Callable[[Args, Kwargs], None]
+    join: Callable[[Args, Kwargs], None]
 
     def __init__(
         self, description: BlockDescription, modules: list[ModuleExecutor], copies: bool
@@ -59,11 +64,13 @@ class BlockExecutor(StandIn):
         self.substituted = self.is_last = False
         self.segment: Segment | None = None
         self.looks = self.enters = self.verifies = self.has_source = False
+        self.keeps_text = self.joins = False
 
     def remove(self) -> None:
         """Restore the block, and let go what is called: that holds the blocks, too."""
         self.substituted = self.looks = self.enters = self.verifies = False
-        for name in ("look", "enter", "verify", "compare"):
+        self.keeps_text = self.joins = False
+        for name in ("look", "enter", "verify", "compare", "keep_text", "join"):
             vars(self).pop(name, None)
         super().remove()
 
@@ -73,11 +80,15 @@ class BlockExecutor(StandIn):
         if not self.substituted:
             if self.looks:
                 self.look(self, args, kwargs)
+            if self.keeps_text:
+                self.keep_text(args, kwargs)
             if self.has_source:
                 pass  # to do here, but for compiled code, which does not ask for hooks
             return self.original(*args, **kwargs)
         if self.verifies:
             self.verify(self, args, kwargs)
+        if self.joins:
+            self.join(args, kwargs)
         x = self.description.stream(args, kwargs)
         segment = self.segment if self.segment is not None and self.segment.collapses else None
         # A segment leaves its input alone. Convolutions leave the stream with channels outside.

@@ -70,6 +70,9 @@ class ModuleExecutor:
             has every token's. [B, K] int32
         feature: What the branch that calls has cached of it.
         show: Called, if ``shows``, with what the module returns, as it would be kept.
+        joint: A mask computes it by the block's own forward.
+        joins: That runs: what the module returns goes to ``joined``.
+        joined: That; None: nothing yet.
     """
 
     feature: Kept
@@ -81,7 +84,8 @@ class ModuleExecutor:
         self.norm = description.norm
         self.correction = correction
         self.corrected = correction is not None and description.represents
-        self.carried = self.computed = self.shows = False
+        self.carried = self.computed = self.shows = self.joint = self.joins = False
+        self.joined: Tensor | None = None
         self.captures, self.is_last = 0, False
         self.gate: Tensor | None = None
         self.places: Tensor | None = None
@@ -91,6 +95,8 @@ class ModuleExecutor:
         """Forward hook of the module: on a step that computes it, keep its output."""
         if self.shows:
             self.show(self.description.feature(output, self.feature.tokens))
+        if self.joins:
+            self.joined = self.description.feature(output, self.feature.tokens)
         if self.computed:
             self.captures += 1
             # Compiled code keeps what nobody reads, too: to leave it out would be one more graph.
@@ -215,15 +221,21 @@ class ModuleExecutor:
         return rows if shift is None else rows + shift
 
     def _compute(self, x: Tensor, modulation: Modulation, args: Args, kwargs: Kwargs) -> None:
-        shift, scale, gate = (of_all(modulation, part, x) for part in (SHIFT, SCALE, GATE))
+        gate = of_all(modulation, GATE, x)
+        output, self.joined = self.joined, None
+        if output is None:
+            output = self._call(x, modulation, args, kwargs)
+        x.add_(output if gate is None else per_token(gate) * output)
+
+    def _call(self, x: Tensor, modulation: Modulation, args: Args, kwargs: Kwargs) -> Tensor:
+        shift, scale = (of_all(modulation, part, x) for part in (SHIFT, SCALE))
         tokens = x if self.norm is None else self.norm(x)
         if scale is not None:
             tokens = tokens * (1 + per_token(scale))
         if shift is not None:
             tokens = tokens + per_token(shift)
         assert self.description.call is not None  # the cache refuses a mask of others
-        output = self.description.call(tokens.to(x.dtype), args, kwargs)
-        x.add_(output if gate is None else per_token(gate) * output)
+        return self.description.call(tokens.to(x.dtype), args, kwargs)
 
 
 def rows_at(factors: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:

@@ -85,7 +85,7 @@ def calibrate(
         name_of(key): tuple(tuple(sum(errors) / len(errors) for errors in row) for row in rows)
         for key, rows in found.items()
     }
-    joint = tuple(name_of(key) for key, part in parts.items() if part.call is None)
+    joint = tuple(name_of(key) for key, part in parts.items() if not part.computable)
     return ErrorCurves(num_steps=num_steps, curves=curves, joint=joint)
 
 

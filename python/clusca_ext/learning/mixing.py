@@ -2,7 +2,9 @@
 
 ``out = beta * f(x) + (1 - beta) * forecast``, before the gate (Learning-to-Cache, arXiv
 2406.01733, section 3): at beta 1 the model itself, at beta 0 a cached step, differentiable in beta
-in between. Everything here is plain PyTorch; forecasts are ``clusca_ext.reference``'s.
+in between. Where blocks attend to a stream of text, which cached steps do not update, they are
+given that of the last full step, as a mask gives it to them. Everything here is plain PyTorch;
+forecasts are ``clusca_ext.reference``'s.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,52 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clusca_ext import reference
-from clusca_ext.adapters.description import Args, ModelDescription, ModuleDescription
+from clusca_ext.adapters.description import Args, Kwargs, ModelDescription, ModuleDescription
+from clusca_ext.block_inputs import OtherStream
 from clusca_ext.cache import Cache
 from clusca_ext.forecast import Forecaster, ReuseForecaster
-from clusca_ext.forecast.outputs import weights_of
 from clusca_ext.learning.calls import Call, prediction
+from clusca_ext.learning.history import History
 from clusca_ext.learning.recomputing import in_backward, recomputed_within
 from clusca_ext.schedule import Key
-
-
-class History:
-    """What modules returned at earlier steps, each at its own.
-
-    Attributes:
-        factors: Of every module seen. [O+1, B, N, D]
-        steps: At which it was computed, the last one first.
-    """
-
-    def __init__(self) -> None:
-        self.factors: dict[Key, Tensor] = {}
-        self.steps: dict[Key, list[int]] = {}
-
-    def keep(self, key: Key, feature: Tensor, step: int, order: int) -> None:
-        """A module returned ``feature`` [B, N, D] at a step."""
-        steps = self.steps.setdefault(key, [])
-        factors = self.factors.get(key)
-        if factors is None:
-            factors = feature.new_zeros((order + 1, *feature.shape))
-        spacing = step - steps[0] if steps else 1
-        self.factors[key] = reference.taylor_update_(factors, feature, spacing, len(steps))
-        steps.insert(0, step)
-
-    def forecast(self, key: Key, step: int, forecaster: Forecaster) -> Tensor:
-        """What the module would return at a step. [B, N, D]"""
-        steps, factors = self.steps[key], self.factors[key]
-        spacings = [b - a for b, a in zip(steps, steps[1 : len(factors)], strict=False)]
-        weights = list(weights_of(forecaster, step - steps[0], spacings))
-        weights += [0.0] * (len(factors) - len(weights))  # of orders that have no past
-        return reference.taylor_forecast(factors, torch.tensor(weights, device=factors.device))
-
-    def as_it_is(self) -> "History":
-        """Another one, which keeps nothing of what this one will."""
-        history = History()
-        history.factors = dict(self.factors)
-        history.steps = {key: list(steps) for key, steps in self.steps.items()}
-        return history
 
 
 class Mixer:
@@ -70,8 +34,8 @@ class Mixer:
 
     Attributes:
         keys: All modules, in order.
-        learnt: Those of them that a step may compute while others are forecast. Others, such as
-            joint attention, are only ever forecast on such a step.
+        learnt: Those of them that a step may compute while others are forecast. Others are only
+            ever forecast on such a step.
 
     Raises:
         ValueError: The model is in training mode, where its outputs are random, or has a cache.
@@ -90,11 +54,13 @@ class Mixer:
             for part in block.modules
         }
         self.keys = tuple(self._parts)
-        self.learnt = tuple(key for key, part in self._parts.items() if part.call is not None)
+        self.learnt = tuple(key for key, part in self._parts.items() if part.computable)
         self._history: History | None = None
         self._betas: Mapping[Key, Tensor] | None = None
         self._refresh: float | None = None
         self._step, self._tokens = 0, [0] * len(description.blocks)
+        self._others = [OtherStream(block) for block in description.blocks]
+        self._call = Call()
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -102,6 +68,11 @@ class Mixer:
         handles = [
             part.module.register_forward_hook(partial(self._hook, key, part))
             for key, part in self._parts.items()
+        ]
+        handles += [
+            block.block.register_forward_pre_hook(partial(self._enter, index), with_kwargs=True)
+            for index, block in enumerate(self.description.blocks)
+            if block.other is not None
         ]
         wanted = [p for p in self.model.parameters() if p.requires_grad]
         for parameter in wanted:
@@ -163,10 +134,25 @@ class Mixer:
         if shapes is not None:
             self._tokens = [shape[1] for shape in shapes]
         self._step, self._history, self._betas, self._refresh = step, history, betas, refresh
+        self._call = call
         try:
             yield
         finally:
             self._history = self._betas = None
+            self._call = Call()
+
+    def _enter(self, index: int, block: nn.Module, args: Args, kwargs: Kwargs) -> Any:
+        """Pre-hook of a block with another stream: keep that, or give it what was kept."""
+        history, other = self._history, self._others[index]
+        if history is None:
+            return None
+        beside = self.description.tokens_beside(self.description.blocks[index], *self._call)
+        if self._betas is not None:
+            return other.given(history.texts.get(index), args, kwargs, beside)
+        text = other.of(args, kwargs, beside)
+        if text is not None:
+            history.texts[index] = text
+        return None
 
     def _hook(
         self, key: Key, part: ModuleDescription, module: nn.Module, args: Args, output: Any

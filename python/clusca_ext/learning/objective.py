@@ -9,7 +9,8 @@ from torch import Tensor
 
 from clusca_ext.checks import number
 from clusca_ext.learning.calls import Call, copied, prediction
-from clusca_ext.learning.mixing import History, Mixer
+from clusca_ext.learning.history import History
+from clusca_ext.learning.mixing import Mixer
 from clusca_ext.learning.pairs import Pairs
 from clusca_ext.learning.routers import Routers
 

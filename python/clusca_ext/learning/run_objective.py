@@ -9,7 +9,8 @@ from torch import Tensor
 
 from clusca_ext.checks import integer, number
 from clusca_ext.learning.calls import Call, branches_of, copied, intercepted, record
-from clusca_ext.learning.mixing import History, Mixer
+from clusca_ext.learning.history import History
+from clusca_ext.learning.mixing import Mixer
 from clusca_ext.learning.objective import Measured, Price, learn_step
 from clusca_ext.learning.routers import Routers
 

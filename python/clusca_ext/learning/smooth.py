@@ -22,8 +22,8 @@ class ErrorCurves:
         curves: Of all modules of the model, by name as in ``MaskSchedule``, the errors by gap
             k = 1, 2, ...: of each step i that of its output at step i + k,
             ``|F(i + k) - F(i)|_1 / |F(i + k)|_1``. One of gap k has ``num_steps - k`` values.
-        joint: Modules that no mask computes alone, as joint attention: a step that computes one of
-            them computes all modules.
+        joint: Modules that no mask computes alone, as MLPs that run on text, too: a step that
+            computes one of them computes all modules.
 
     Raises:
         ValueError: There is no module, one's curves are not of that length, or one of ``joint`` has

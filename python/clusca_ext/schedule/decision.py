@@ -105,7 +105,8 @@ class Schedule(Protocol):
 
     One that names modules may have a method ``require``, given whether a mask may compute each of
     the model's modules, by block and name: it raises where the two do not fit. Its
-    ``is_partial``, given the same, says whether some step computes some and forecasts others.
+    ``is_partial``, given the same, says whether some step computes some and forecasts others: text
+    is kept then, for modules that attend to it.
     """
 
     def start(self, num_steps: int | None) -> Callable[[Step], Decision | None]:
@@ -114,6 +115,12 @@ class Schedule(Protocol):
         Where it is ``ByIndex``, the cache sees which steps are coming, and prepares for them; where
         it is ``Bounded``, how many they may be.
         """
+
+
+def is_partial(schedule: Schedule, modules: Mapping[Key, bool]) -> bool:
+    """Whether some step computes some modules and forecasts others, as far as the schedule says."""
+    says = getattr(schedule, "is_partial", None)
+    return callable(says) and bool(says(modules))
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,9 @@ class PyramidSchedule:
     """In the middle of a run, modules of a kind are computed every n-th step (Pyramid Attention
     Broadcast, arXiv 2408.12588); at its ends, all of them.
 
-    A module can be computed while others are forecast where it needs no more than its block's
-    stream. Joint attention to text cannot, nor can what is fused with it (``"out"``, of
-    single-stream blocks, their MLP included; ``"ip"``, of image prompts): by default all of that
-    is computed together, and the MLPs of other blocks always.
+    Joint attention to text and what is fused with it (``"out"``, of single-stream blocks, their MLP
+    included; ``"ip"``, of image prompts) are computed together by default, and the MLPs of other
+    blocks always. Where they are forecast apart, they are given the text of the last full step.
 
     Attributes:
         ranges: Pairs of a module's name, as the adapter calls it, and the steps from one
