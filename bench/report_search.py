@@ -3,13 +3,11 @@
 from collections.abc import Iterable
 
 from clusca_ext.presets.placements import load_placement, placement_presets
-from placement_search import SEARCH, SETTINGS, Setting
+from placement_settings import STUDIES, Setting, Study
 from report_cases import MISSING
 from report_operators import lines_of
 from report_quality import is_beyond, shown
 
-COMMAND = "`python bench/placement_search.py`"
-SAMPLES = len(SEARCH.held_out)
 HEADER = ["setting", "steps", "even placement, PSNR", "found placement, PSNR", "over even, dB"]
 
 INTRODUCTION = """\
@@ -70,18 +68,15 @@ A configuration names steps (`ExplicitSchedule`). `found.schedule` places the sa
 fractions of a run of any length (`PlacedSchedule`); its `with_count` interpolates to another number
 of full steps.
 """
-STUDY = f"""\
+STUDY = """\
 ## Where what was found holds
 
-{COMMAND} searches on the embedded digits model, a DiT that draws
-digits, and then changes one thing at a time. PSNR is to the full sampler of the same setting, the
-mean over {SAMPLES} samples whose seeds the search has not seen, with its standard error. "Over
-even" is paired by sample, against as many full steps evenly from the first step to the last. In
-**bold** it lies beyond two standard errors. Where length or number differ, full steps lie at the
-found fractions of the run. This study is of one small model and one sampler: on others placement
-may matter more or less, and lie elsewhere.
-
-The search is kept as the preset `digits-50-10`.
+The presets on the models they were found for, one thing changed at a time. PSNR is to the full
+sampler of the same setting, the mean over 64 samples whose seeds the search has not seen, with its
+standard error. "Over even" is paired by sample, against as many full steps evenly from the first
+step to the last. In **bold** it lies beyond two standard errors. Where length or number differ,
+full steps lie at the found fractions of the run. These are two small models, each with one sampler:
+on others placement may matter more or less, and lie elsewhere.
 """
 PRESETS = """\
 ## Presets
@@ -94,10 +89,16 @@ and sampler; whether it holds on another, the [laboratory](quality.md) measures 
 """
 
 
-def by_setting(rows: Iterable[dict]) -> dict[Setting, dict]:
-    """What was measured of the settings there are, by their keys."""
+def command_of(model: str) -> str:
+    which = "" if model == "digits" else f" --model {model}"
+    return f"`python bench/placement_search.py{which}`"
+
+
+def by_setting(study: Study, rows: Iterable[dict]) -> dict[Setting, dict]:
+    """What was measured of a study's settings, by their keys."""
     found = {row["shape"]: row for row in rows}
-    keys = {setting: setting.key(SAMPLES)["shape"] for setting in SETTINGS}
+    samples = len(load_placement(study.preset).settings.held_out)
+    keys = {setting: setting.key(samples)["shape"] for setting in study.settings}
     return {setting: found[key] for setting, key in keys.items() if key in found}
 
 
@@ -109,18 +110,19 @@ def cells(setting: Setting, row: dict | None) -> list[str]:
     return [setting.name, length, *psnrs, shown(row["over_even_db"])]
 
 
-def searched(row: dict) -> list[str]:
+def searched(study: Study, row: dict) -> list[str]:
     """What a search found, and on what."""
     mean, error = row["training_gain_db"]
+    search = load_placement(study.preset).settings
     return [
-        f"Searched: {SEARCH.objective}; {SEARCH.num_steps} steps, {SEARCH.full_steps} full, Taylor "
-        f"of order {SEARCH.config.forecaster.order}, no clusters; {row['tries']} tries on "
+        f"Searched: {search.objective}; {search.num_steps} steps, {search.full_steps} full, Taylor "
+        f"of order {search.config.forecaster.order}, no clusters; {row['tries']} tries on "
         f"{row['training']} samples, which gained {mean:+.2f} ± {error:.2f} dB on these. Found: "
         f"{', '.join(map(str, row['found']))}. Even: {', '.join(map(str, row['even']))}."
     ]
 
 
-def findings(rows: dict[Setting, dict]) -> list[str]:
+def findings(study: Study, rows: dict[Setting, dict]) -> list[str]:
     """Where it gains, where it loses, where neither can be seen."""
     kinds: dict[str, list[str]] = {"gains": [], "loses": [], "is not told apart from even": []}
     for setting, row in rows.items():
@@ -134,20 +136,21 @@ def findings(rows: dict[Setting, dict]) -> list[str]:
         for kind, which in kinds.items()
         if which
     ]
-    missing = [setting.name for setting in SETTINGS if setting not in rows]
+    missing = [setting.name for setting in study.settings if setting not in rows]
     return lines + ([f"- {MISSING.capitalize()}: {'; '.join(missing)}."] if missing else [])
 
 
-def study(rows: dict[Setting, dict]) -> list[str]:
+def section(model: str, study: Study, rows: dict[Setting, dict]) -> list[str]:
+    title, command = f"### `{study.preset}`", command_of(model)
     if not rows:
-        return [f"{COMMAND}: {MISSING}.", ""]
+        return [title, "", f"{command}: {MISSING}.", ""]
     first = next(iter(rows.values()))
     commits = sorted({row["commit"] for row in rows.values()})
-    origin = f"{first['device']}; float32; {COMMAND}; commit {', '.join(commits)}."
-    base = rows.get(SETTINGS[0])
-    said = [*searched(base), ""] if base else []
-    table = lines_of(HEADER, [cells(setting, rows.get(setting)) for setting in SETTINGS])
-    return [*said, *findings(rows), "", origin, "", *table, ""]
+    origin = f"{first['device']}; float32; {command}; commit {', '.join(commits)}."
+    base = rows.get(study.settings[0])
+    said = [*searched(study, base), ""] if base else []
+    table = lines_of(HEADER, [cells(setting, rows.get(setting)) for setting in study.settings])
+    return [title, "", *said, *findings(study, rows), "", origin, "", *table, ""]
 
 
 def presets() -> list[str]:
@@ -173,6 +176,12 @@ def document(rows: list[dict]) -> str:
     """docs/placement.md"""
     rows = [row for row in rows if row.get("bench") == "search"]
     lines = [INTRODUCTION, PRESETS, *presets(), "", STUDY]
-    for device in sorted({row["device"] for row in rows}) or [""]:
-        lines += study(by_setting(row for row in rows if row["device"] == device))
+    for model, study in STUDIES.items():
+        found = [
+            here
+            for device in sorted({row["device"] for row in rows})
+            if (here := by_setting(study, (row for row in rows if row["device"] == device)))
+        ]
+        for here in found or [{}]:
+            lines += section(model, study, here)
     return "\n".join(lines).rstrip() + "\n"

@@ -10,9 +10,11 @@ import placement_search
 import report
 import report_search
 from clusca_ext.demo.judge import Estimate
+from clusca_ext.presets.placements import load_placement
 from clusca_ext.search import Placement
 from clusca_ext.search.journal import Scored
-from placement_search import SEARCH, SETTINGS, KeptDraw, Setting
+from placement_search import KeptDraw
+from placement_settings import DIGITS, SEARCH, STUDIES, Setting
 from report_cases import MISSING
 from test_pipeline import make_pipeline
 
@@ -20,7 +22,7 @@ FOUND = (0, 2, 5, 10, 16, 22, 29, 36, 43, 49)
 EVEN = (0, 5, 11, 16, 22, 27, 33, 38, 44, 49)
 
 
-def row(setting=SETTINGS[0], over=(1.5, 0.25), **more):
+def row(setting=DIGITS[0], over=(1.5, 0.25), **more):
     origin = {"device": "A CPU, 2 cores", "commit": "abc", "torch": "2.13"}
     numbers = {
         "steps": list(FOUND),
@@ -61,13 +63,15 @@ def test_its_code_runs(monkeypatch, tmp_path):
 
 
 def test_what_has_no_result_says_so():
-    assert f"`python bench/placement_search.py`: {MISSING}." in report_search.document([])
+    nothing = report_search.document([])
+    assert f"`python bench/placement_search.py`: {MISSING}." in nothing
+    assert f"`python bench/placement_search.py --model pictures`: {MISSING}." in nothing
     page = report_search.document([row()])
     assert "| as searched | 10 of 50 | 41.00 ± 0.75 | 42.50 ± 0.50 | **+1.50 ± 0.25** |" in page
-    for setting in SETTINGS[1:]:
+    for setting in DIGITS[1:]:
         assert f"\n| {setting.name} | " in page
-    assert page.count(f"| {MISSING} | {MISSING} | {MISSING} |") == len(SETTINGS) - 1
-    assert f"- {MISSING.capitalize()}: {SETTINGS[1].name}; " in page
+    assert page.count(f"| {MISSING} | {MISSING} | {MISSING} |") == len(DIGITS) - 1
+    assert f"- {MISSING.capitalize()}: {DIGITS[1].name}; " in page
 
 
 def test_it_says_from_what_it_was_measured():
@@ -78,26 +82,37 @@ def test_it_says_from_what_it_was_measured():
 
 
 def test_gains_and_losses_are_told_apart():
-    rows = [row(), row(SETTINGS[1], (-0.5, 0.125)), row(SETTINGS[2], (0.25, 0.25))]
-    lines = report_search.findings(report_search.by_setting(rows))
+    rows = [row(), row(DIGITS[1], (-0.5, 0.125)), row(DIGITS[2], (0.25, 0.25))]
+    study = STUDIES["digits"]
+    lines = report_search.findings(study, report_search.by_setting(study, rows))
     assert lines[0] == "- It gains in 1 of 3 settings: as searched (**+1.50 ± 0.25** dB)."
-    assert lines[1].startswith(f"- It loses in 1 of 3 settings: {SETTINGS[1].name} (**-0.50")
+    assert lines[1].startswith(f"- It loses in 1 of 3 settings: {DIGITS[1].name} (**-0.50")
     assert lines[2].startswith("- It is not told apart from even in 1 of 3 settings: ")
 
 
 def test_rows_of_fewer_samples_are_not_shown():
-    assert "42.50" not in report_search.document([row() | SETTINGS[0].key(8)])
+    assert "42.50" not in report_search.document([row() | DIGITS[0].key(8)])
 
 
 # ---- what is measured
 
 
-def test_settings_differ_and_fit():
-    keys = [setting.key(64)["shape"] for setting in SETTINGS]
+@pytest.mark.parametrize("model", STUDIES)
+def test_settings_differ_and_fit(model):
+    study = STUDIES[model]
+    placement = load_placement(study.preset)
+    keys = [setting.key(64)["shape"] for setting in study.settings]
     assert len(set(keys)) == len(keys)
-    for setting in SETTINGS:
-        assert len(setting.steps(found())) == setting.full_steps < setting.num_steps
-    assert SETTINGS[0].steps(found()) == FOUND
+    for setting in study.settings:
+        assert len(setting.steps(placement)) == setting.full_steps < setting.num_steps
+    first, search = study.settings[0], placement.settings
+    assert first.steps(placement) == placement.steps
+    assert (first.num_steps, first.full_steps) == (search.num_steps, search.full_steps)
+    assert first.config.forecaster == search.config.forecaster
+    assert study.search in (None, search)
+
+
+def test_lengths_between_are_placed_by_fractions():
     assert Setting("twice as long", num_steps=99).steps(found())[:4] == (0, 4, 10, 20)
 
 
@@ -105,7 +120,7 @@ def test_a_rows_numbers_are_paired():
     """The samples differ far more than the placements do."""
     quality = {FOUND: (30.0, 41.0, 52.0), EVEN: (29.0, 40.0, 51.0)}
     numbers = placement_search.measured(
-        SETTINGS[0], found(), lambda steps: Scored(steps, quality[steps])
+        DIGITS[0], found(), lambda steps: Scored(steps, quality[steps])
     )
     assert numbers["over_even_db"] == [1.0, 0.0]
     assert numbers["psnr_db"] == pytest.approx([41.0, 6.3509])

@@ -6,7 +6,7 @@ import report
 from clusca_ext import cache, summary
 from clusca_ext.lab.models import open_model
 from clusca_ext.presets.placements import load_placement, placement_presets
-from placement_search import SEARCH, SETTINGS
+from placement_settings import DIGITS, SEARCH
 from small_dit import options, sample
 
 
@@ -33,7 +33,7 @@ def test_the_pictures_placement_is_of_the_model_that_ships():
 def test_it_is_what_was_measured():
     found = load_placement("digits-50-10")
     assert found.settings == SEARCH
-    shape = SETTINGS[0].key(len(SEARCH.held_out))["shape"]
+    shape = DIGITS[0].key(len(SEARCH.held_out))["shape"]
     rows = [row for row in report.results() if row.get("shape") == shape]
     assert rows
     for row in rows:
