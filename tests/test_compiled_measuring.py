@@ -35,7 +35,7 @@ def test_a_compiled_model_is_measured_as_another(blocks, when):
     compiled = graphs.frame_count
     now, then = measured(pipe)
     assert graphs.frame_count == compiled  # nothing that has hooks
-    assert now.joint == curves.joint and then == pytest.approx(points, rel=1e-3)
+    assert now.together == curves.together and then == pytest.approx(points, rel=1e-3)
     for name, rows in curves.curves.items():
         for a, b in zip(now.curves[name], rows, strict=True):
             assert a == pytest.approx(b, rel=1e-3)

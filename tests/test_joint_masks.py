@@ -9,7 +9,6 @@ import torch
 
 from clusca_ext import ClusCaConfig, MaskSchedule, NoCorrection, TaylorForecaster, cache, summary
 from clusca_ext.adapters import describe
-from clusca_ext.cache import Cache
 from clusca_ext.learning import Mixer
 from clusca_ext.learning.calls import prediction
 from clusca_ext.learning.history import History
@@ -98,7 +97,7 @@ def test_masks_of_joint_attention_equal_hooks(family, order):
     assert_close(got, run(family, model, oracle.at))
 
 
-def mixed_run(family, model, marks):
+def mixed_run(family, model, marks, refresh=0.5):
     """With betas of 0 and 1, in steps that are not full."""
     mixer, history, got = Mixer(describe(model), TaylorForecaster(order=1)), History(), []
     calls = calls_of(family, model)
@@ -108,7 +107,7 @@ def mixed_run(family, model, marks):
                 output = mixer.full(call, step, history)
             else:
                 betas = {key: torch.tensor(float(m[step])) for key, m in marks.items()}
-                output = mixer.mixed(call, step, history, betas, refresh=0.5)
+                output = mixer.mixed(call, step, history, betas, refresh)
             got.append(prediction(output))
     return got
 
@@ -127,9 +126,11 @@ def test_a_router_trains_on_what_its_mask_will_do(family):
 
 @pytest.mark.parametrize("family", MIXED, ids=str)
 def test_at_betas_of_one_it_is_the_model_on_the_text_of_the_last_full_step(family):
+    """Where what is computed is kept, such a step is full: the model itself."""
     model = family.make()
     every = {key: [1] * len(TIMES) for key in marks_of(model)}
-    got = mixed_run(family, model, every)
+    assert_close(mixed_run(family, model, every), run(family, model))
+    got = mixed_run(family, model, every, refresh=None)
     oracle = MaskOracle(family, model, 1, every)
     oracle.inputs = family.inputs(torch.zeros(family.noise), TIMES[0])
     assert_close(got, run(family, model, oracle.at))
@@ -180,14 +181,3 @@ def test_compiled_models_compute_it_too(whole):
         for _ in range(2):
             assert_close(run(FLUX, model), expected)
     assert backend.graphs
-
-
-def test_what_is_kept_of_text_is_given_back():
-    model = FLUX.make()
-    with cache(model, config_of(marks_of(model)), timesteps=TIMES):
-        run(FLUX, model)
-        held, branch = Cache.of(model), Cache.of(model).branch
-        texts = branch.seen.texts
-        assert {tuple(text.shape) for text in texts.values()} == {(2, 12, 32)} and len(texts) == 4
-        held.restart()
-        assert not branch.seen.texts

@@ -46,7 +46,7 @@ def qwen_edit():
     return dataclasses.replace(given, name="Qwen-Image-Edit", make=plain.make)
 
 
-AROUND = {  # grid, and tokens in front of it, in blocks from which on
+AROUND = {  # the grid, and of every block how many tokens lie in front of it
     FLUX2: ((8, 8), (0, 0, 12, 12)),
     beside_given(FLUX, "FLUX.1-Kontext"): ((8, 8), (0,) * 4),
     beside_given(FLUX2, "FLUX.2-edit"): ((8, 8), (0, 0, 12, 12)),
@@ -128,7 +128,19 @@ def test_images_of_different_sizes_are_refused():
         return {**given, "x": [given["x"][0], given["x"][1][..., :8]]}
 
     family = dataclasses.replace(Z_IMAGE, inputs=inputs)
+    message = (
+        "the inputs of ZImageTransformer2DModel do not tell, got 0 tokens in front of it and 96"
+    )
     model = family.make()
+    with cache(model, split()), pytest.raises(ValueError, match=message):
+        run(family, model)
+
+
+def test_layers_that_are_drawn_at_once_are_refused():
+    """Nothing says which of the images these are."""
+    family = qwen_edit()
+    model = family.make()
+    model.register_to_config(use_layer3d_rope=True)
     with cache(model, split()), pytest.raises(ValueError, match="one grid of tokens, which is"):
         run(family, model)
 

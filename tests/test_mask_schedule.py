@@ -148,16 +148,23 @@ def test_a_mask_of_what_runs_on_text_behind_attention_is_refused():
         enable_cache(model, ClusCaConfig(schedule=MaskSchedule(modules=marks)))
 
 
-def test_a_schedule_that_does_not_say_that_masks_come_has_no_text():
-    class Unsaid:
+@pytest.mark.parametrize(
+    "family, name, why",
+    [
+        (FLUX, "attn", "text, which is kept for modules that the schedule's method masked names"),
+        (COGVIDEOX, "mlp", "what other modules return, with text"),
+    ],
+    ids=["unsaid", "never"],
+)
+def test_a_schedule_of_ones_own_that_cannot_be_done_is_refused_in_the_run(family, name, why):
+    class Own:
         def start(self, num_steps):
-            return lambda step: step.index == 0 or frozenset({(0, "attn")})
+            return lambda step: step.index == 0 or frozenset({(0, name)})
 
-    model = FLUX.make()
-    config = ClusCaConfig(schedule=Unsaid(), corrector=NoCorrection())
-    message = "a mask cannot compute module 'attn' of block 0: .* a method is_partial that returns"
-    with cache(model, config), pytest.raises(ValueError, match=message):
-        run(FLUX, model)
+    model = family.make()
+    message = f"a mask cannot compute module '{name}' of block 0: it needs {why}"
+    with cache(model, ClusCaConfig(schedule=Own())), pytest.raises(ValueError, match=message):
+        run(family, model)
 
 
 def counted(model, config, steps=12):

@@ -106,7 +106,7 @@ def test_files(tmp_path):
     curves.save(tmp_path / "curves.json")
     assert ErrorCurves.load(tmp_path / "curves.json") == curves
     written = json.loads((tmp_path / "curves.json").read_text())
-    assert set(written) == {"num_steps", "curves", "joint"}
+    assert set(written) == {"num_steps", "curves", "together"}
     for text in ("no", "[]", '{"num_steps": 3}', '{"num_steps": 3, "curves": {}}'):
         (tmp_path / "curves.json").write_text(text)
         with pytest.raises(ValueError, match="must hold the error curves of a model"):

@@ -19,7 +19,7 @@ STILL = ((0.1,) * 7, (0.1,) * 6)
 
 def curves_of(joint):
     of = {"attn-0": STILL, "mlp-0": OFTEN, "attn-1": STILL, "mlp-1": OFTEN}
-    return ErrorCurves(num_steps=8, curves=of, joint=joint)
+    return ErrorCurves(num_steps=8, curves=of, together=joint)
 
 
 def marks(curves, **options):
@@ -41,12 +41,12 @@ def test_a_step_that_computes_one_computes_all():
 def test_every_bound_can_be_run(family, joint, by):
     model = family.make()
     curves = calibrate(model, lambda seed: run(family, model), 8, max_gap=3)
-    assert set(curves.joint) == joint
+    assert set(curves.together) == joint
     for schedule in {*curves.schedules(by=by)}:
         with cache(model, reusing(schedule)):
             pass
     refused = 0
-    for schedule in {*replace(curves, joint=()).schedules(by=by)}:
+    for schedule in {*replace(curves, together=()).schedules(by=by)}:
         try:
             with cache(model, reusing(schedule)):
                 pass
@@ -65,6 +65,6 @@ def reusing(schedule):
 
 def test_joint_modules_have_curves():
     with pytest.raises(
-        ValueError, match=r"joint must be modules that have curves, got \['mlp-7'\]"
+        ValueError, match=r"together must be modules that have curves, got \['mlp-7'\]"
     ):
         curves_of(("attn-0", "mlp-7"))

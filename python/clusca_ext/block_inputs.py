@@ -51,7 +51,9 @@ class OtherStream:
         self._input = None if block.other is None else Input(block.block, block.other)
 
     def of(self, args: Args, kwargs: Kwargs, beside: int) -> Tensor | None:
-        """What a block is given of it; None: it has none.
+        """A copy of what a block is given of it; None: it has none.
+
+        Blocks hand text on as a part of a stream that also holds the image, and may write to it.
 
         Args:
             args: The block's.
@@ -61,7 +63,7 @@ class OtherStream:
         if self._input is None:
             return None
         other: Tensor = self._input.find(args, kwargs)
-        return other[:, :beside].clone() if beside else other
+        return (other[:, :beside] if beside else other).clone()
 
     def given(
         self, other: Tensor | None, args: Args, kwargs: Kwargs, beside: int

@@ -185,10 +185,11 @@ class Branch:
         for block, name in masked:
             module = modules[block, name]
             if module.description.call is None and not module.joint:
+                why = "what other modules return, with text"
+                if module.description.computable:
+                    why = "text, which is kept for modules that the schedule's method masked names"
                 raise ValueError(
-                    f"a mask cannot compute module {name!r} of block {block}: it needs more than "
-                    "the stream that cached steps keep. Text is kept where the schedule has a "
-                    "method is_partial that returns True"
+                    f"a mask cannot compute module {name!r} of block {block}: it needs {why}"
                 )
         return decision | unseen
 

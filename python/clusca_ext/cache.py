@@ -154,6 +154,7 @@ class Cache:
     def restart(self) -> None:
         """Forget the run: the next call of the model begins a new one."""
         self._branches.restart()
+        self._fitting.installed.end_step()
         self._fitting.installed.take_source()
         self.graphs.release()
 

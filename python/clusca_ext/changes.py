@@ -30,6 +30,10 @@ class Seen:
     texts: dict[int, Tensor] = field(default_factory=dict)
     output: Any = None
 
+    def text_bytes(self) -> int:
+        """Of what is kept of text for masks."""
+        return sum(text.nbytes for text in self.texts.values())
+
 
 def measured(measure: str, now: Tensor, before: Tensor) -> Tensor:
     """The change from one to the other. 0-dim float32

@@ -11,11 +11,12 @@ from clusca_ext import checks, mixin
 from clusca_ext.adapters import BlockAdapter, describe
 from clusca_ext.cache import Cache
 from clusca_ext.config import ClusCaConfig
+from clusca_ext.installation import computable
 from clusca_ext.runs.callers import ByFunction, Caller
 from clusca_ext.runs.context import Context
 from clusca_ext.runs.pipelines import Pipelines
 from clusca_ext.runs.telling import of_bare, of_pipelines, part_of
-from clusca_ext.schedule.decision import is_partial
+from clusca_ext.schedule.decision import masked_by
 from clusca_ext.summary import Summary, combine, summarize
 from clusca_ext.targets import cache_of as cache_of
 from clusca_ext.targets import caches_of, transformers_of
@@ -123,10 +124,10 @@ def enable_cache(
 def _require_its_modules(made: Cache) -> None:
     """A schedule may name modules: those of this model, and single ones where storage has each."""
     schedule = made.config.schedule
-    modules = {key: each.description.computable for key, each in made.modules.items()}
+    modules = computable(made.modules)
     if callable(require := getattr(schedule, "require", None)):
         require(modules)
-    if made.config.storage != "per_block" and is_partial(schedule, modules):
+    if made.config.storage != "per_block" and masked_by(schedule, modules):
         raise ValueError(
             "a schedule must decide full or cached steps where storage is lean, got "
             f"{type(schedule).__name__} with steps that compute single modules"

@@ -14,11 +14,11 @@ from clusca_ext.changes import Seen
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import NoCorrection
 from clusca_ext.executor import Correction, ModuleExecutor
-from clusca_ext.installation import Installation, Key, require_called_once
+from clusca_ext.installation import Installation, Key, computable, require_called_once
 from clusca_ext.plan import ModulationPlan
 from clusca_ext.probe import Probe
 from clusca_ext.schedule import Decision, Signal
-from clusca_ext.schedule.decision import VERIFIED, is_partial
+from clusca_ext.schedule.decision import VERIFIED, masked_by
 from clusca_ext.storage.choice import storage_of
 
 
@@ -70,8 +70,8 @@ class Fitting:
         alone = self._config.storage != "per_block"
         how = self._correction, source, alone, apart
         self.installed = Installation(description, *how)
-        if is_partial(self._config.schedule, self.installed.computable):
-            self.installed.expect_masks()
+        modules = computable(self.installed.modules)
+        self.installed.expect_masks(masked_by(self._config.schedule, modules))
 
     def _cached(self, whole: ModelDescription) -> ModelDescription:
         """All blocks, but for the first where a schedule has it computed at every step."""

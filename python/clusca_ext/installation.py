@@ -1,6 +1,6 @@
 """What a cache puts into a model: an executor for every block, and the hooks that feed them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -58,14 +58,9 @@ class Installation:
         self.segments = _join(self.blocks, correction, alone, apart)
         self.joints: list[Joint] = []
 
-    @property
-    def computable(self) -> dict[Key, bool]:
-        """Of every module, whether a mask may compute it."""
-        return {key: each.description.computable for key, each in self.modules.items()}
-
-    def expect_masks(self) -> None:
-        """Some step will compute some modules and forecast others."""
-        self.joints = joints_of(dict(enumerate(self.blocks)))
+    def expect_masks(self, masked: Collection[Key]) -> None:
+        """Some step will compute some of these modules and forecast others."""
+        self.joints = joints_of(self.blocks, masked)
 
     def fits(self, description: ModelDescription) -> bool:
         """Whether the model still has the modules it had: a LoRA may have wrapped some since."""
@@ -175,6 +170,11 @@ class Installation:
         self._handles.clear()
         for block in self.blocks:
             block.remove()
+
+
+def computable(modules: Mapping[Key, ModuleExecutor]) -> dict[Key, bool]:
+    """Of every module, whether a mask may compute it."""
+    return {key: each.description.computable for key, each in modules.items()}
 
 
 def require_called_once(computed: Mapping[Key, ModuleExecutor]) -> None:

@@ -4,7 +4,7 @@ Cached steps do not update text: it cannot be known at such a step without compu
 it. What attends to it is given the text of the last full step.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -12,41 +12,42 @@ from torch import Tensor, nn
 
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.block_inputs import Found, OtherStream
-from clusca_ext.executor import BlockExecutor
+from clusca_ext.executor import BlockExecutor, ModuleExecutor
 
 
 class Joint:
-    """One block's modules that only its own forward can compute, from its inputs.
+    """One block's modules that a mask has the block's own forward compute.
 
     Args:
         index: Of the block.
         block: Its executor.
+        modules: Those of its modules.
 
     Attributes:
-        texts: Of the branch that calls, the text of its last full step, by block.
+        texts: Of the branch that calls, the text of its last full step, by block; None: the call is
+            no step.
         beside: Tokens of it in front of the block's own, in one stream.
     """
 
-    texts: dict[int, Tensor]
-
-    def __init__(self, index: int, block: BlockExecutor) -> None:
-        self._index, self._block = index, block
+    def __init__(self, index: int, block: BlockExecutor, modules: list[ModuleExecutor]) -> None:
+        self._index, self._block, self._modules = index, block, modules
         self._other = OtherStream(block.description)
-        self._modules = [module for module in block.modules if module.description.by_forward]
-        self.texts, self.beside = {}, 0
-        for module in self._modules:
+        self.texts: dict[int, Tensor] | None = None
+        self.beside = 0
+        for module in modules:
             module.joint = True
 
     def install(self) -> None:
         block = self._block
-        block.keep_text = torch.compiler.disable(self._keep)
         block.join = torch.compiler.disable(self._compute)
-        block.keeps_text = True
+        if block.description.other is not None:
+            block.keep_text = torch.compiler.disable(self._keep)
+            block.keeps_text = True
 
     def begin(
         self, texts: dict[int, Tensor], model: ModelDescription, args: Args, kwargs: Kwargs
     ) -> None:
-        """A call of the model begins.
+        """A call of the model begins that does a step.
 
         Args:
             texts: Of its branch.
@@ -62,10 +63,14 @@ class Joint:
         self._block.joins = any(module.computed for module in self._modules)
 
     def end(self) -> None:
-        """It has ended: a branch may give back what it holds."""
-        self.texts = {}
+        """It has ended, whether or not it was done: nothing of it is held."""
+        self.texts = None
+        for module in self._modules:
+            module.joined = None
 
     def _keep(self, args: Args, kwargs: Kwargs) -> None:
+        if self.texts is None:
+            return
         text = self._other.of(args, kwargs, self.beside)
         if text is not None:
             self.texts[self._index] = text
@@ -73,7 +78,9 @@ class Joint:
     @torch.no_grad()
     def _compute(self, args: Args, kwargs: Kwargs) -> None:
         """Run the block's own forward until all that is due has returned."""
+        assert self.texts is not None  # only a step substitutes blocks
         due = [module for module in self._modules if module.computed]
+        later = [m for m in self._block.modules if m.computed and m not in due]
         text = self.texts.get(self._index)
         args, kwargs = self._other.given(text, args, kwargs, self.beside)
 
@@ -81,8 +88,10 @@ class Joint:
             if all(each.joined is not None for each in due):
                 raise Found
 
+        for each in later:  # what they return here is not what they are to
+            each.computed = False
         for each in due:
-            each.joins = True
+            each.joins, each.joined = True, None
         # After the hooks of the executors, which come first.
         handles = [each.module.register_forward_hook(look) for each in due]
         try:
@@ -93,16 +102,29 @@ class Joint:
             for each, handle in zip(due, handles, strict=True):
                 each.joins = False
                 handle.remove()
+            for each in later:
+                each.computed = True
+        missing = next(each for each in due if each.joined is None)
         raise ValueError(
-            f"module {due[-1].description.name!r} of block {self._index} must be called once in a "
+            f"module {missing.description.name!r} of block {self._index} must be called once in a "
             "step that computes it, got 0 calls"
         )
 
 
-def joints_of(blocks: Mapping[int, BlockExecutor]) -> list[Joint]:
-    """Of all blocks, by index, that have such modules."""
-    return [
-        Joint(index, block)
-        for index, block in blocks.items()
-        if any(module.description.by_forward for module in block.modules)
-    ]
+def joints_of(blocks: list[BlockExecutor], masked: Collection[tuple[int, str]]) -> list[Joint]:
+    """Of all blocks, those of which masks compute what only their own forward can.
+
+    Args:
+        blocks: All of the model's.
+        masked: Modules that some step computes while others are forecast.
+    """
+    found = []
+    for index, block in enumerate(blocks):
+        modules = [
+            module
+            for module in block.modules
+            if module.description.by_forward and (index, module.description.name) in masked
+        ]
+        if modules:
+            found.append(Joint(index, block, modules))
+    return found

@@ -28,8 +28,8 @@ class Summary:
         total_seconds: All steps together.
         speedup: What the same steps would have taken, had all been full, over ``total_seconds``.
         storage: Where they lie, and why.
-        cache_bytes: Memory of the cached features, of their sums for coming steps, and of the
-            planned modulation.
+        cache_bytes: Memory of the cached features, of their sums for coming steps, of the planned
+            modulation, and of text that is kept for masks.
         clusterings: How often tokens were clustered.
         num_clusters: Into how many clusters.
         kmeans_iterations: Mean number of iterations of a clustering.
@@ -112,7 +112,9 @@ def summarize(cache: Cache) -> Summary:
         total_seconds=total,
         speedup=None if full is None or not total else full * count / total,
         storage=branch.storage.words,
-        cache_bytes=sum(one.plan.bytes() + one.storage.bytes() for one in branches),
+        cache_bytes=sum(
+            one.plan.bytes() + one.storage.bytes() + one.seen.text_bytes() for one in branches
+        ),
         clusterings=len(fits),
         num_clusters=clusters.num_clusters if fits and clusters is not None else 0,
         kmeans_iterations=sum(fits) / len(fits) if fits else None,

@@ -52,7 +52,8 @@ def attention(
         name: Its name.
         feature: As in ``ModuleDescription``.
         norm: The norm in front of it; read where a mask computes it.
-        call: As in ``ModuleDescription``; None: it attends to more than the stream.
+        call: As in ``ModuleDescription``; None: what it reads is made of the block's inputs, text
+            among them, and a mask computes it by the block's own forward.
     """
     return ModuleDescription(
         name=name,

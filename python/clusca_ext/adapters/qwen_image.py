@@ -63,7 +63,10 @@ def describe(model: Any) -> ModelDescription:
 
     def around(args: Args, kwargs: Kwargs) -> tuple[int, int]:
         given = shapes(args, kwargs)
-        return 0, sum(map(math.prod, given[0][1:])) if given else 0
+        # Of several layers that are drawn at once, nothing says which images these are.
+        if not given or model.config.use_layer3d_rope:
+            return 0, 0
+        return 0, sum(map(math.prod, given[0][1:]))
 
     shapes = named_input(model, "img_shapes")
     groups = TokenGroups(sizes=sizes, conditions=given_beside, embed=embed_both)

@@ -58,7 +58,8 @@ def describe(model: Any) -> ModelDescription:
         return first if all(each == first for each in others) else ()
 
     def around(args: Args, kwargs: Kwargs) -> tuple[int, int]:
-        return 0, stream_shape(args, kwargs)[1] - math.prod(grid(args, kwargs))
+        sides = grid(args, kwargs)
+        return 0, stream_shape(args, kwargs)[1] - (math.prod(sides) if sides else 0)
 
     def pairs(pipeline: Any, args: Args, kwargs: Kwargs) -> tuple[str, ...]:
         # A pipeline that guides may stop doing so within a call: only the samples themselves tell.

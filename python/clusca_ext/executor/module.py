@@ -93,16 +93,19 @@ class ModuleExecutor:
 
     def capture(self, module: nn.Module, args: Args, output: Any) -> None:
         """Forward hook of the module: on a step that computes it, keep its output."""
-        if self.shows:
-            self.show(self.description.feature(output, self.feature.tokens))
-        if self.joins:
-            self.joined = self.description.feature(output, self.feature.tokens)
         if self.computed:
             self.captures += 1
-            # Compiled code keeps what nobody reads, too: to leave it out would be one more graph.
-            if torch.compiler.is_compiling() or not self.is_last:
-                feature = self.feature
-                feature.keep(self.description.feature(output, feature.tokens))
+        # Compiled code keeps what nobody reads, too: to leave it out would be one more graph.
+        keeps = self.computed and (torch.compiler.is_compiling() or not self.is_last)
+        if not (keeps or self.shows or self.joins):
+            return
+        found = self.description.feature(output, self.feature.tokens)
+        if self.shows:
+            self.show(found)
+        if self.joins:
+            self.joined = found
+        if keeps:
+            self.feature.keep(found)
 
     @property
     def factors(self) -> Tensor:

@@ -69,10 +69,10 @@ def own_masks(trials: Trials, seeds: range, output: pathlib.Path) -> dict[str, M
     if values is None:
         trials.require_time()
         curves = _measured(trials.model, seeds)
-        file.keep({"curves": curves.curves, "joint": curves.joint})
+        file.keep({"curves": curves.curves, "together": curves.together})
     else:
         curves = ErrorCurves(
-            num_steps=values["steps"], curves=values["curves"], joint=values["joint"]
+            num_steps=values["steps"], curves=values["curves"], together=values["together"]
         )
     masks = _apart(curves.schedules())
     return {MASKS: MasksOf(masks, reuse), MASKS_TAYLOR: MasksOf(masks, taylor)}

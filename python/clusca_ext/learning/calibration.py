@@ -85,8 +85,8 @@ def calibrate(
         name_of(key): tuple(tuple(sum(errors) / len(errors) for errors in row) for row in rows)
         for key, rows in found.items()
     }
-    joint = tuple(name_of(key) for key, part in parts.items() if not part.computable)
-    return ErrorCurves(num_steps=num_steps, curves=curves, joint=joint)
+    together = tuple(name_of(key) for key, part in parts.items() if not part.computable)
+    return ErrorCurves(num_steps=num_steps, curves=curves, together=together)
 
 
 class _Looks:

@@ -60,7 +60,7 @@ class Mixer:
         self._refresh: float | None = None
         self._step, self._tokens = 0, [0] * len(description.blocks)
         self._others = [OtherStream(block) for block in description.blocks]
-        self._call = Call()
+        self._call, self._own_text = Call(), True
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -110,14 +110,18 @@ class Mixer:
             step: Its index in the run.
             history: What the modules returned before.
             betas: How much of each module is computed, 0-dim; missing: nothing.
-            refresh: Modules of a larger beta are kept as computed at this step, as a cache does;
-                None: none is, as in Learning-to-Cache.
+            refresh: Modules of a larger beta are kept as computed at this step, as a cache does,
+                and where all have one, so is text, which is the step's own then; None: none is, as
+                in Learning-to-Cache.
         """
+        full = refresh is not None and all(
+            key in betas and betas[key].item() > refresh for key in self.keys
+        )
         before = history.as_it_is()
-        again = partial(self._during, call, step, before, betas)  # without refresh
+        again = partial(self._during, call, step, before, betas, own_text=full)  # without refresh
         with (
             recomputed_within(self.model, again),
-            self._during(call, step, history, betas, refresh),
+            self._during(call, step, history, betas, refresh, own_text=full),
         ):
             return call.of(self.model)
 
@@ -129,12 +133,13 @@ class Mixer:
         history: History,
         betas: Mapping[Key, Tensor] | None = None,
         refresh: float | None = None,
+        own_text: bool = False,
     ) -> Iterator[None]:
         shapes = self.description.shapes(call.args, call.kwargs)
         if shapes is not None:
             self._tokens = [shape[1] for shape in shapes]
         self._step, self._history, self._betas, self._refresh = step, history, betas, refresh
-        self._call = call
+        self._call, self._own_text = call, own_text or betas is None
         try:
             yield
         finally:
@@ -147,11 +152,11 @@ class Mixer:
         if history is None:
             return None
         beside = self.description.tokens_beside(self.description.blocks[index], *self._call)
-        if self._betas is not None:
+        if not self._own_text:
             return other.given(history.texts.get(index), args, kwargs, beside)
         text = other.of(args, kwargs, beside)
         if text is not None:
-            history.texts[index] = text
+            history.texts[index] = text.detach()
         return None
 
     def _hook(

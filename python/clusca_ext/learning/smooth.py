@@ -22,17 +22,17 @@ class ErrorCurves:
         curves: Of all modules of the model, by name as in ``MaskSchedule``, the errors by gap
             k = 1, 2, ...: of each step i that of its output at step i + k,
             ``|F(i + k) - F(i)|_1 / |F(i + k)|_1``. One of gap k has ``num_steps - k`` values.
-        joint: Modules that no mask computes alone, as MLPs that run on text, too: a step that
+        together: Modules that no mask computes alone, as MLPs that run on text, too: a step that
             computes one of them computes all modules.
 
     Raises:
-        ValueError: There is no module, one's curves are not of that length, or one of ``joint`` has
-            none.
+        ValueError: There is no module, one's curves are not of that length, or one of ``together``
+            has none.
     """
 
     num_steps: int
     curves: Mapping[str, tuple[Curve, ...]]
-    joint: tuple[str, ...] = ()
+    together: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         integer("num_steps", self.num_steps, 2)
@@ -43,10 +43,10 @@ class ErrorCurves:
         object.__setattr__(self, "curves", curves)
         if not curves:
             raise ValueError("curves must be of one module at least, got none")
-        object.__setattr__(self, "joint", tuple(self.joint))
-        unknown = [name for name in self.joint if name not in curves]
+        object.__setattr__(self, "together", tuple(self.together))
+        unknown = [name for name in self.together if name not in curves]
         if unknown:
-            raise ValueError(f"joint must be modules that have curves, got {unknown}")
+            raise ValueError(f"together must be modules that have curves, got {unknown}")
         gaps = len(next(iter(curves.values())))
         expected = [self.num_steps - gap for gap in range(1, gaps + 1)]
         for name, rows in curves.items():
@@ -78,7 +78,7 @@ class ErrorCurves:
 
         From the first step on, a module is computed and then reused for the longest gap whose error
         is within the bound, and so on; the last step computes everything, and so does one at which
-        a module of ``joint`` is due.
+        a module of ``together`` is due.
 
         Args:
             error_bound: Alpha, the largest error of a gap.
@@ -95,12 +95,12 @@ class ErrorCurves:
         self, of: Mapping[str, tuple[Curve, ...]], error_bound: float, max_gap: int | None, by: str
     ) -> MaskSchedule:
         row = {name: name if by == "module" else key_of(name)[1] for name in self.curves}
-        joint, last = {row[name] for name in self.joint}, self.num_steps - 1
+        together, last = {row[name] for name in self.together}, self.num_steps - 1
         next_of = dict.fromkeys(of, 0)
         marks: dict[str, list[int]] = {name: [] for name in of}
         for step in range(self.num_steps):
             due = {name for name in of if next_of[name] == step}
-            everything = step == last or not due.isdisjoint(joint)
+            everything = step == last or not due.isdisjoint(together)
             for name, rows in of.items():
                 computed = everything or name in due
                 marks[name].append(int(computed))
@@ -137,7 +137,7 @@ class ErrorCurves:
 
     def save(self, path: str | pathlib.Path) -> None:
         """Write them to a JSON file."""
-        plain = {"num_steps": self.num_steps, "curves": self.curves, "joint": self.joint}
+        plain = {"num_steps": self.num_steps, "curves": self.curves, "together": self.together}
         pathlib.Path(path).write_text(json.dumps(plain) + "\n")
 
     @classmethod

@@ -105,8 +105,8 @@ class Schedule(Protocol):
 
     One that names modules may have a method ``require``, given whether a mask may compute each of
     the model's modules, by block and name: it raises where the two do not fit. Its
-    ``is_partial``, given the same, says whether some step computes some and forecasts others: text
-    is kept then, for modules that attend to it.
+    ``masked``, given the same, says which modules some step computes while others are forecast: for
+    those that attend to text, that is kept.
     """
 
     def start(self, num_steps: int | None) -> Callable[[Step], Decision | None]:
@@ -117,10 +117,10 @@ class Schedule(Protocol):
         """
 
 
-def is_partial(schedule: Schedule, modules: Mapping[Key, bool]) -> bool:
-    """Whether some step computes some modules and forecasts others, as far as the schedule says."""
-    says = getattr(schedule, "is_partial", None)
-    return callable(says) and bool(says(modules))
+def masked_by(schedule: Schedule, modules: Mapping[Key, bool]) -> Mask:
+    """The modules that some step computes while others are forecast, as the schedule says."""
+    says = getattr(schedule, "masked", None)
+    return frozenset(says(modules)) if callable(says) else frozenset()
 
 
 @dataclass(frozen=True)

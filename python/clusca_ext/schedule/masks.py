@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clusca_ext.schedule.decision import ByIndex, Decision, Key, Step
+from clusca_ext.schedule.decision import ByIndex, Decision, Key, Mask, Step
 
 # What published schedules call the modules that clusca_ext's adapters name "attn" and "mlp".
 PUBLISHED_NAMES = {"attn1": "attn", "ff": "mlp"}
@@ -69,9 +69,10 @@ class MaskSchedule:
         """Steps of the run it is made for."""
         return len(self.modules[0][1])
 
-    def is_partial(self, modules: Mapping[Key, bool]) -> bool:
+    def masked(self, modules: Mapping[Key, bool]) -> Mask:
         """As in ``Schedule``."""
-        return any(not isinstance(self.decision(step), bool) for step in range(self.num_steps))
+        decisions = map(self.decision, range(self.num_steps))
+        return frozenset().union(*(each for each in decisions if not isinstance(each, bool)))
 
     @property
     def removed(self) -> float:

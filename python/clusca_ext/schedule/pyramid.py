@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from clusca_ext.checks import integer, numbers, pairs
-from clusca_ext.schedule.decision import Decision, Key, Step
+from clusca_ext.schedule.decision import Decision, Key, Mask, Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +66,11 @@ class PyramidSchedule:
                     f"of all others that do, got {self.ranges} for {sorted(names)}"
                 )
 
-    def is_partial(self, modules: Mapping[Key, bool]) -> bool:
+    def masked(self, modules: Mapping[Key, bool]) -> Mask:
         """As in ``Schedule``."""
         names = {name for _, name in modules}
-        return any(computed not in (set(), names) for computed in self._computed(names))
+        apart = set[str]().union(*(each for each in self._computed(names) if each != names))
+        return frozenset(key for key in modules if key[1] in apart)
 
     def _computed(self, names: set[str]) -> list[set[str]]:
         """Of these modules, those that are computed at each step of a period."""

@@ -20,9 +20,16 @@ def low_band_of(forecaster: Forecaster, run: Run) -> LowBand | None:
             "FrequencyForecaster must not be used where modulation differs by token, got such "
             f"inputs of {type(description.model).__name__}"
         )
-    band = LowBand(forecaster.low_band, description.sides(args, kwargs), run.like.device)
+    grid = description.sides(args, kwargs)
+    band = LowBand(forecaster.low_band, grid, run.like.device)
     if run.shapes is not None:
         front, behind = description.around(args, kwargs)
+        if not grid and (front or behind):
+            raise ValueError(
+                "FrequencyForecaster needs the grid of tokens in streams that hold others, which "
+                f"the inputs of {type(description.model).__name__} do not tell, got {front} tokens "
+                f"in front of it and {behind} behind"
+            )
         for block, (_, N, _) in zip(description.blocks, run.shapes, strict=True):
             band.place(N, front + block.beside(args, kwargs), behind)
     return band

@@ -1,0 +1,127 @@
+"""What is kept of text for masks of joint attention: its memory, and who is not concerned."""
+
+import pytest
+import torch
+
+from clusca_ext import (
+    ClusCaConfig,
+    MaskSchedule,
+    NoCorrection,
+    PyramidSchedule,
+    ReuseForecaster,
+    cache,
+    summary,
+)
+from clusca_ext.adapters import describe
+from clusca_ext.cache import Cache
+from families_image import FLUX, Z_IMAGE, sd3
+from family import Family
+from test_families import TIMES, assert_close, run
+from test_joint_masks import FAMILIES, config_of, marks_of
+
+PAB = ClusCaConfig(
+    schedule=PyramidSchedule(between=(0, 1)),
+    forecaster=ReuseForecaster(),
+    corrector=NoCorrection(),
+)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=str)
+def test_no_more_than_the_text_is_kept(family):
+    """Text of single-stream blocks is handed on as a part of a stream that holds the image, too."""
+    model = family.make()
+    with cache(model, config_of(marks_of(model)), timesteps=TIMES):
+        run(family, model)
+        branch = Cache.of(model).branch
+        texts, said = list(branch.seen.texts.values()), summary(model).cache_bytes
+        assert bool(texts) == any(b.other is not None for b in describe(model).blocks)
+        assert all(text.untyped_storage().nbytes() == text.nbytes for text in texts)
+        kept = sum(text.nbytes for text in texts)
+        assert said == branch.plan.bytes() + branch.storage.bytes() + kept
+        Cache.of(model).restart()
+        assert not branch.seen.texts and summary(model).cache_bytes < said
+
+
+def test_text_is_a_copy():
+    """A caller may write to what it has given."""
+    model, text = FLUX.make(), torch.empty(2, 12, 32)
+
+    def inputs(noise, timestep):
+        text.copy_(torch.randn(text.shape, generator=torch.Generator().manual_seed(int(timestep))))
+        return {**FLUX.inputs(noise, timestep), "encoder_hidden_states": text}
+
+    def fresh(noise, timestep):
+        given = inputs(noise, timestep)
+        return {**given, "encoder_hidden_states": text.clone()}
+
+    outputs = []
+    for each in (inputs, fresh):
+        with cache(model, config_of(marks_of(model)), timesteps=TIMES):
+            outputs.append(run(Family(**{**vars(FLUX), "inputs": each}), model))
+    assert_close(*outputs)
+
+
+def mlps_alone(model):
+    steps = {"mlp": [1, 1, 1, 1, 0, 1, 1, 0]}  # all blocks alike: few graphs
+    names = {
+        f"{part.name}-{index}": steps.get(part.name, [1, 0, 1, 0, 0, 1, 0, 0])
+        for index, block in enumerate(describe(model).blocks)
+        for part in block.modules
+    }
+    return ClusCaConfig(schedule=MaskSchedule(modules=names), corrector=NoCorrection())
+
+
+@pytest.mark.parametrize("family", [FLUX, Z_IMAGE], ids=str)
+@pytest.mark.parametrize("which", ["pab", "mlps"])
+@torch._dynamo.config.patch(recompile_limit=32)  # kinds of steps by kinds of blocks
+def test_masks_of_mlps_keep_none_and_break_no_graph(family, which):
+    """Attention is computed in full steps alone."""
+    model = family.make()
+    config = PAB if which == "pab" else mlps_alone(model)
+    with cache(model, config, timesteps=TIMES):
+        expected = run(family, model)
+        assert summary(model).partial
+        torch._dynamo.reset()
+        for block in describe(model).blocks:
+            block.block.compile(backend="eager", fullgraph=True)
+        assert_close(run(family, model), expected)
+        assert not Cache.of(model).branch.seen.texts
+
+
+def test_a_step_that_breaks_off_leaves_nothing_to_the_next_run():
+    family = sd3((0,))
+    model = family.make()
+    names = [f"{p.name}-{i}" for i, b in enumerate(describe(model).blocks) for p in b.modules]
+    marks = {name: [1, int(name in ("attn-0", "attn2-0")), *[1] * 6] for name in names}
+    config = ClusCaConfig(schedule=MaskSchedule(modules=marks), corrector=NoCorrection())
+    with cache(model, config, timesteps=TIMES):
+        expected = run(family, model)
+        module = Cache.of(model).modules[0, "attn"]
+        apply = module.apply
+
+        def breaks(*args):
+            if module.computed:
+                raise RuntimeError("out of memory")
+            apply(*args)
+
+        module.apply = breaks
+        with pytest.raises(RuntimeError, match="out of memory"):
+            run(family, model)
+        del module.apply
+        assert all(each.joined is None for each in Cache.of(model).modules.values())
+        for again, before in zip(run(family, model), expected, strict=True):
+            assert torch.equal(again, before)
+
+
+@torch.no_grad()
+def test_calls_that_are_not_cached_keep_none():
+    """Guidance by skipped layers."""
+    family = sd3(())
+    model = family.make()
+    with cache(model, config_of(marks_of(model)), timesteps=TIMES):
+        run(family, model)
+        kept = dict(Cache.of(model).branch.seen.texts)
+        given = family.inputs(torch.zeros(family.noise), TIMES[0])
+        model(**given, skip_layers=[1])
+        texts = Cache.of(model).branch.seen.texts
+        assert texts.keys() == kept.keys() and all(texts[i] is kept[i] for i in kept)
