@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from accelerate import cpu_offload
+from diffusers.hooks import apply_group_offloading
 
 from clusca_ext import (
     ClusCaConfig,
@@ -14,9 +16,10 @@ from clusca_ext import (
 )
 from clusca_ext.adapters import describe
 from clusca_ext.cache import Cache
-from families_image import FLUX, Z_IMAGE, sd3
+from families_image import FLUX, FLUX2, Z_IMAGE, sd3
 from family import Family
 from test_families import TIMES, assert_close, run
+from test_group_offload import CPU, GROUPS, empty_is_nan
 from test_joint_masks import FAMILIES, config_of, marks_of
 
 PAB = ClusCaConfig(
@@ -125,3 +128,22 @@ def test_calls_that_are_not_cached_keep_none():
         model(**given, skip_layers=[1])
         texts = Cache.of(model).branch.seen.texts
         assert texts.keys() == kept.keys() and all(texts[i] is kept[i] for i in kept)
+
+
+@pytest.mark.parametrize("groups", [*GROUPS, "sequential"])
+@pytest.mark.parametrize("family", [sd3((0,)), FLUX, FLUX2], ids=str)
+def test_weights_are_there_while_a_block_is_cut_short(family, groups, tmp_path):
+    """And away again behind it."""
+    model = family.make()
+    config, plain = config_of(marks_of(model)), run(family, model)
+    with cache(model, config, timesteps=TIMES):
+        expected = run(family, model)
+    with empty_is_nan():
+        if groups == "sequential":
+            cpu_offload(model, execution_device=CPU, offload_buffers=False)
+        else:
+            apply_group_offloading(model, CPU, CPU, offload_to_disk_path=tmp_path, **GROUPS[groups])
+        with cache(model, config, timesteps=TIMES):
+            assert_close(run(family, model), expected)
+        assert all(p.is_meta or p.isnan().all() for p in model.transformer_blocks.parameters())
+        assert_close(run(family, model), plain)
