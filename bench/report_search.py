@@ -95,9 +95,10 @@ def command_of(model: str) -> str:
 
 
 def by_setting(study: Study, rows: Iterable[dict]) -> dict[Setting, dict]:
-    """What was measured of a study's settings, by their keys."""
-    found = {row["shape"]: row for row in rows}
-    samples = len(load_placement(study.preset).settings.held_out)
+    """What was measured of a study's settings with its preset, by their keys."""
+    preset = load_placement(study.preset)
+    found = {row["shape"]: row for row in rows if row["found"] == list(preset.steps)}
+    samples = len(preset.settings.held_out)
     keys = {setting: setting.key(samples)["shape"] for setting in study.settings}
     return {setting: found[key] for setting, key in keys.items() if key in found}
 

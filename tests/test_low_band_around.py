@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from clusca_ext import (
 )
 from clusca_ext.adapters.shapes import behind_first, position_grid
 from clusca_ext.cache import Cache
+from clusca_ext.storage import filtered
 from clusca_ext.storage.low_band import LowBand
 from families_image import FLUX, FLUX2, Z_IMAGE, qwen
 from families_video import VIDEOS
@@ -142,6 +144,15 @@ def test_layers_that_are_drawn_at_once_are_refused():
     model = family.make()
     model.register_to_config(use_layer3d_rope=True)
     with cache(model, split()), pytest.raises(ValueError, match="one grid of tokens, which is"):
+        run(family, model)
+
+
+@pytest.mark.parametrize("family", AROUND, ids=str)
+def test_ranks_that_share_such_streams_are_refused(family, monkeypatch):
+    monkeypatch.setattr(filtered, "ranks", SimpleNamespace(group_of=lambda model: "a group"))
+    model = family.make()
+    message = "must not be used where ranks share streams that hold text or given images, got such"
+    with cache(model, split()), pytest.raises(ValueError, match=message):
         run(family, model)
 
 

@@ -151,7 +151,7 @@ def test_a_mask_of_what_runs_on_text_behind_attention_is_refused():
 @pytest.mark.parametrize(
     "family, name, why",
     [
-        (FLUX, "attn", "text, which is kept for modules that the schedule's method masked names"),
+        (FLUX, "attn", "its block's forward, for which the schedule's method masked must name it"),
         (COGVIDEOX, "mlp", "what other modules return, with text"),
     ],
     ids=["unsaid", "never"],

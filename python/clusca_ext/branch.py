@@ -187,7 +187,7 @@ class Branch:
             if module.description.call is None and not module.joint:
                 why = "what other modules return, with text"
                 if module.description.computable:
-                    why = "text, which is kept for modules that the schedule's method masked names"
+                    why = "its block's forward, for which the schedule's method masked must name it"
                 raise ValueError(
                     f"a mask cannot compute module {name!r} of block {block}: it needs {why}"
                 )

@@ -74,8 +74,8 @@ def estimate_memory(
     """What memory a cache will take for one branch of guidance of a pipeline's first transformer.
 
     Each branch that a pipeline calls apart takes as much, and each of its transformers. Modulation
-    that is planned for coming steps, at most 128 MiB, comes on top, as do labels of tokens and what
-    a step allocates for its own length.
+    that is planned for coming steps, at most 128 MiB, comes on top, as do labels of tokens, text
+    that is kept for masks, and what a step allocates for its own length.
 
     Args:
         model: The model or pipeline, on any device, ``"meta"`` too.

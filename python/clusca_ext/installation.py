@@ -28,7 +28,7 @@ class Installation:
         blocks: One executor for each block.
         modules: All modules' executors.
         segments: Those of the blocks that hand their stream on.
-        joints: Of blocks of which masks compute what attends to text; empty: no mask comes.
+        joints: Of blocks of which masks have their own forward compute something.
     """
 
     def __init__(

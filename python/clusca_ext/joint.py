@@ -104,11 +104,12 @@ class Joint:
                 handle.remove()
             for each in later:
                 each.computed = True
-        missing = next(each for each in due if each.joined is None)
-        raise ValueError(
-            f"module {missing.description.name!r} of block {self._index} must be called once in a "
-            "step that computes it, got 0 calls"
-        )
+        for each in due:
+            if each.joined is None:
+                raise ValueError(
+                    f"module {each.description.name!r} of block {self._index} must be called once "
+                    "in a step that computes it, got 0 calls"
+                )
 
 
 def joints_of(blocks: list[BlockExecutor], masked: Collection[tuple[int, str]]) -> list[Joint]:

@@ -29,7 +29,8 @@ class ModuleDescription:
             inputs; read where a mask computes it on a cached step. None: it needs more than the
             stream, as the text beside it.
         reads_input: All it reads is made of the block's inputs, whatever other modules return.
-            Where ``call`` is None, a mask computes it by the block's own forward.
+            Where ``call`` is None, a mask computes it by the block's own forward, on what the
+            input that the block's ``other`` names was at the last full step.
         feature: Finds in what the module returns the [B, N, D] that belongs to the stream, given N.
         compute: What representatives' modulated rows [B, K, D] go through; default: the module.
     """

@@ -70,7 +70,7 @@ class ModuleExecutor:
             has every token's. [B, K] int32
         feature: What the branch that calls has cached of it.
         show: Called, if ``shows``, with what the module returns, as it would be kept.
-        joint: A mask computes it by the block's own forward.
+        joint: A mask of this schedule computes it by the block's own forward.
         joins: That runs: what the module returns goes to ``joined``.
         joined: That; None: nothing yet.
     """

@@ -15,7 +15,8 @@ class PyramidSchedule:
 
     Joint attention to text and what is fused with it (``"out"``, of single-stream blocks, their MLP
     included; ``"ip"``, of image prompts) are computed together by default, and the MLPs of other
-    blocks always. Where they are forecast apart, they are given the text of the last full step.
+    blocks always. What is computed while others of these are forecast is given the text of the last
+    full step.
 
     Attributes:
         ranges: Pairs of a module's name, as the adapter calls it, and the steps from one

@@ -1,5 +1,6 @@
 """Which low frequencies a run reuses."""
 
+from clusca_ext.adapters import ranks
 from clusca_ext.forecast import Forecaster, FrequencyForecaster
 from clusca_ext.storage.low_band import LowBand
 from clusca_ext.storage.run import Run
@@ -24,7 +25,13 @@ def low_band_of(forecaster: Forecaster, run: Run) -> LowBand | None:
     band = LowBand(forecaster.low_band, grid, run.like.device)
     if run.shapes is not None:
         front, behind = description.around(args, kwargs)
-        if not grid and (front or behind):
+        alone = not (front or behind or any(b.beside(args, kwargs) for b in description.blocks))
+        if not alone and ranks.group_of(description.model) is not None:
+            raise ValueError(
+                "FrequencyForecaster must not be used where ranks share streams that hold text or "
+                f"given images, got such inputs of {type(description.model).__name__}"
+            )
+        if not alone and not grid:
             raise ValueError(
                 "FrequencyForecaster needs the grid of tokens in streams that hold others, which "
                 f"the inputs of {type(description.model).__name__} do not tell, got {front} tokens "
