@@ -20,7 +20,7 @@ from clusca_ext import (
 from clusca_ext.adapters import describe
 from clusca_ext.enable import cache_of
 from families_image import FLUX, IMAGES
-from families_video import VIDEOS
+from families_video import COGVIDEOX, VIDEOS
 from small_dit import options, sample
 from test_families import run
 
@@ -165,10 +165,23 @@ def test_adapting_on_a_compiled_model(model, how):
 
 
 def test_pab_says_at_once_where_it_cannot_be():
-    """Not in the middle of a run: no mask may compute the attention of FLUX beside forecasts."""
+    """Not in the middle of a run: no mask may compute the MLPs of CogVideoX beside forecasts."""
+    with pytest.raises(ValueError, match="must not let 'mlp' be computed while others are"):
+        schedule = PyramidSchedule(ranges=(("attn", 2),))
+        cache(COGVIDEOX.make(), ClusCaConfig(schedule=schedule)).__enter__()
+
+
+def test_pab_may_leave_out_what_is_fused_with_attention():
+    """FLUX's single-stream blocks are computed at every step then, the others' attention not."""
     model = FLUX.make()
-    with pytest.raises(ValueError, match="must not let 'out' be computed while others are"):
-        cache(model, ClusCaConfig(schedule=PyramidSchedule(ranges=(("attn", 2),)))).__enter__()
+    config = ClusCaConfig(schedule=PyramidSchedule(ranges=(("attn", 2),), between=(0, 1)))
+    with cache(model, config, timesteps=TIMES):
+        run(FLUX, model, times=TIMES)
+        assert cache_of(model).leader.kinds == ["full", "partial"] * 2 + ["full"]
+
+
+def test_pab_of_one_pace_is_whole_steps():
+    model = FLUX.make()
     ranges = (("attn", 3), ("mlp", 3), ("out", 3))
     config = ClusCaConfig(schedule=PyramidSchedule(ranges=ranges, between=(0, 1)))
     with cache(model, config, timesteps=TIMES):

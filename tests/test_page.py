@@ -114,7 +114,7 @@ def test_speeds_are_of_times_that_can_be_compared():
 def test_the_laboratorys_rows():
     row = {
         "bench": "lab", "model": "m", "weights": "w", "steps": 4, "samples": 2, "batch": 2,
-        "machine": "c", "method": "mine", "interval": 2, "order": 1, "error": None,
+        "machine": "c", "commit": "a", "method": "mine", "interval": 2, "order": 1, "error": None,
         "psnr_db": [30.0, 32.0], "operations": 1.5, "full_seconds": [0.9, 1.1],
         "seconds": [0.5, 0.5], "partial": 0, "full": 2,
     }  # fmt: skip
