@@ -1,9 +1,10 @@
 """Which steps should be full, and where else that holds: python bench/placement_search.py
 
 Sets a placement of full steps that a search has found against the even one in other settings, one
-thing changed at a time: other digits, forecasters, correction, storage, lengths of the run, numbers
-of full steps. On the digits it searches itself; the pictures' placement is the preset, which
-`clusca search` has found. PSNR to the full sampler on seeds that the search has not seen, and
+thing changed at a time: other digits or pictures, guidance, forecasters, correction, storage,
+lengths of the run, numbers of full steps. On the digits it searches itself, and on some of the
+pictures (--study prompts); the placement of all of them is the preset, which `clusca search` has
+found. PSNR to the full sampler on seeds that the search has not seen, and
 differences paired by sample, with standard errors, go to bench/results/<machine>-search.json as
 they are measured. Started again it goes on where it was: the search from its journal in build/, and
 what the results hold of this commit and placement is not drawn again.
@@ -46,17 +47,28 @@ class KeptDraw(PipelineDraw):
         num_steps: Steps of the run.
         classes: What is drawn.
         weights: A digest of the model's.
+        guidance: Its scale; None: the model's usual one.
     """
 
-    def __init__(self, pipeline: Any, num_steps: int, classes: range, weights: str) -> None:
+    def __init__(
+        self,
+        pipeline: Any,
+        num_steps: int,
+        classes: range,
+        weights: str,
+        guidance: float | None = None,
+    ) -> None:
         super().__init__(pipeline, self._draw, num_steps)
         self.classes, self.weights = classes, weights
+        self.guidance = {} if guidance is None else {"guidance_scale": guidance}
 
     def __call__(self, config: ClusCaConfig | None, seeds: Sequence[int]) -> Tensor:
         if config is not None:
             return super().__call__(config, seeds)
         by = f"{self.weights}-torch-{torch.__version__}"
-        run = f"{self.num_steps}-classes-{self.classes[0]}-seeds-{seeds[0]}-{len(seeds)}"
+        classes = f"{self.classes[0]}-{len(self.classes)}"
+        guided = "".join(f"-guidance-{scale}" for scale in self.guidance.values())
+        run = f"{self.num_steps}-classes-{classes}{guided}-seeds-{seeds[0]}-{len(seeds)}"
         path = WORK / f"full-{by}-{run}.safetensors"
         if not path.exists():
             save_file({"pictures": super().__call__(None, seeds)}, path)
@@ -67,7 +79,8 @@ class KeptDraw(PipelineDraw):
         for start in range(0, len(seeds), BATCH):
             part = seeds[start : start + BATCH]
             labels = [self.classes[seed % len(self.classes)] for seed in part]
-            drawn.append(self.pipeline(labels, seeds=part, num_inference_steps=self.num_steps))
+            how = {"num_inference_steps": self.num_steps, **self.guidance}
+            drawn.append(self.pipeline(labels, seeds=part, **how))
         return torch.cat(drawn).float().cpu()
 
 
@@ -104,6 +117,7 @@ def of_search(found: Placement) -> dict[str, object]:
 def searched(study: Study, pipeline: Any, weights: str, tries: int) -> tuple[Placement, Any]:
     """What was found, and how many decibels placements have on held-out seeds, as far as known."""
     if study.search is None:
+        assert study.preset is not None
         return load_placement(study.preset), None
     draw = KeptDraw(pipeline, study.search.num_steps, study.settings[0].classes, weights)
     path = WORK / f"journal-{weights}.jsonl"
@@ -114,20 +128,20 @@ def searched(study: Study, pipeline: Any, weights: str, tries: int) -> tuple[Pla
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--model", choices=list(STUDIES), default="digits")
+    parser.add_argument("--study", choices=list(STUDIES), default="digits")
     parser.add_argument("--tries", type=int, default=TRIES, help="of a search")
     parser.add_argument("--limit", type=float, default=float("inf"), help="seconds of the study")
     parser.add_argument("--settings", nargs="*", help="names; default: all")
     options = parser.parse_args()
-    study = STUDIES[options.model]
+    study = STUDIES[options.study]
     by_name = {setting.name: setting for setting in study.settings}
     names = list(by_name) if options.settings is None else options.settings
     if not set(names) <= set(by_name):
         parser.error(f"--settings must be of {list(by_name)}, got {names}")
     keep_freed_memory()
     WORK.mkdir(parents=True, exist_ok=True)
-    pipeline, entry = open_embedded(options.model)
-    weights = PipelineModel(options.model, pipeline.to(DEVICE), entry).weights
+    pipeline, entry = open_embedded(study.model)
+    weights = PipelineModel(study.model, pipeline.to(DEVICE), entry).weights
     recorder = Recorder(FOLDER / f"{machine()}-search.json")
     here = recorder.origin["commit"], recorder.origin["device"]
     found, known_score = searched(study, pipeline, weights, options.tries)
@@ -143,7 +157,8 @@ def main() -> None:
         if time.monotonic() > end:
             print("the limit was reached: run it again for the rest")
             break
-        draw = KeptDraw(pipeline, setting.num_steps, setting.classes, weights)
+        of = setting.num_steps, setting.classes, weights, setting.guidance
+        draw = KeptDraw(pipeline, *of)
         score = Scorer(draw, setting.config, held_out)
         if setting == study.settings[0] and known_score is not None:  # the search has drawn it
             score = known_score

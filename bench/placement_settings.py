@@ -30,6 +30,7 @@ class Setting:
         classes: What is drawn.
         num_steps: Steps of the run.
         full_steps: How many are full.
+        guidance: Scale of it; None: the model's usual one.
         of: The model and its sampler, in words.
     """
 
@@ -38,6 +39,7 @@ class Setting:
     classes: range = SEEN
     num_steps: int = SEARCH.num_steps
     full_steps: int = SEARCH.full_steps
+    guidance: float | None = None
     of: tuple[str, str] = ("digits-demo", "DDIM")
 
     def key(self, samples: int) -> dict[str, str]:
@@ -71,8 +73,15 @@ DIGITS = (  # the most telling first
 )
 
 
-def of_pictures(name: str, config: ClusCaConfig = BASE, steps: int = 25, full: int = 6) -> Setting:
-    return Setting(name, config, PICTURES, steps, full, ("pictures", "rectified flow"))
+def of_pictures(
+    name: str,
+    config: ClusCaConfig = BASE,
+    steps: int = 25,
+    full: int = 6,
+    classes: range = PICTURES,
+    guidance: float | None = None,
+) -> Setting:
+    return Setting(name, config, classes, steps, full, guidance, ("pictures", "rectified flow"))
 
 
 OF_PICTURES = (
@@ -88,25 +97,43 @@ OF_PICTURES = (
     of_pictures("15 steps, as dense", steps=15, full=4),
     of_pictures("50 steps", steps=50),
     of_pictures("50 steps, as dense", steps=50, full=12),
+    of_pictures("no guidance", guidance=1.0),
+    of_pictures("guidance of 4", guidance=4.0),  # twice the usual one
+)
+KNOWN, UNKNOWN = range(4), range(4, 7)  # of the pictures
+OF_PROMPTS = (
+    of_pictures("pictures 0 to 3, as searched", classes=KNOWN),
+    of_pictures("pictures 4 to 6", classes=UNKNOWN),
+    of_pictures("pictures 4 to 6, guidance of 4", classes=UNKNOWN, guidance=4.0),
+)
+PROMPTS = replace(
+    SEARCH,
+    num_steps=25,
+    full_steps=6,
+    training=tuple(range(12)),
+    objective="embedded pictures model, pictures 0 to 3, guidance 2, rectified flow",
 )
 
 
 @dataclass(frozen=True)
 class Study:
-    """One model's.
+    """Of one model.
 
     Attributes:
-        preset: What its search has found.
-        settings: Where that is tried; the first is the search's.
+        model: Which.
+        settings: Where what a search has found is tried; the first is the search's.
+        preset: What ships of it; None: what the study's own search finds.
         search: The settings of a search that the study begins with; None: the preset is taken.
     """
 
-    preset: str
+    model: str
     settings: tuple[Setting, ...]
+    preset: str | None = None
     search: SearchSettings | None = None
 
 
 STUDIES = {
-    "digits": Study("digits-50-10", DIGITS, SEARCH),
-    "pictures": Study("pictures-25-6", OF_PICTURES),
+    "digits": Study("digits", DIGITS, "digits-50-10", SEARCH),
+    "pictures": Study("pictures", OF_PICTURES, "pictures-25-6"),
+    "prompts": Study("pictures", OF_PROMPTS, search=PROMPTS),
 }

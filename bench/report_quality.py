@@ -30,11 +30,17 @@ OVER, OVER_PLAIN = "over_per_block_db", "over_no_clusters_db"
 Rows = dict[Setting, dict]
 
 INTRODUCTION = """\
-# Quality in lean storage
+# Quality
+
+Lean storage against per-block storage comes first, then the [laboratory](laboratory.md): every
+method, interval and order on [the digits](#laboratory-digits) and on
+[the pictures](#laboratory-pictures).
+
+## Lean storage
 
 `python bench/quality.py` samples the embedded model, a DiT that draws digits, with the same seeds
 through the full sampler and through every setting below, and leaves rows in `bench/results/`.
-`python bench/report.py --write` makes of them this page.
+`python bench/report.py --write` makes of them this section.
 
 PSNR is to the full sampler, the mean over samples with its standard error. A difference is paired
 by sample, with the standard error of its mean, which is much smaller than those of the two PSNRs.
@@ -121,14 +127,14 @@ def origin(rows: Iterable[dict]) -> str:
 
 def tables(rows: Rows) -> list[str]:
     header = ["storage", *(f"interval {interval}" for interval in INTERVALS)]
-    lines = ["## PSNR, and over per block, dB", ""]
+    lines = ["### PSNR, and over per block, dB", ""]
     for part in PARTS:
         found = [rows[each] for each in part.settings() if each in rows]
         if found:
             lines += [f"{part}; {origin(found)}", "", *lines_of(header, of_part(part, rows)), ""]
         else:
             lines += [f"{part}: {MISSING}.", ""]
-    lines += ["## Components, the largest relative error of gates, memory", ""]
+    lines += ["### Components, the largest relative error of gates, memory", ""]
     costly = {}  # by the steps and the order, which say all
     for part in PARTS:
         if part.corrector == PLAIN and any(each in rows for each in part.settings()):
@@ -221,7 +227,7 @@ def document(rows: list[dict]) -> str:
         here = by_setting(row for row in of_device if row["shape"].startswith(f"{WHAT},"))
         wanted = [setting for part in PARTS for setting in part.settings()]
         count = sum(setting in here for setting in wanted)
-        lines += ["## What they show", ""]
+        lines += ["### What they show", ""]
         told = f"{count} of {len(wanted)} settings have been measured."
         lines += [f"{origin(here.values())} {told}", ""]
         lines += [*findings(here), "", *tables(here)]

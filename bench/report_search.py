@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from clusca_ext.presets.placements import load_placement, placement_presets
+from clusca_ext.search import SearchSettings
 from placement_settings import STUDIES, Setting, Study
 from report_cases import MISSING
 from report_operators import lines_of
@@ -71,7 +72,8 @@ of full steps.
 STUDY = """\
 ## Where what was found holds
 
-The presets on the models they were found for, one thing changed at a time. PSNR is to the full
+The presets on the models they were found for, one thing changed at a time, and what a search on
+some of the pictures is worth on the others. PSNR is to the full
 sampler of the same setting, the mean over 64 samples whose seeds the search has not seen, with its
 standard error. "Over even" is paired by sample, against as many full steps evenly from the first
 step to the last. In **bold** it lies beyond two standard errors. Where length or number differ,
@@ -90,17 +92,26 @@ and sampler; whether it holds on another, the [laboratory](quality.md) measures 
 
 
 def command_of(model: str) -> str:
-    which = "" if model == "digits" else f" --model {model}"
+    which = "" if model == "digits" else f" --study {model}"
     return f"`python bench/placement_search.py{which}`"
 
 
 def by_setting(study: Study, rows: Iterable[dict]) -> dict[Setting, dict]:
-    """What was measured of a study's settings with its preset, by their keys."""
-    preset = load_placement(study.preset)
-    found = {row["shape"]: row for row in rows if row["found"] == list(preset.steps)}
-    samples = len(preset.settings.held_out)
+    """What was measured of a study's settings with what was found for it, by their keys."""
+    if study.preset is not None:
+        steps = list(load_placement(study.preset).steps)
+        rows = [row for row in rows if row["found"] == steps]
+    found = {row["shape"]: row for row in rows}
+    samples = len(search_of(study).held_out)
     keys = {setting: setting.key(samples)["shape"] for setting in study.settings}
     return {setting: found[key] for setting, key in keys.items() if key in found}
+
+
+def search_of(study: Study) -> SearchSettings:
+    if study.search is not None:
+        return study.search
+    assert study.preset is not None
+    return load_placement(study.preset).settings
 
 
 def cells(setting: Setting, row: dict | None) -> list[str]:
@@ -114,7 +125,7 @@ def cells(setting: Setting, row: dict | None) -> list[str]:
 def searched(study: Study, row: dict) -> list[str]:
     """What a search found, and on what."""
     mean, error = row["training_gain_db"]
-    search = load_placement(study.preset).settings
+    search = search_of(study)
     return [
         f"Searched: {search.objective}; {search.num_steps} steps, {search.full_steps} full, Taylor "
         f"of order {search.config.forecaster.order}, no clusters; {row['tries']} tries on "
@@ -142,7 +153,8 @@ def findings(study: Study, rows: dict[Setting, dict]) -> list[str]:
 
 
 def section(model: str, study: Study, rows: dict[Setting, dict]) -> list[str]:
-    title, command = f"### `{study.preset}`", command_of(model)
+    title = f"### `{study.preset}`" if study.preset else "### Pictures that were not searched on"
+    command = command_of(model)
     if not rows:
         return [title, "", f"{command}: {MISSING}.", ""]
     first = next(iter(rows.values()))

@@ -30,7 +30,13 @@ def ours(index, steps):
 
 
 def as_published(index, steps):
+    """Of the code for DiT, which counts steps down."""
     return (index + 1) / steps
+
+
+def counted_up(index, steps):
+    """Of that for FLUX.1 and HunyuanVideo."""
+    return index / steps
 
 
 def speca(errors, progress, *, threshold, decay, floor, least, most, first=3):

@@ -1,4 +1,4 @@
-"""bench/operations.py: counted from a composition, against a run in which all is counted."""
+"""measuring/operations.py: counted from a composition, against a run in which all is counted."""
 
 import pytest
 import torch

@@ -8,12 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from clusca_ext import (
-    ClusCaConfig,
-    EvenSchedule,
-    HermiteForecaster,
-    NoCorrection,
-)
+from clusca_ext import ClusCaConfig, EvenSchedule, HermiteForecaster, NoCorrection
 from clusca_ext.cli import app
 from clusca_ext.lab import calibrate, verdict
 from clusca_ext.lab.calibrate import HELD_OUT, Effort, search
@@ -190,6 +185,8 @@ FUNCTION = """
         return draw
     def wrong():
         return lambda config, seeds: None
+    def fails():
+        raise ImportError("no sentencepiece")
     """
 
 
@@ -205,6 +202,8 @@ def test_a_function_of_the_users(tmp_path, monkeypatch):
     assert open_model("mine:make").draw(None, [1]).images.shape == (1, 1, 4, 4)
     result, said = command("mine:wrong", "--psnr", "9", "--output", "wrong.json")
     assert result.exit_code == 1 and "must return a tensor of" in said
+    with pytest.raises(ImportError, match="no sentencepiece"):
+        open_model("mine:fails")
 
 
 def test_a_folder_of_a_model(tmp_path, monkeypatch):

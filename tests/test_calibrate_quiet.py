@@ -40,11 +40,11 @@ class Spells(SyntheticModel):
         return super().full_seconds(seeds) * (1.3 if self.timings in self.slow else 1.0)
 
 
-def tried(folder, model, origin=ORIGIN, retries=3, **options):
+def tried(folder, model, origin=ORIGIN, retries=3, candidates=CANDIDATES, **options):
     journal = Journal(folder / "trials.jsonl", origin)
     full = FullSampler(model, folder / "full", origin)
     trials = Trials(model, journal, full, 4, retries=retries, **options)
-    return trials, trials.tried(CANDIDATES, range(6))
+    return trials, trials.tried(candidates, range(6))
 
 
 def test_a_trial_lies_between_two_timings(tmp_path):
@@ -77,6 +77,39 @@ def test_a_machine_that_stays_busy_is_told(tmp_path):
 
     quiet, _ = tried(tmp_path, Spells())  # a later session
     assert quiet.is_quiet and len(read(tmp_path / "trials.jsonl")) == len(rows) + 2
+
+
+def test_what_failed_is_tried_again_by_a_later_session(tmp_path):
+    model = Spells()
+    model.broken = lambda config: config == CANDIDATES[0].config  # as of a GPU that is full
+    trials, found = tried(tmp_path, model)
+    assert list(trials.failed) == ["4"] and len(found) == 1
+    assert len(trials.tried(CANDIDATES, range(6))) == 1  # asked again, it is not
+    assert len(read(tmp_path / "trials.jsonl")) == 2
+    later, found = tried(tmp_path, Spells())
+    assert not later.failed and [trial.candidate.name for trial in found] == ["4", "6"]
+
+
+def test_a_timing_that_fails_takes_nothing_away(tmp_path):
+    class FailsLater(Spells):
+        def draw(self, config, seeds):
+            if self.timings > 1 and config is not None:
+                raise RuntimeError("it does not work")
+            return super().draw(config, seeds)
+
+    trials, found = tried(tmp_path, FailsLater(slow=[2]), candidates=CANDIDATES[:1])
+    assert not trials.failed and len(found) == 1 and not trials.is_quiet
+    assert len(read(tmp_path / "trials.jsonl")) == 1
+
+
+def test_where_the_full_sampler_fails_no_candidate_is_said_to(tmp_path):
+    class Fails(Spells):
+        def draw(self, config, seeds):
+            raise RuntimeError("no such device")
+
+    with pytest.raises(RuntimeError, match="no such device"):
+        tried(tmp_path, Fails())
+    assert not (tmp_path / "trials.jsonl").exists()
 
 
 def test_without_retries_times_are_as_they_are(tmp_path):

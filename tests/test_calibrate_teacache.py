@@ -142,7 +142,7 @@ WAN = """
 
 def test_a_checkpoint_has_the_schedule_published_for_it(module, tmp_path, monkeypatch):
     """Its thresholds are of what that looks at, the timestep's embedding."""
-    checkpoint = "clusca_ext.methods.checkpoint_of"
+    checkpoint = "clusca_ext.lab.polynomial.checkpoint_of"
     monkeypatch.setattr(checkpoint, lambda parts: "Wan2.1-T2V-14B")  # but far smaller
     (tmp_path / f"{module}_wan.py").write_text(textwrap.dedent(WAN))
     trials = begin(tmp_path, open_model(f"{module}_wan:make"))

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from clusca_ext import ClusCaConfig, NoCorrection, ReuseForecaster, TeaCacheSchedule, cache
 from clusca_ext.cli import app
 from clusca_ext.enable import cache_of
-from clusca_ext.learning.polynomial import fit_polynomial
+from clusca_ext.learning.polynomial import Recording, fit_polynomial
 from flux_pipelines import draw, make_pipeline
 from plain_adapting import PlainTeaCache, relative_l1
 from small_dit import options, sample
@@ -61,6 +61,22 @@ def test_a_run_that_is_too_short_is_refused(model):
         cache_of(model)
 
 
+def test_outputs_in_half_precision_do_not_overflow():
+    """Their sum is beyond 65,504."""
+    recording, before = Recording(), torch.ones(2, 400_000).half()
+    run = recording.start(None)
+    for change, output in ((None, before), (0.1, before * 1.5)):
+        recording.show(run, change)
+        recording.see_output(None, None, output)
+    assert recording.points == [(0.1, pytest.approx(0.5, rel=1e-3))]
+
+
+def test_what_is_no_number_is_refused(model):
+    model.proj_out_2.bias.data[0] = torch.nan
+    with pytest.raises(ValueError, match="run must show changes that are finite, got NaN or"):
+        fit_polynomial(model, lambda: sample(model, samples=1), 2, options())
+
+
 def test_what_is_fitted_is_what_a_schedule_takes(model):
     found = fit_polynomial(model, lambda: sample(model), 2, options())
     schedule = TeaCacheSchedule(threshold=0.1, polynomial=found.coefficients)
@@ -83,6 +99,7 @@ def test_the_command_writes_a_configuration(tmp_path):
     said = json.loads(output.with_suffix(".polynomial.json").read_text())
     assert list(schedule.polynomial) == said["coefficients"] and len(said["coefficients"]) == 5
     assert len(said["points"]) == 2 * 5  # two samples, both rows of each together
+    assert schedule.largest == max(change for change, _ in said["points"])
 
 
 def test_the_command_refuses_a_function_that_shows_pictures_alone(tmp_path, monkeypatch):

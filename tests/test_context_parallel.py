@@ -1,5 +1,6 @@
 """diffusers' context parallelism: ranks that share a model's tokens cache what is theirs."""
 
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import pytest
@@ -22,8 +23,10 @@ from clusca_ext import (
 )
 from clusca_ext.adapters import ranks
 from clusca_ext.enable import cache_of
+from clusca_ext.storage.low_band import LowBand
 from families_image import FLUX
 from families_video import wan
+from plain_forecasts import projector
 from rank_processes import WORLD, told_by_ranks
 from test_families import TIMES, run
 
@@ -39,7 +42,14 @@ OWN = {  # each rank's own tokens
     "clusters": CLUSTERS,
     "lean clusters": replace(CLUSTERS, storage="lean"),
     "token scores": replace(method("toca"), schedule=FULL),
-    "frequencies": replace(TAYLOR, forecaster=FrequencyForecaster()),
+}
+FREQUENCIES = {
+    "frequencies": replace(TAYLOR, forecaster=FrequencyForecaster(low_band=0.4)),
+    "frequencies, lean": replace(
+        TAYLOR,
+        forecaster=FrequencyForecaster(low_band=0.4),
+        storage=LeanStorage(basis="gated"),
+    ),
 }
 SCHEDULES = {
     "teacache": TeaCacheSchedule(threshold=2),
@@ -50,19 +60,33 @@ SCHEDULES = {
 DECIDING = {name: replace(TAYLOR, schedule=each) for name, each in SCHEDULES.items()}
 WAN = wan()
 CASES = {
-    "FLUX": (FLUX, ALIKE | {name: OWN[name] for name in OWN if name != "frequencies"}),
-    "Wan": (WAN, ALIKE | OWN | DECIDING),
+    "FLUX": (FLUX, ALIKE | OWN),
+    "Wan": (WAN, ALIKE | OWN | FREQUENCIES | DECIDING),
     "Wan per token": (wan(per_token=True), ALIKE),
 }
 
 
-def drawn(family, model, config):
+def drawn(family, model, config, **options):
     """Outputs, kinds of steps of each sample, and what the cache says."""
-    with cache(model, config, timesteps=TIMES):
+    with cache(model, config, timesteps=TIMES, **options):
         outputs = torch.stack(run(family, model))
         found = cache_of(model)
         kinds = [each.kinds for each in found.by_sample] or [found.leader.kinds]
         return outputs, kinds, summary(model)
+
+
+@contextmanager
+def in_strips():
+    """Low frequencies of every rank's tokens by themselves, in a line: three frames are cut."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def low(band, tokens):
+            size = tokens.shape[1] // WORLD
+            P = projector((size,), 0.4)
+            return torch.cat([(P @ part.double()).float() for part in tokens.split(size, 1)], 1)
+
+        patch.setattr(LowBand, "low", low)
+        yield
 
 
 def rank_main(rank, queue):
@@ -76,16 +100,22 @@ def rank_main(rank, queue):
         return all_reduce(tensor, *args, **kwargs)
 
     torch.distributed.all_reduce = watching
+    itself = [torch.distributed.new_group([each]) for each in range(WORLD)][rank]
     for name, (family, configs) in CASES.items():
         alone, shared = family.make(), family.make()
         shared.enable_parallelism(config=ContextParallelConfig(ulysses_degree=WORLD))
         for what, config in configs.items():
             seen.clear()
             got, kinds, said = drawn(family, shared, config)
-            expected, *_ = drawn(family, alone, config if what in ALIKE else TAYLOR)
+            with in_strips() if what in FREQUENCIES else nullcontext():
+                known = what in ALIKE or what in FREQUENCIES
+                expected, *_ = drawn(family, alone, config if known else TAYLOR)
             off = ((got - expected).norm() / expected.norm()).item()
             told = said.tokens, said.representatives, said.cached_step
             queue.put(((name, what, rank), (off, kinds, told, list(seen))))
+        for what, config in DECIDING.items() if family is WAN else ():
+            _, kinds, _ = drawn(family, shared, config, process_group=itself)
+            queue.put((("named", what, rank), kinds))
     late = WAN.make()
     with cache(late, TAYLOR, timesteps=TIMES):
         late.enable_parallelism(config=ContextParallelConfig(ulysses_degree=WORLD))
@@ -100,7 +130,7 @@ def rank_main(rank, queue):
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """What two ranks drew and decided."""
-    count = WORLD * (2 + sum(len(configs) for _, configs in CASES.values()))
+    count = WORLD * (2 + len(DECIDING) + sum(len(configs) for _, configs in CASES.values()))
     return dict(told_by_ranks(rank_main, tmp_path_factory.mktemp("ranks"), count))
 
 
@@ -125,8 +155,12 @@ def test_a_rank_corrects_its_own_tokens(found, name, what):
     """As far from the forecast alone as corrections are, and the same picture on all ranks."""
     first, second = (found[name, what, rank] for rank in range(WORLD))
     assert 1e-3 < first[0] < 0.1 and first[0] == second[0] and first[1] == second[1]
-    if what != "frequencies":
-        assert 0 < first[2][1] < first[2][0] == CASES[name][0].tokens / WORLD
+    assert 0 < first[2][1] < first[2][0] == CASES[name][0].tokens / WORLD
+
+
+@pytest.mark.parametrize("name, what", cases(FREQUENCIES))
+def test_a_rank_splits_its_own_tokens(found, name, what):
+    assert all(found[name, what, rank][0] < 1e-5 for rank in range(WORLD))
 
 
 @pytest.mark.parametrize("name, what", cases(DECIDING))
@@ -135,6 +169,13 @@ def test_ranks_decide_alike_though_they_see_other_changes(found, name, what):
     assert first == second and len(first) == CASES[name][0].noise[0]
     assert all("cached" in kinds and kinds.count("full") > 1 for kinds in first)
     assert seen != other and list(map(len, seen)) == list(map(len, other))
+
+
+@pytest.mark.parametrize("name", DECIDING)
+def test_they_do_beside_a_group_that_is_named(found, name):
+    """As of data-parallel ranks: here each is alone in it."""
+    kinds, *_ = (found["Wan", name, rank][1] for rank in range(WORLD))
+    assert all(found["named", name, rank] == kinds for rank in range(WORLD))
 
 
 def test_the_part_of_a_rank(found):

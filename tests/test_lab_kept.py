@@ -11,7 +11,7 @@ from clusca_ext import HermiteForecaster, TaylorForecaster
 from clusca_ext.lab import rows, runner
 from clusca_ext.lab.comparison import groups
 from clusca_ext.lab.grid import settings
-from clusca_ext.lab.journal import read
+from clusca_ext.lab.journal import Journal, read
 from clusca_ext.lab.methods import BASELINE, METHODS
 from clusca_ext.lab.models import open_model
 from clusca_ext.lab.times import is_timed
@@ -226,3 +226,12 @@ def test_a_journal_has_one_writer(tmp_path):
             find_placement(None, settings, tries=1, journal=path)
     with alone(path):
         pass
+
+
+@pytest.mark.parametrize("content", [b"a letter", b'{"type": 1}', b"a letter\n", b"a\nb"])
+def test_another_file_is_left_as_it_is(content, tmp_path):
+    path = tmp_path / "letter.txt"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="line 1 of .*letter.txt must be a row of numbers, got b"):
+        Journal(path, ORIGIN)
+    assert path.read_bytes() == content

@@ -13,6 +13,7 @@ from clusca_ext import (
     HermiteForecaster,
     LeanStorage,
     NoCorrection,
+    PyramidSchedule,
     TaylorForecaster,
     cache,
     enable_cache,
@@ -125,6 +126,12 @@ def test_an_estimate_is_refused_where_the_run_would_be():
         estimate_memory(model, (2, 1, 16, 16), config)
     with pytest.raises(ValueError, match=r"num_steps must be an integer of at least 1, got 0"):
         estimate_memory(model, (2, 1, 16, 16), LEAN, num_steps=0)
+    with pytest.raises(ValueError, match="got PyramidSchedule with steps that compute single mod"):
+        config = replace(LEAN, schedule=PyramidSchedule(), corrector=NoCorrection())
+        estimate_memory(model, (2, 1, 16, 16), config)
+    with pytest.raises(ValueError, match="ranges must name one of "):
+        other = PyramidSchedule(ranges=(("cross", 2),))
+        estimate_memory(model, (2, 1, 16, 16), replace(config, schedule=other, storage="per_block"))
 
 
 def test_too_little_memory_falls_to_nothing(monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from clusca_ext import (
+    BlockAdapter,
     ClusCaConfig,
     ClusterCorrector,
     ExplicitSchedule,
@@ -18,9 +19,11 @@ from clusca_ext import (
 )
 from clusca_ext.cache import Cache
 from clusca_ext.storage.low_band import LowBand
-from families_image import FLUX, IMAGES, PIXART, qwen
+from families_image import IMAGES, PIXART, qwen
 from families_video import VIDEOS, hunyuan_video, wan
 from plain_forecasts import projector
+from test_adapters import DIT_LIKE, Block, Model
+from test_adapters import run as run_own
 from test_families import TIMES, run
 
 GRIDS = [(7,), (8, 8), (3, 10), (2, 3, 5), (1, 6), (1,)]
@@ -74,37 +77,6 @@ def split(low_band=0.4, **more):
     )
 
 
-@pytest.mark.parametrize("family", [FLUX, wan()], ids=str)
-def test_older_outputs_take_the_last_ones_low_frequencies(family):
-    """And keep their own high ones: of every module, on the model's own grid."""
-    model, kept, returned = family.make(), {}, {}
-    P = projector(grid_of(family), 0.4)
-
-    def look(step):
-        found = Cache.of(model)
-        if step == 3:
-            features = found.branch.storage.features
-            kept.update({key: each.factors.double() for key, each in features.items()})
-
-    def of(key, module):
-        def hook(module, args, output):
-            found = module_of[key].description.feature(output, family.tokens)
-            returned.setdefault(key, []).append(found.double())
-
-        return module.register_forward_hook(hook)
-
-    with cache(model, split(), timesteps=TIMES):
-        module_of = Cache.of(model).modules
-        handles = [of(key, each.module) for key, each in module_of.items()]
-        run(family, model, look)
-        for handle in handles:
-            handle.remove()
-    for key, factors in kept.items():
-        old, new = returned[key][:2]
-        torch.testing.assert_close(factors[1], new, rtol=1e-6, atol=1e-6)
-        torch.testing.assert_close(factors[0], old - P @ (old - new), rtol=1e-5, atol=1e-5)
-
-
 @pytest.mark.parametrize("family", [PIXART, wan()], ids=str)
 def test_shared_gates_split_as_every_module_does(family):
     """Their sums are of one full step each, and gates are the same for all tokens."""
@@ -147,3 +119,19 @@ def test_sums_that_are_not_of_one_full_step_are_refused(storage):
     with pytest.raises(ValueError, match=r"corrector must be NoCorrection\(\) with a Frequency"):
         split(storage=gated, corrector=ClusterCorrector())
     assert replace(split(), storage=gated).storage == gated
+
+
+def test_blocks_of_ones_own_say_their_grid():
+    model = Model(lambda dim: Block(dim, torch.nn.LayerNorm))
+
+    def drawn(grid):
+        adapter = BlockAdapter(**{**vars(DIT_LIKE), "grid": grid})
+        with cache(model, split(), adapter=adapter):
+            return torch.stack(run_own(model, range(900, 100, -100)))
+
+    line = drawn(lambda x, t: (x.shape[1],))
+    assert (drawn(lambda x, t: (5, 8)) - line).norm() > 1e-6 * line.norm()
+    with pytest.raises(ValueError, match="needs the grid of tokens, which the inputs of Model do"):
+        drawn(None)
+    with pytest.raises(ValueError, match=r"one grid of tokens, which is \[5, 5\] by .* of 40 tok"):
+        drawn(lambda x, t: (5, 5))

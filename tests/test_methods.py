@@ -22,6 +22,7 @@ from clusca_ext import (
 from clusca_ext.drawing.choice import by_name
 from clusca_ext.methods import METHODS
 from clusca_ext.schedule import TEACACHE_POLYNOMIALS
+from families_video import VIDEOS
 from flux_pipelines import make_pipeline
 from small_dit import make_dit, options, sample
 
@@ -57,7 +58,10 @@ def test_teacache_has_its_models_polynomial():
         config = method("teacache", model)
         assert config.schedule == TeaCacheSchedule(threshold=0.25, polynomial=published)
         assert replace(config, schedule=method("teacache").schedule) == method("teacache")
-    assert method("teacache", make_dit()) == method("teacache")
+    with pytest.warns(UserWarning, match="TeaCache is not published for this DiTTransformer2DMod"):
+        assert method("teacache", make_dit()) == method("teacache")
+    ltx = next(family for family in VIDEOS if "LTX" in family.name).make()
+    assert method("teacache", ltx).schedule.threshold == 0.03
     assert method("fora", pipe) == method("fora")
     with pytest.raises(ValueError, match="must be a torch.nn.Module or a pipeline"):
         method("teacache", "flux")

@@ -1,6 +1,7 @@
 """docs/placement.md is what bench/report.py makes of bench/results, and hides nothing."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from clusca_ext.presets.placements import load_placement
 from clusca_ext.search import Placement
 from clusca_ext.search.journal import Scored
 from placement_search import KeptDraw
-from placement_settings import DIGITS, SEARCH, STUDIES, Setting
+from placement_settings import DIGITS, PROMPTS, SEARCH, STUDIES, Setting
 from report_cases import MISSING
 from test_pipeline import make_pipeline
 
@@ -45,6 +46,10 @@ def found():
     )
 
 
+def of_prompts():
+    return replace(found(), steps=(0, 2, 4, 8, 16, 20), settings=PROMPTS)
+
+
 def test_the_page_is_made_of_the_results():
     text = report_search.document(report.results())
     assert report.PLACEMENT_PAGE.read_text() == text, "run: python bench/report.py --write"
@@ -65,7 +70,8 @@ def test_its_code_runs(monkeypatch, tmp_path):
 def test_what_has_no_result_says_so():
     nothing = report_search.document([])
     assert f"`python bench/placement_search.py`: {MISSING}." in nothing
-    assert f"`python bench/placement_search.py --model pictures`: {MISSING}." in nothing
+    assert f"`python bench/placement_search.py --study pictures`: {MISSING}." in nothing
+    assert f"`python bench/placement_search.py --study prompts`: {MISSING}." in nothing
     page = report_search.document([row()])
     assert "| as searched | 10 of 50 | 41.00 ± 0.75 | 42.50 ± 0.50 | **+1.50 ± 0.25** |" in page
     for setting in DIGITS[1:]:
@@ -102,7 +108,7 @@ def test_rows_of_fewer_samples_or_another_placement_are_not_shown():
 @pytest.mark.parametrize("model", STUDIES)
 def test_settings_differ_and_fit(model):
     study = STUDIES[model]
-    placement = load_placement(study.preset)
+    placement = load_placement(study.preset) if study.preset else of_prompts()
     keys = [setting.key(64)["shape"] for setting in study.settings]
     assert len(set(keys)) == len(keys)
     for setting in study.settings:
@@ -133,8 +139,8 @@ def test_the_full_sampler_is_drawn_once(monkeypatch, tmp_path):
     monkeypatch.setattr(placement_search, "WORK", tmp_path)
     calls = []
 
-    def pipeline(labels, seeds, num_inference_steps):
-        calls.append((labels, seeds))
+    def pipeline(labels, seeds, num_inference_steps, **guidance):
+        calls.append((labels, seeds, *guidance.values()))
         return torch.tensor(seeds).view(-1, 1, 1, 1) / 10
 
     for _ in range(2):
@@ -147,3 +153,6 @@ def test_the_full_sampler_is_drawn_once(monkeypatch, tmp_path):
     monkeypatch.setattr(torch, "__version__", "99.0.0")
     KeptDraw(pipeline, 5, range(3, 5), "abc")(None, (6, 7))
     assert len(calls) == 4
+    KeptDraw(pipeline, 5, range(3, 5), "abc", 4.0)(None, (6, 7))
+    KeptDraw(pipeline, 5, range(3, 6), "abc")(None, (6, 7))
+    assert calls[4:] == [([3, 4], (6, 7), 4.0), ([3, 4], (6, 7))]

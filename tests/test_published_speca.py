@@ -6,19 +6,21 @@ from dataclasses import replace
 import pytest
 
 from clusca_ext import SpeCaSchedule, method
-from clusca_ext.adapting_methods import speca as speca_of
-from plain_decisions import as_published, ours, replayed, speca
+from clusca_ext.methods.adapting import speca as speca_of
+from plain_decisions import as_published, counted_up, ours, replayed, speca
 
 # Of its code for DiT: sample.py, and sample_ddp.py.
 ONE = {"threshold": 0.1, "decay": 0.01, "floor": 0.01, "least": 2, "most": 5}
 MANY = {"threshold": 0.3, "decay": 0.05, "floor": 0.01, "least": 3, "most": 8}
 FLUX = {"threshold": 7.0, "decay": 0.3, "floor": 0.1, "least": 2, "most": 8}  # for FLUX.1
+VIDEO = {"threshold": 1, "decay": 0.1, "floor": 0.1, "least": 4, "most": 12, "first": 1}
+OF_FLUX, OF_VIDEO = map(speca_of, ("FluxTransformer2DModel", "HunyuanVideoTransformer3DModel"))
+OF_MANY = SpeCaSchedule(threshold=0.3, decay=0.05, min_skips=4, max_skips=8)
 SETTINGS = [
-    pytest.param(method("speca").schedule, ONE, id="shipped"),
-    pytest.param(speca_of("FluxTransformer2DModel").schedule, FLUX, id="shipped-of-flux"),
-    pytest.param(
-        SpeCaSchedule(threshold=0.3, decay=0.05, min_skips=4, max_skips=8), MANY, id="of-ddp"
-    ),
+    pytest.param(method("speca").schedule, ONE, as_published, id="shipped"),
+    pytest.param(OF_FLUX.schedule, FLUX, counted_up, id="shipped-of-flux"),
+    pytest.param(OF_VIDEO.schedule, VIDEO, counted_up, id="shipped-of-hunyuan-video"),
+    pytest.param(OF_MANY, MANY, as_published, id="of-ddp"),
 ]
 
 
@@ -39,6 +41,8 @@ def test_the_published_sequence():
     assert replayed(method("speca").schedule, nothing) == "fcfccvvvfccvvvfccvvv"
     assert replayed(SpeCaSchedule(), nothing) == "fcfcvvvvfcvvvvfcvvvv"  # one step earlier
     assert replayed(SpeCaSchedule(min_skips=1), nothing) == "fvfvvvvvfvvvvvfvvvvv"
+    assert replayed(OF_VIDEO.schedule, nothing) == "fccccvvvvvvvvfccccvv"
+    assert (OF_FLUX.forecaster.order, OF_VIDEO.forecaster.order) == (2, 1)
 
 
 def test_errors_that_always_fail():
@@ -46,32 +50,32 @@ def test_errors_that_always_fail():
     assert speca([9.0] * 16, as_published, **ONE) == "fcfccvfccvfccvfc"
 
 
-@pytest.mark.parametrize("schedule, how", SETTINGS)
+@pytest.mark.parametrize("schedule, how, progress", SETTINGS)
 @pytest.mark.parametrize("steps", [4, 20, 50])
-def test_a_threshold_that_stays(schedule, how, steps):
+def test_a_threshold_that_stays(schedule, how, progress, steps):
     """Progress does not matter: the same decisions, whatever the errors are."""
     schedule, how, found = replace(schedule, decay=1), how | {"decay": 1}, set()
     for seed in range(100):
         errors = drawn(steps, how, seed)
         found.add(replayed(schedule, errors))
-        assert replayed(schedule, errors) == speca(errors, as_published, **how)
+        assert replayed(schedule, errors) == speca(errors, progress, **how)
     assert len(found) > 10 or steps == 4
 
 
-@pytest.mark.parametrize("schedule, how", SETTINGS)
+@pytest.mark.parametrize("schedule, how, progress", SETTINGS)
 @pytest.mark.parametrize("steps", [20, 50])
-def test_a_threshold_that_falls(schedule, how, steps):
+def test_a_threshold_that_falls(schedule, how, progress, steps):
     """The same decisions of errors that are not between both thresholds; all, by our progress."""
     found, between = set(), 0
     for seed in range(100):
         errors = drawn(steps, how, seed)
         assert replayed(schedule, errors) == speca(errors, ours, **how)
         for index in range(steps - 1):  # an error decides the next step
-            theirs = allowed(as_published, index + 1, steps, how)
-            if theirs <= errors[index] <= allowed(ours, index + 1, steps, how):
-                between, errors[index] = between + 1, theirs / 2
+            both = [allowed(each, index + 1, steps, how) for each in (progress, ours)]
+            if min(both) <= errors[index] <= max(both):
+                between, errors[index] = between + 1, min(both) / 2
         found.add(replayed(schedule, errors))
-        assert replayed(schedule, errors) == speca(errors, as_published, **how)
+        assert replayed(schedule, errors) == speca(errors, progress, **how)
     assert len(found) > 10 and between
 
 

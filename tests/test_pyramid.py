@@ -1,5 +1,7 @@
 """PAB's default on every family: attention, and what is fused with it, at every second step."""
 
+import json
+
 import pytest
 import torch
 
@@ -14,6 +16,7 @@ from clusca_ext import (
     summary,
 )
 from clusca_ext.enable import cache_of
+from clusca_ext.schedule import Step
 from families_image import IMAGES
 from families_video import VIDEOS
 from test_families import run
@@ -55,5 +58,54 @@ def test_attention_waits_and_mlps_do_not(family):
 
 
 def test_it_is_the_method_of_that_name():
-    assert method("pab") == config(PyramidSchedule())
-    assert dict(PyramidSchedule().ranges) == PACES
+    published = PyramidSchedule(between_timesteps=(100, 800))
+    assert method("pab") == config(published)
+    assert dict(published.ranges) == PACES
+    assert "between_timesteps" not in config(PyramidSchedule()).to_dict()["schedule"]
+    assert ClusCaConfig.from_dict(json.loads(json.dumps(method("pab").to_dict()))) == method("pab")
+
+
+def shifted(by, steps=50):
+    """Timesteps of a flow-matching sampler."""
+    sigmas = [1 - step / steps for step in range(steps)]
+    return torch.tensor([1000 * by * sigma / (1 + (by - 1) * sigma) for sigma in sigmas])
+
+
+def computed_at(schedule, timesteps):
+    decide, keys = schedule.start(len(timesteps)), frozenset({(0, "attn"), (0, "mlp")})
+    steps = range(len(timesteps))
+    decisions = [decide(Step(i, len(timesteps), modules=keys, timesteps=timesteps)) for i in steps]
+    assert all(each is True or each == {(0, "mlp")} for each in decisions)
+    return [step for step, each in enumerate(decisions) if each is True]
+
+
+def test_timesteps_say_where_the_middle_is():
+    """A shift moves it, where fractions of the run stay."""
+    schedule = PyramidSchedule(ranges=(("attn", 2),), between_timesteps=(100, 800))
+    even = [*range(11), *range(11, 45, 2), *range(45, 50)]
+    assert computed_at(schedule, shifted(1)) == even
+    assert computed_at(schedule, shifted(7)) == [*range(32), *range(32, 50, 2)]
+    ascending = shifted(1).flip(0)
+    assert computed_at(schedule, ascending) == [*range(5), *range(5, 39, 2), *range(39, 50)]
+    by_fraction = PyramidSchedule(ranges=(("attn", 2),))
+    assert computed_at(by_fraction, shifted(1)) == computed_at(by_fraction, shifted(7))
+    assert computed_at(schedule, torch.tensor([90.0, 60.0, 30.0])) == [0, 1, 2]  # little noise
+
+
+@pytest.mark.parametrize(
+    "timesteps, message",
+    [
+        (None, "between_timesteps must be None in a run whose timesteps are not known, got"),
+        (torch.tensor([0.9, 0.5, 0.1]), r"units of the run's .* of 0.1 to 0.9, got \(100, 800\)"),
+    ],
+)
+def test_it_must_know_timesteps(timesteps, message):
+    decide = PyramidSchedule(between_timesteps=(100, 800)).start(3)
+    with pytest.raises(ValueError, match=message):
+        decide(Step(0, 3, modules=frozenset({(0, "attn")}), timesteps=timesteps))
+
+
+@pytest.mark.parametrize("bounds", [(800, 100), (1, 2, 3), (-1, 5), 7])
+def test_its_timesteps_ascend(bounds):
+    with pytest.raises(ValueError, match="between_timesteps must be "):
+        PyramidSchedule(between_timesteps=bounds)

@@ -6,6 +6,8 @@ it anew where the laboratory's settings change.
 """
 
 import json
+import math
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +17,7 @@ from clusca_ext import (
     SpeCaSchedule,
     TeaCacheSchedule,
 )
-from clusca_ext.schedule import TEACACHE_POLYNOMIALS, Step
+from clusca_ext.schedule import TEACACHE_POLYNOMIALS, TEACACHE_THRESHOLDS, Step
 from clusca_ext.schedule.adacache import CODEBOOK_30, CODEBOOK_100
 from plain_decisions import adacache, first_block, ours, replayed, speca, teacache
 from record_signals import PATH, RECORDED, SEEDS, config_of, record
@@ -97,6 +99,21 @@ def test_teacache_computes_where_nothing_was_before():
     assert decide.see(Step(0, 9), None) is True
 
 
+def test_teacache_asks_no_polynomial_beyond_what_it_was_fitted_to():
+    """Where it falls to anything: here below nothing, which no later step would make up for."""
+    changes = [9, 0.1, 0.1, 0.9, 0.1, 0.1, 0.1, 0.1]
+    published = TeaCacheSchedule(threshold=0.2, polynomial=(-10.0, 2.0, 0.0))  # 0.1 is for 0.1
+    assert decided(published, changes) == "Fcfccccc"
+    assert decided(replace(published, largest=0.1), changes) == "Fcfcfcfc"
+
+
+@pytest.mark.parametrize("change", [math.inf, math.nan, -math.inf])
+def test_teacache_computes_where_a_change_is_no_number(change):
+    """And begins its sum anew."""
+    schedule = TeaCacheSchedule(threshold=0.25, polynomial=(-10.0, 2.0, 0.0))
+    assert decided(schedule, [9, 0.1, change, 0.1, 0.1, 0.1]) == "Fcfccf"
+
+
 @pytest.mark.parametrize(
     "changes, expected",
     [
@@ -129,9 +146,19 @@ PUBLISHED = {
 }
 
 
-def test_polynomials_are_the_published_ones():
+# What the scripts name beside it: "0.1 for 1.6x speedup, 0.15 for 2.1x speedup", and the like.
+THRESHOLDS = {
+    "FluxTransformer2DModel": [0.25, 0.4, 0.6, 0.8],
+    "HunyuanVideoTransformer3DModel": [0.1, 0.15],
+    "LTXVideoTransformer3DModel": [0.03, 0.05],
+    "MochiTransformer3DModel": [0.06, 0.09],
+}
+
+
+def test_polynomials_and_thresholds_are_the_published_ones():
     given = {name: tuple(map(float, text.split())) for name, text in PUBLISHED.items()}
     assert given == TEACACHE_POLYNOMIALS
+    assert {name: printed[0] for name, printed in THRESHOLDS.items()} == TEACACHE_THRESHOLDS
 
 
 def test_codebooks_are_the_published_ones():

@@ -210,7 +210,9 @@ def test_another_schedule_is_no_other_search(tmp_path):
     assert find_placement(Known(0), other, tries=2, journal=journal).steps == first.steps
 
 
-@pytest.mark.parametrize("content", [b"a letter", b"a letter\n", b"[1]\n", b'{"type": 1}\n'])
+@pytest.mark.parametrize(
+    "content", [b"a letter", b"a letter\n", b"two\nlines", b"[1]\n", b'{"type": 1}\n']
+)
 def test_another_file_is_left_as_it_is(content, tmp_path):
     path = tmp_path / "letter.txt"
     path.write_bytes(content)

@@ -53,10 +53,12 @@ def test_any_model_is_searched_with_its_own_steps(tmp_path, monkeypatch):
         raise ValueError("enough")
 
     monkeypatch.setattr(clusca_ext.search, "find_placement", note)
-    for more in (["pictures"], ["digits"], ["pictures", "--steps", "9", "--full-steps", "3"]):
+    shortened = ["pictures", "--steps", "9", "--full-steps", "3"]
+    for more in (["pictures"], ["digits"], shortened, ["digits", "--steps", "3"]):
         arguments = ["search", "--output", str(tmp_path / "found.json"), "--model", *more]
         assert "enough" in CliRunner().invoke(app, arguments).output
-    (pictures, of_pictures), (digits, of_digits), (_, shorter) = searched
+    (pictures, of_pictures), (digits, of_digits), (_, shorter), (_, shortest) = searched
+    assert (shortest.num_steps, shortest.full_steps) == (3, 2)
     assert (pictures.name, of_pictures.num_steps, of_pictures.full_steps) == ("pictures", 25, 7)
     assert (digits.name, of_digits.num_steps, of_digits.full_steps) == ("digits", 50, 12)
     assert (shorter.num_steps, shorter.objective) == (9, of_pictures.objective)

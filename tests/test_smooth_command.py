@@ -102,3 +102,20 @@ def test_what_does_not_fit_is_refused(options, message, folder, tmp_path):
     refused = smooth(folder, tmp_path / "out", *options)
     assert refused.code == 2 and message in refused.words
     assert not (tmp_path / "out").exists()
+
+
+def test_a_short_run_and_one_that_leaves_out_nothing(folder, tmp_path):
+    """As many even steps are all of them, and draw the same pictures."""
+    done = clusca(
+        *["smooth", "--model", folder, "--output", tmp_path, "--steps", 3, "--batch", 2],
+        *["--samples", 2, "--leave-out", 0],
+    )
+    assert done.code == 0, done.words
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    report = json.loads((tmp_path / "report.json").read_text(), parse_constant=refuse)
+    assert report["max_gap"] == 2 and report["removed"] == 0
+    rows = report["psnr_and_standard_error"]
+    assert rows["reuse"] == {"masks": [120, 0], "even": [120, 0], "gain": [0, 0]}

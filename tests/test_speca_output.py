@@ -7,6 +7,7 @@ import torch
 
 from clusca_ext import (
     ClusCaConfig,
+    ClusterCorrector,
     NoCorrection,
     SpeCaSchedule,
     TaylorForecaster,
@@ -18,6 +19,9 @@ from clusca_ext import (
 from clusca_ext.enable import cache_of
 from families_image import IMAGES, make_flux
 from flux_pipelines import make_pipeline
+from small_dit import make_dit
+from test_adapting_exactly import DIT, cached
+from test_adapting_exactly import TIMES as REAL_TIMES
 from test_families import run
 
 FLUX = next(each for each in IMAGES if each.name == "FluxTransformer2DModel")
@@ -58,6 +62,21 @@ def test_lean_storage_keeps_no_output():
     assert model.single_transformer_blocks[-1].forward == forward
     with cache(model, replace(config, schedule=config_of("stream").schedule), timesteps=TIMES):
         run(FLUX, model, times=TIMES)
+
+
+def test_what_is_compared_was_not_corrected():
+    """A corrector that writes into the cache moves it after that."""
+    model, told = make_dit(layers=1), []
+    schedule = SpeCaSchedule(
+        threshold=1e9, floor=1e9, min_skips=1, max_skips=1, warmup=1, compared="output"
+    )
+    written = ClusterCorrector(num_clusters=4, gamma=1.0, rule="value", persistent=True)
+    for corrector in (NoCorrection(), written):
+        parts = {"forecaster": TaylorForecaster(), "corrector": corrector}
+        _, kinds, errors = cached(DIT, model, schedule, REAL_TIMES, **parts)
+        assert kinds == "fcfcf"
+        told.append([each[2] for each in errors])  # of step 1, whose input is the same
+    assert told[0] == pytest.approx(told[1], rel=1e-6) and min(told[0]) > 0
 
 
 def test_what_can_be_compared():

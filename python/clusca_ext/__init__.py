@@ -13,6 +13,7 @@ from clusca_ext.correction import (
     ToCaScores,
     TokenCorrector,
 )
+from clusca_ext.correction.selection import GivenTokens, Nearest, RandomPerLayer, RandomPerStep
 from clusca_ext.enable import cache, disable_cache, enable_cache, reset, summary
 from clusca_ext.estimate import Memory, estimate_memory
 from clusca_ext.forecast import (
@@ -39,7 +40,6 @@ from clusca_ext.schedule import (
     SpeCaSchedule,
     TeaCacheSchedule,
 )
-from clusca_ext.selection import GivenTokens, Nearest, RandomPerLayer, RandomPerStep
 from clusca_ext.storage.lean.description import LeanStorage
 from clusca_ext.summary import Summary
 

@@ -150,7 +150,7 @@ class Branch:
     def next_step(self, args: Args, kwargs: Kwargs) -> Step:
         """What the schedule may look at."""
         of = len(self.kinds), self.runs.num_steps, self.last_full
-        return Step(*of, args, kwargs, frozenset(self.storage.modules))
+        return Step(*of, args, kwargs, frozenset(self.storage.modules), self.runs.timesteps)
 
     @property
     def adapting(self) -> Adapting:

@@ -1,6 +1,6 @@
 """How much features change: measured on the device, read by the host all at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,45 +43,54 @@ def measured(measure: str, now: Tensor, before: Tensor) -> Tensor:
         now: A feature.
         before: What it was.
     """
-    a, b = now.float(), before.float()
-    change: Tensor
-    if measure == "relative_l2":
-        change = (a - b).norm() / b.norm().clamp(min=1e-10)
-    elif measure == "mean_relative_l1":
-        change = ((a - b).abs() / (b.abs() + 1e-10)).mean()
-    else:
-        change = (a - b).abs().sum() / b.abs().sum().clamp(min=1e-10)
-    return change
+    return MEASURES[measure](now.float(), before.float())
 
 
-def told(seen: Seen, every: Sequence[Seen], group: Any) -> float | None:
+def _each(a: Tensor, b: Tensor) -> Tensor:
+    """The change of every number, relative to it."""
+    return (a - b) / (b.abs() + 1e-10)
+
+
+# By the name that ``Signal`` explains.
+MEASURES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "relative_l1": lambda a, b: (a - b).abs().sum() / b.abs().sum().clamp(min=1e-10),
+    "relative_l2": lambda a, b: (a - b).norm() / b.norm().clamp(min=1e-10),
+    "mean_relative_l1": lambda a, b: _each(a, b).abs().mean(),
+    "mean_relative_l2": lambda a, b: _each(a, b).square().mean().sqrt(),
+    "mean_l1": lambda a, b: (a - b).abs().mean(),
+    "mean_l2": lambda a, b: (a - b).square().mean().sqrt(),
+    "cosine": lambda a, b: 1 - torch.cosine_similarity(a.flatten(), b.flatten(), dim=0),
+}
+
+
+def told(seen: Seen, every: Sequence[Seen], groups: Sequence[Any]) -> float | None:
     """The change that a schedule is told, once; None: there is none.
 
     Args:
         seen: What its branch has been shown.
         every: What all branches have: the host reads their changes with this one, if it must.
-        group: Ranks that must decide alike; None: this one alone.
+        groups: Ranks that must decide alike; none: this one alone.
     """
     if isinstance(seen.change, Tensor):
         changes = {
             i: each.change for i, each in enumerate(every) if isinstance(each.change, Tensor)
         }
-        for i, number in zip(changes, read(list(changes.values()), group), strict=True):
+        for i, number in zip(changes, read(list(changes.values()), groups), strict=True):
             every[i].change = number
     change, seen.change = seen.change, None
     assert not isinstance(change, Tensor)
     return change
 
 
-def read(changes: Sequence[Tensor], group: Any) -> list[float]:
+def read(changes: Sequence[Tensor], groups: Sequence[Any]) -> list[float]:
     """On the host, which waits for the device here and nowhere else in a step.
 
     Args:
         changes: 0-dim float32. One that is no number is the largest of all.
-        group: Each is the largest of those of its ranks.
+        groups: Each is the largest of those of their ranks.
     """
-    stacked = torch.stack(list(changes)).nan_to_num(nan=torch.inf)
-    if group is not None:
+    stacked = torch.stack(list(changes)).nan_to_num(nan=torch.inf, posinf=torch.inf)
+    for group in groups:
         torch.distributed.all_reduce(stacked, op=torch.distributed.ReduceOp.MAX, group=group)
     numbers: list[float] = stacked.tolist()
     return numbers

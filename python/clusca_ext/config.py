@@ -12,6 +12,7 @@ from clusca_ext.correction import (
     ClusterCorrector,
     Corrector,
 )
+from clusca_ext.correction.selection import GivenTokens, Nearest, RandomPerLayer, RandomPerStep
 from clusca_ext.forecast import (
     DampedForecaster,
     Forecaster,
@@ -36,7 +37,6 @@ from clusca_ext.schedule import (
     SpeCaSchedule,
     TeaCacheSchedule,
 )
-from clusca_ext.selection import GivenTokens, Nearest, RandomPerLayer, RandomPerStep
 from clusca_ext.storage.lean.demands import require_lean
 from clusca_ext.storage.lean.description import LeanStorage
 

@@ -11,12 +11,10 @@ from clusca_ext import checks, mixin
 from clusca_ext.adapters import BlockAdapter, describe
 from clusca_ext.cache import Cache
 from clusca_ext.config import ClusCaConfig
-from clusca_ext.installation import computable
 from clusca_ext.runs.callers import ByFunction, Caller
 from clusca_ext.runs.context import Context
 from clusca_ext.runs.pipelines import Pipelines
 from clusca_ext.runs.telling import of_bare, of_pipelines, part_of
-from clusca_ext.schedule.decision import masked_by
 from clusca_ext.summary import Summary, combine, summarize
 from clusca_ext.targets import cache_of as cache_of
 from clusca_ext.targets import caches_of, transformers_of
@@ -63,7 +61,8 @@ def enable_cache(
             ``"cond"`` for the conditional one.
         process_group: Ranks of torch.distributed that share the samples or the model, and so must
             decide alike: a schedule that looks at data is told the largest change of all of them,
-            which must call with as many samples. None: those of diffusers' context parallelism.
+            which must call with as many samples. Those of diffusers' context parallelism do in any
+            case.
 
     Returns:
         ``model``.
@@ -80,7 +79,7 @@ def enable_cache(
     if timesteps is not None and not isinstance(model, nn.Module):
         raise ValueError("timesteps are a pipeline's own, got some beside a pipeline")
     caches, joined = [], []
-    options = bool(adapter or rows or seeds or branch)
+    options = bool(adapter or rows or seeds or branch) or process_group is not None
     for transformer in transformers_of(model):
         present = Cache.of(transformer)
         if present is not None:
@@ -110,7 +109,6 @@ def enable_cache(
             seeds,
             process_group,
         )
-        _require_its_modules(made)
         caches.append(made)
     for each in caches:  # all of them or none
         each.install()
@@ -119,19 +117,6 @@ def enable_cache(
         assert present.pipelines is not None
         present.pipelines.join(model, part_of(model, transformer))
     return model
-
-
-def _require_its_modules(made: Cache) -> None:
-    """A schedule may name modules: those of this model, and single ones where storage has each."""
-    schedule = made.config.schedule
-    modules = computable(made.modules)
-    if callable(require := getattr(schedule, "require", None)):
-        require(modules)
-    if made.config.storage != "per_block" and masked_by(schedule, modules):
-        raise ValueError(
-            "a schedule must decide full or cached steps where storage is lean, got "
-            f"{type(schedule).__name__} with steps that compute single modules"
-        )
 
 
 def _require_the_same(

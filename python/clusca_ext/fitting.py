@@ -17,7 +17,7 @@ from clusca_ext.executor import Correction, ModuleExecutor
 from clusca_ext.installation import Installation, Key, computable, require_called_once
 from clusca_ext.plan import ModulationPlan
 from clusca_ext.probe import Probe
-from clusca_ext.schedule import Decision, Signal
+from clusca_ext.schedule import Decision, Mask, Signal
 from clusca_ext.schedule.decision import VERIFIED, masked_by
 from clusca_ext.storage.choice import storage_of
 
@@ -51,27 +51,44 @@ class Fitting:
         self._describe, self._config = describe, config
         self._correction, self._group = correction, process_group
         self._signal: Signal | None = getattr(config.schedule, "signal", None)
-        self._fit(describe())
+        self.probe, self.description, self.installed = self._fit(describe())
 
-    def _fit(self, whole: ModelDescription) -> None:
-        self.probe, apart = None, frozenset[int]()
+    def _fit(self, whole: ModelDescription) -> tuple[Probe | None, ModelDescription, Installation]:
+        probe, apart = None, frozenset[int]()
         if self._signal is not None:
-            self.probe = Probe(self._signal, whole, self._group)
-            apart = frozenset({self.probe.index}) if self._signal.kind in VERIFIED else apart
+            probe = Probe(self._signal, whole, self._group)
+            apart = frozenset({probe.index}) if self._signal.kind in VERIFIED else apart
             if self._signal.kind == "verified output" and self._config.storage != "per_block":
                 raise ValueError(
                     'compared must be "stream" where storage is lean, which keeps no output of a '
                     'module, got "output"'
                 )
-        self.description = description = self._cached(whole)
+        description = self._cached(whole)
         corrector, source = self._config.corrector, None
         if not isinstance(corrector, NoCorrection):
-            source = description.source(corrector.source)
+            source = whole.source(corrector.source)
+            source = max(0, source - (len(whole.blocks) - len(description.blocks)))
         alone = self._config.storage != "per_block"
-        how = self._correction, source, alone, apart
-        self.installed = Installation(description, *how)
-        modules = computable(self.installed.modules)
-        self.installed.expect_masks(masked_by(self._config.schedule, modules))
+        installed = Installation(description, self._correction, source, alone, apart)
+        installed.expect_masks(self._masked(installed))
+        return probe, description, installed
+
+    def _masked(self, installed: Installation) -> Mask:
+        """What some step computes while others are forecast, of a schedule that names modules.
+
+        Raises:
+            ValueError: They are not this model's, or storage has no single ones.
+        """
+        schedule, modules = self._config.schedule, computable(installed.modules)
+        if callable(require := getattr(schedule, "require", None)):
+            require(modules)
+        masked = masked_by(schedule, modules)
+        if masked and self._config.storage != "per_block":
+            raise ValueError(
+                "a schedule must decide full or cached steps where storage is lean, got "
+                f"{type(schedule).__name__} with steps that compute single modules"
+            )
+        return masked
 
     def _cached(self, whole: ModelDescription) -> ModelDescription:
         """All blocks, but for the first where a schedule has it computed at every step."""
@@ -79,8 +96,7 @@ class Fitting:
             return whole
         if len(whole.blocks) < 2:
             raise ValueError("a schedule that computes the first block needs others, got one block")
-        sources = {name: max(0, index - 1) for name, index in whole.sources.items()}
-        return replace(whole, blocks=whole.blocks[1:], sources=sources)
+        return replace(whole, blocks=whole.blocks[1:])
 
     def install(self) -> None:
         self.installed.install()
@@ -98,8 +114,9 @@ class Fitting:
         whole = self._describe()
         if self.installed.fits(self._cached(whole)):
             return False
+        found = self._fit(whole)  # where it does not fit any more, all stays as it was
         self.remove()
-        self._fit(whole)
+        self.probe, self.description, self.installed = found
         self.install()
         return True
 

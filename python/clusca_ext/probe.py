@@ -49,8 +49,11 @@ class Probe:
         self.finish()
 
     @property
-    def _ranks(self) -> Any:
-        return ranks.group_of(self._describes.model) if self._group is None else self._group
+    def _ranks(self) -> list[Any]:
+        """Those that share the model's tokens, and those that were named."""
+        sharing = ranks.group_of(self._describes.model)
+        named = None if self._group is sharing else self._group
+        return [group for group in (sharing, named) if group is not None]
 
     @staticmethod
     def _index_of(signal: Signal, count: int) -> int:

@@ -31,6 +31,7 @@ class Verifier:
         # The module whose output is compared; None: the stream behind the block is.
         self._module: ModuleExecutor | None = None
         self._computed: Tensor | None = None
+        self._forecast: Tensor | None = None  # of that module
         if signal.kind == "verified output":
             self._module = block.modules[-1]
             self._module.show = torch.compiler.disable(self._show)
@@ -58,6 +59,8 @@ class Verifier:
             if module is None:
                 self._computed = self._block.returned(original(*args, **kwargs))
                 return
+            # Now, for a corrector may write into what it is made of.
+            self._forecast = ops.taylor_forecast(module.factors, module.feature.weights)
             module.shows = True
             try:
                 original(*args, **kwargs)
@@ -75,13 +78,13 @@ class Verifier:
         computed, self._computed = self._computed, None
         if computed is None:
             return
-        if self._module is not None:
-            forecast = ops.taylor_forecast(self._module.factors, self._module.feature.weights)
+        if self._forecast is not None:
+            forecast, self._forecast = self._forecast, None
         own = slice(beside, None)
         seen.change = measured(self._measure, forecast[:, own], computed[:, own])
 
     def forget(self) -> None:
-        self._computed = None
+        self._computed = self._forecast = None
 
     def _show(self, output: Tensor) -> None:
         self._computed = output

@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, and files of one writer."""
 
 import fcntl
+import os
 import pathlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,15 +26,22 @@ def replaced(path: pathlib.Path) -> Iterator[pathlib.Path]:
 def alone(path: pathlib.Path) -> Iterator[None]:
     """No other process that asks for it writes to a file meanwhile; it is there then, if empty.
 
+    Args:
+        path: The file, or a folder that is there.
+
     Raises:
         ValueError: One does already.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
+    how = os.O_RDONLY if path.is_dir() else os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    descriptor = os.open(path, how, 0o666)
+    try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ValueError(
                 f"{path} is being written by another process: wait for it, or name another"
             ) from None
         yield
+    finally:
+        os.close(descriptor)

@@ -47,6 +47,9 @@ class BlockAdapter:
         enter: ``enter(block, *args, **kwargs)`` with all the block's inputs returns the stream that
             its first module updates; default: the first input. It is computed for all tokens on
             cached steps too.
+        grid: ``grid(*args, **kwargs)`` with the model's inputs returns the sides of the grid that
+            its tokens lie on, the slowest first; ``(N,)`` where they are in a line. A
+            ``FrequencyForecaster`` needs it.
         hands_on: The model gives what a block returns to the next block and to nothing else, at
             most with something added, and ``modulation`` reads neither values of ``x`` nor gives
             gates that differ by token. A cached step then passes over the stream once, at the end
@@ -89,6 +92,7 @@ class BlockAdapter:
     keeps_stream: bool | tuple[int, ...] = False
     enter: Callable[..., Tensor] = lambda block, x, *args, **kwargs: x
     hands_on: bool = False
+    grid: Callable[..., tuple[int, ...]] | None = None
 
     def __post_init__(self) -> None:
         for field, value in (("attention", self.attention), ("mlp", self.mlp)):
@@ -131,7 +135,12 @@ class BlockAdapter:
             ),
             latents=named_input(model, self.latents),
             timestep=None if self.timestep is None else named_input(model, self.timestep),
+            grid=None if self.grid is None else self._sides,
         )
+
+    def _sides(self, args: Args, kwargs: Kwargs) -> tuple[int, ...]:
+        assert self.grid is not None
+        return tuple(self.grid(*args, **kwargs))
 
     def _found(self, model: nn.Module) -> list[Any]:
         """The model's blocks, in order."""

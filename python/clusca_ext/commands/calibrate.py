@@ -43,7 +43,7 @@ def calibrate(
         pathlib.Path, typer.Option(help="The configuration; its report lies beside it.")
     ] = pathlib.Path("clusca.json"),
     methods: Annotated[
-        str, typer.Option(help="Names with commas between, or all; clusca lab lists them.")
+        str, typer.Option(help="Names with commas between, or all; a wrong one lists them.")
     ] = "all",
     also: Annotated[
         str,

@@ -77,7 +77,8 @@ def search(
             )
         settings = SearchSettings(
             num_steps=length,
-            full_steps=full_steps or len(EvenSchedule(interval=interval).full_steps(length)),
+            full_steps=full_steps
+            or min(len(EvenSchedule(interval=interval).full_steps(length)), length - 1),
             config=ClusCaConfig(
                 forecaster=forecasters[forecaster](order=order),
                 corrector=ClusterCorrector() if clusters else NoCorrection(),

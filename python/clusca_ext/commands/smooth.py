@@ -22,8 +22,9 @@ def smooth(
     ] = "digits",
     steps: Annotated[int, typer.Option(min=2, help="Steps of a run.")] = 20,
     max_gap: Annotated[
-        int, typer.Option(min=1, help="Steps that an output is used for after its own, at most.")
-    ] = 3,
+        int | None,
+        typer.Option(min=1, help="Steps that an output is used for after its own; 3 at most."),
+    ] = None,
     runs: Annotated[int, typer.Option(min=1, help="Runs of the full sampler to measure.")] = 1,
     batch: Annotated[int, typer.Option(min=1, help="Samples of a run.")] = 8,
     bound: Annotated[
@@ -44,6 +45,7 @@ def smooth(
 
     Example: clusca smooth --steps 20 --leave-out 0.25 --output smooth
     """
+    max_gap = min(3, steps - 1) if max_gap is None else max_gap
     if bound is not None and leave_out is not None:
         raise typer.BadParameter("one of --bound and --leave-out must be given, got both")
     from functools import partial

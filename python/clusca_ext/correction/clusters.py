@@ -10,8 +10,8 @@ from torch import Tensor
 from clusca_ext import ops
 from clusca_ext.checks import block_name, flag, integer, number, part
 from clusca_ext.correction.choices import Choices, Chosen, of_rows
+from clusca_ext.correction.selection import RandomPerStep, Selection
 from clusca_ext.random_keys import random_keys
-from clusca_ext.selection import RandomPerStep, Selection
 
 MAX_ITERS = 1_000_000  # as kmeans_fit, whose workspace grows with it
 COLD_START = -1  # the layer whose keys draw the first centroids; real layers count from 0

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from clusca_ext.correction.clusters import ClusterCorrector
+from clusca_ext.correction.selection import RandomPerLayer
 from clusca_ext.correction.tokens import TokenCorrector
-from clusca_ext.selection import RandomPerLayer
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """A small convolutional network that says of which picture, and which part of it, a crop is.
 
-It knows nothing of the generator; ``tools/judge_pictures.py`` trained it on real crops and stored
-it. The part is asked for so that its features tell shapes apart, not colours alone.
+It knows nothing of the generator; ``tools/train_crop_network.py`` trained it on real crops and
+stored it. The part is asked for so that its features tell shapes apart, not colours alone.
 """
 
 import pathlib

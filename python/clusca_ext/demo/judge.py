@@ -11,6 +11,8 @@ from torch import Tensor
 
 from clusca_ext.demo.pipeline import FOLDER, NUM_CLASSES
 
+HIGHEST = 120.0  # dB; of equal pictures, whose distance is 0
+
 
 @dataclass(frozen=True)
 class Estimate:

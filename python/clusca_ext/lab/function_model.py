@@ -1,6 +1,7 @@
 """A function of the user's as a model of the laboratory."""
 
 import importlib
+import inspect
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
@@ -61,11 +62,13 @@ def _function(module: str, function: str, name: str) -> DrawFunction:
     if "" not in sys.path:  # a module that lies in the folder the command is called in
         sys.path.insert(0, "")
     try:
-        draw = getattr(importlib.import_module(module), function)()
+        make = getattr(importlib.import_module(module), function)
+        inspect.signature(make).bind()
     except (ImportError, AttributeError, TypeError) as error:
         raise ValueError(
             f"model must be module:function of a function without arguments, got {name!r}: {error}"
         ) from error
+    draw = make()  # whose own errors are its own
     if not callable(draw):
         raise ValueError(f"{name} must return a function draw(config, seeds), got {draw!r}")
     made: DrawFunction = draw

@@ -117,7 +117,9 @@ def read(path: pathlib.Path) -> list[Row]:
     """
     if not path.exists():
         return []
-    lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline was cut off
+    *lines, torn = path.read_bytes().split(b"\n")  # what follows the last newline was cut off
+    if not lines and torn[:6] != b'{"key"'[: len(torn)]:
+        _parse(torn, path, 1)  # it is another file, which must not be cut
     return [_parse(line, path, number) for number, line in enumerate(lines, 1)]
 
 

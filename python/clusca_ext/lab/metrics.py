@@ -7,9 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from clusca_ext.demo.judge import Estimate, estimate, psnr
+from clusca_ext.demo.judge import HIGHEST, Estimate, estimate, psnr
 
-HIGHEST = 120.0  # dB; of equal pictures, whose distance is 0
 GROUPS = 8  # of the jackknife
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from clusca_ext.adapters.checkpoints import checkpoint_of
 from clusca_ext.lab.beside import Beside
 from clusca_ext.lab.candidates import FITTED, PUBLISHED
 from clusca_ext.lab.drawn import Model
@@ -15,6 +16,7 @@ from clusca_ext.lab.parts import RESIDUAL, Method, unordered
 from clusca_ext.lab.trials import Trials
 from clusca_ext.learning.polynomial import Polynomial, fit_polynomial
 from clusca_ext.methods import method
+from clusca_ext.methods.adapting import teacache_of
 from clusca_ext.origin import origin
 from clusca_ext.schedule import (
     TEACACHE_CHECKPOINTS,
@@ -47,7 +49,7 @@ def write_polynomial(
     found = _fit(model, seeds, batch)
     base = method("teacache")
     assert isinstance(base.schedule, TeaCacheSchedule)
-    schedule = replace(base.schedule, polynomial=found.coefficients)
+    schedule = replace(base.schedule, polynomial=found.coefficients, largest=found.largest)
     with replaced(output) as unfinished:
         replace(base, schedule=schedule).save(unfinished)
     file.keep(_plain(found))
@@ -103,7 +105,8 @@ def fitted_teacache(trials: Trials, seeds: range, output: pathlib.Path) -> dict[
         OutOfTime: The limit was reached before it was measured.
     """
     found = _measured(trials, seeds, output, "modulated input")
-    return _method(FITTED, TeaCacheSchedule(polynomial=found.coefficients), found)
+    schedule = TeaCacheSchedule(polynomial=found.coefficients, largest=found.largest)
+    return _method(FITTED, schedule, found)
 
 
 def is_published(model: Model) -> bool:
@@ -136,9 +139,8 @@ def published_teacache(trials: Trials, seeds: range, output: pathlib.Path) -> di
 
 
 def _published(model: Model) -> TeaCacheSchedule | None:
-    schedule = method("teacache", shown_by(model)).schedule
-    assert isinstance(schedule, TeaCacheSchedule)
-    return None if schedule == method("teacache").schedule else schedule
+    parts = transformers_of(shown_by(model))
+    return teacache_of(type(parts[0]).__name__, checkpoint_of(parts))
 
 
 def _method(name: str, schedule: TeaCacheSchedule, found: Polynomial) -> dict[str, Method]:

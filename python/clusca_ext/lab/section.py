@@ -37,8 +37,10 @@ sampler took so much longer than beside another setting of that commit, or {HOST
 beside any, the machine was busy, and the time is left out. Of several machines, pictures are
 compared and times are those of one. Operations are counted.
 Intervals come after a warm-up of {WARMUP} steps, those of masks from the first step on;
-SmoothCache's leave out as much as Learning-to-Cache's of that interval. Feature distance is
-LPIPS-like, to the full sampler; the standard error of the Frechet distance is a jackknife's."""
+SmoothCache's leave out as much as Learning-to-Cache's of that interval, whose routers were trained
+briefly (laboratory.md). Feature distance is LPIPS's formula over what the model's judge sees
+(models.md: layers of the pictures', one vector of the digits'), to the full sampler; the standard
+error of the Frechet distance is a jackknife's."""
 
 
 def origin(group: Group) -> str:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.demo.judge import Estimate
@@ -73,7 +74,7 @@ class Trials:
 
     Args:
         model: What draws.
-        journal: Where rows go; what it holds is not tried again.
+        journal: Where rows go; what it holds is not tried again, but for what failed.
         full: The full sampler of the model.
         batch: Samples in a run.
         seconds: Nothing is tried later than that.
@@ -156,26 +157,37 @@ class Trials:
         batches = [seeds[i : i + self.batch] for i in range(0, len(seeds), self.batch)]
         config = candidate.config
         row = self.journal.find(key)
-        if row is None:
-            row = self._added(key, candidate, partial(self._measured, config, batches))
+        if row is None or row["error"]:  # what failed in an earlier session is tried again
+            self.require_time()
+            full = torch.cat([self._full.images(batch) for batch in batches])  # may fail for all
+            row = self._added(key, candidate, partial(self._measured, config, batches, full))
         for _ in range(self._retries):
             if row["error"] or is_timed(row):
                 break
-            row = self._added(key, candidate, partial(self._timed_anew, row, config, batches))
+            again = partial(self._timed_anew, row, config, batches)
+            row = self._added(key, candidate, again, row)
         return row
 
     def _added(
-        self, key: dict[str, Any], candidate: Candidate, measure: Callable[[], dict[str, Any]]
+        self,
+        key: dict[str, Any],
+        candidate: Candidate,
+        measure: Callable[[], dict[str, Any]],
+        known: Row | None = None,
     ) -> Row:
+        """A new row; the one that is known already, where what would replace it fails."""
         self.require_time()
         try:
             numbers = measure() | {"error": None}
         except Exception as error:  # of one candidate, whatever it is; the others go on
+            if known is not None:
+                return known
             numbers = {"error": f"{type(error).__name__}: {error}"}
         return self.journal.add(key, {"name": candidate.name} | numbers)
 
-    def _measured(self, config: ClusCaConfig, batches: Sequence[range]) -> dict[str, Any]:
-        references = torch.cat([self._full.images(batch) for batch in batches])
+    def _measured(
+        self, config: ClusCaConfig, batches: Sequence[range], references: Tensor
+    ) -> dict[str, Any]:
         runs, times = self._drawn(config, batches)
         images, full = torch.cat([run.images for run in runs]), steps_of(runs)["full"]
         features = self.model.features()

@@ -119,7 +119,7 @@ class _Looks:
     ) -> None:
         feature = part.feature(output, self._tokens[key[0]])
         before, now = self._before.setdefault(key, []), feature.float()
-        size = now.abs().sum()
+        size = now.abs().sum().clamp(min=1e-10)  # of an adapter at scale 0, nothing
         for gap, old in enumerate(before, 1):
             error = (now - old.float()).abs().sum() / size
             self._errors.append((self._found[key][gap - 1][self._step - gap], error))

@@ -8,7 +8,7 @@ from torch import Tensor
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import ClusterCorrector, Corrector, NoCorrection
 from clusca_ext.demo.guided import GuidedPipeline
-from clusca_ext.demo.judge import Estimate, estimate, psnr
+from clusca_ext.demo.judge import HIGHEST, Estimate, estimate, psnr
 from clusca_ext.enable import cache
 from clusca_ext.forecast import Forecaster, ReuseForecaster, TaylorForecaster
 from clusca_ext.schedule import ExplicitSchedule, MaskSchedule, Schedule
@@ -57,7 +57,7 @@ def compare(pipeline: GuidedPipeline, schedule: MaskSchedule, samples: int = 32)
     def distance(schedule: Schedule, forecaster: Forecaster, corrector: Corrector) -> Tensor:
         config = ClusCaConfig(schedule=schedule, forecaster=forecaster, corrector=corrector)
         with cache(pipeline, config):
-            return psnr(draw(), full)
+            return psnr(draw(), full).clamp(max=HIGHEST)  # of pictures that are the same, too
 
     even = ExplicitSchedule(steps=even_steps(schedule))
     compared = []

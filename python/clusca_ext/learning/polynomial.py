@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from clusca_ext.changes import measured
 from clusca_ext.checks import integer
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import NoCorrection
@@ -30,6 +31,11 @@ class Polynomial:
     coefficients: tuple[float, ...]
     explained: float
     points: tuple[tuple[float, float], ...]
+
+    @property
+    def largest(self) -> float:
+        """The largest change it was fitted to."""
+        return max(change for change, _ in self.points)
 
 
 class Recording:
@@ -60,8 +66,7 @@ class Recording:
         now = torch.stack(list(now)) if isinstance(now, list) else now
         before, run.before = run.before, now
         if change is not None and before is not None:
-            after = (now - before).abs().sum() / before.abs().sum()
-            self.points.append((change, after.item()))
+            self.points.append((change, measured("relative_l1", now, before).item()))
 
 
 class _Run:
@@ -100,7 +105,7 @@ def fit_polynomial(
 
     Raises:
         ValueError: The model is not supported, or has a cache; the run shows fewer steps than
-            there are coefficients.
+            there are coefficients, or values that are not finite.
     """
     integer("degree", degree, 1)
     TeaCacheSchedule(change_of=change_of)  # which knows what there is
@@ -120,6 +125,8 @@ def fit_polynomial(
         raise ValueError(
             f"run must show more than {degree} changes for {degree=}, got {len(points)}"
         )
+    if not np.isfinite(points).all():
+        raise ValueError("run must show changes that are finite, got NaN or infinity")
     x, y = np.array(points).T
     coefficients = np.polyfit(x, y, degree)
     left, spread = y - np.polyval(coefficients, x), float(((y - y.mean()) ** 2).sum())

@@ -1,6 +1,7 @@
 """Training of routers: AdamW on their logits, checkpoints, and going on after an interruption."""
 
 import json
+import math
 import os
 import pathlib
 import time
@@ -17,6 +18,7 @@ from clusca_ext.checks import integer, number
 from clusca_ext.learning.mixing import Mixer
 from clusca_ext.learning.objective import Measured, Objective
 from clusca_ext.learning.routers import Routers
+from clusca_ext.writing import alone
 
 CHECKPOINT = "checkpoint.safetensors"
 _SECONDS = 20.0  # what a killed run loses at most, beside the iteration it was in
@@ -111,26 +113,38 @@ class Training:
         nothing be written any more, that of 20 seconds or ``every`` iterations before at most.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._saved = self._clock()
-        try:
-            with self._mixer.installed():
-                while self.iteration < self.settings.iterations:
-                    on_iteration(self._iterate())
-                    old = self._clock() - self._saved >= _SECONDS
-                    if old or self.iteration % self.settings.every == 0:
-                        self.save()
-        finally:
-            self.save()
+        with alone(self.path.parent):
+            self._saved = self._clock()
+            try:
+                with self._mixer.installed():
+                    while self.iteration < self.settings.iterations:
+                        on_iteration(self._iterate())
+                        old = self._clock() - self._saved >= _SECONDS
+                        if old or self.iteration % self.settings.every == 0:
+                            self.save()
+            finally:
+                self.save()
 
     def _iterate(self) -> Measured:
         self.optimizer.zero_grad(set_to_none=True)  # what has no gradient is left alone
         generator = self.settings.generator(self.iteration)
         measured = self._objective.backward(self.iteration, generator)
+        self._require_finite(measured)
         self.optimizer.step()
         self.iteration += 1
         self.errors.append(measured.error)
         self._snapshot = self._state()
         return measured
+
+    def _require_finite(self, measured: Measured) -> None:
+        """Else the logits of a step would be no numbers from now on, and compute nothing."""
+        found = [each.grad for each in self.routers.parameters() if each.grad is not None]
+        if not math.isfinite(measured.error) or not all(each.isfinite().all() for each in found):
+            raise ValueError(
+                f"the loss and its gradients must be finite, got NaN or infinity at iteration "
+                f"{self.iteration}, a loss of {measured.error}: train in bfloat16 or float32, or "
+                "with forecasts of a lower order"
+            )
 
     def save(self) -> None:
         """Write the checkpoint; whatever happens meanwhile, a whole one is there."""

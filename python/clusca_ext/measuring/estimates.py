@@ -12,6 +12,7 @@ from clusca_ext.estimate import Memory, estimate_memory
 from clusca_ext.measuring.checkpoints import Described
 from clusca_ext.measuring.operations import Operations, count
 from clusca_ext.schedule import Mask, Step
+from clusca_ext.schedule.decision import masked_by
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def full_steps(config: ClusCaConfig, steps: int, modules: Mask) -> int | None:
         steps: Of the run.
         modules: All modules of the model, as a schedule is told of them.
     """
-    if hasattr(config.schedule, "signal"):
+    masked = masked_by(config.schedule, dict.fromkeys(modules, True))
+    if hasattr(config.schedule, "signal") or masked:
         return None
     decide = config.schedule.start(steps)
     decisions, last = [], None

@@ -10,6 +10,7 @@ came out.
 from clusca_ext.schedule.adacache import CODEBOOK_30, CODEBOOK_100, AdaCacheSchedule
 from clusca_ext.schedule.by_change import (
     TEACACHE_POLYNOMIALS,
+    TEACACHE_THRESHOLDS,
     FirstBlockSchedule,
     TeaCacheSchedule,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "TEACACHE_CHECKPOINTS",
     "TEACACHE_POLYNOMIALS",
     "TEACACHE_RETAINED",
+    "TEACACHE_THRESHOLDS",
     "AdaCacheSchedule",
     "Adapting",
     "Bounded",

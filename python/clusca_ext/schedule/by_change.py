@@ -1,5 +1,6 @@
 """Schedules that compute a step when its input has changed enough: TeaCache, FirstBlockCache."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -34,6 +35,13 @@ TEACACHE_POLYNOMIALS: dict[str, tuple[float, ...]] = {
         0.00305291719,
     ),
 }
+# The lowest threshold that the script of each prints, which is the slower and better one.
+TEACACHE_THRESHOLDS: dict[str, float] = {
+    "FluxTransformer2DModel": 0.25,  # then 0.4, 0.6, 0.8
+    "HunyuanVideoTransformer3DModel": 0.1,  # then 0.15
+    "LTXVideoTransformer3DModel": 0.03,  # then 0.05
+    "MochiTransformer3DModel": 0.06,  # then 0.09
+}
 
 
 def _bound(name: str, value: int | None) -> None:
@@ -50,8 +58,11 @@ class TeaCacheSchedule:
         threshold: The sum of relative L1 changes from which on a step is full.
         polynomial: What a change of the input is taken for, the highest power first; the identity
             by default. ``TEACACHE_POLYNOMIALS`` has published ones by the model's class, of the
-            modulated input; ``TEACACHE_CHECKPOINTS`` whole schedules of checkpoints of Wan and
-            CogVideoX, of the embedded timestep.
+            modulated input, and ``TEACACHE_THRESHOLDS`` what belongs to them;
+            ``TEACACHE_CHECKPOINTS`` whole schedules of checkpoints of Wan and CogVideoX, of the
+            embedded timestep.
+        largest: The largest change the polynomial was fitted to; beyond it, where it may fall to
+            anything, changes are taken for this one. None: they are taken as they are (published).
         max_interval: Steps from one full step to the next at most; None: no bound.
         change_of: What is looked at, as ``kind`` of ``Signal``: ``"modulated input"``,
             ``"embedded timestep"`` or, of Wan, ``"projected timestep"``. The latter two, of Wan and
@@ -66,6 +77,7 @@ class TeaCacheSchedule:
     change_of: str = later("modulated input")
     warmup: int = later(1)
     last: bool = later(True)
+    largest: float | None = later(None)
 
     def __post_init__(self) -> None:
         threshold("threshold", self.threshold)
@@ -75,6 +87,8 @@ class TeaCacheSchedule:
         if not self.polynomial:
             raise ValueError("polynomial must have a coefficient at least, got ()")
         _bound("max_interval", self.max_interval)
+        if self.largest is not None:
+            threshold("largest", self.largest)
         if self.change_of not in AT_ENTRY:
             raise ValueError(f"change_of must be one of {list(AT_ENTRY)}, got {self.change_of!r}")
         integer("warmup", self.warmup, 1)
@@ -94,6 +108,7 @@ class _Accumulating:
     def __init__(self, of: TeaCacheSchedule) -> None:
         self._threshold, self._polynomial = of.threshold, of.polynomial
         self._warmup, self._last = of.warmup, of.last
+        self._largest = math.inf if of.largest is None else of.largest
         self.max_interval = of.max_interval or 0
         self._sum = 0.0
 
@@ -105,9 +120,10 @@ class _Accumulating:
         return None
 
     def see(self, step: Step, change: float | None) -> Decision:
-        if change is None:
+        if change is None or not math.isfinite(change):
+            self._sum = 0.0
             return True
-        value = 0.0
+        value, change = 0.0, min(change, self._largest)
         for coefficient in self._polynomial:
             value = value * change + coefficient
         self._sum += value

@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from torch import Tensor
+
 Key = tuple[int, str]  # of a module: index of its block, its name
 Mask = frozenset[Key]
 Decision = bool | Mask
@@ -24,6 +26,8 @@ Decision = bool | Mask
 TIMESTEP = ("embedded timestep", "projected timestep")  # signals: its embedding
 AT_ENTRY = ("modulated input", *TIMESTEP)  # what there is when the first block is called
 VERIFIED = ("verified", "verified output")  # what a cached step computes beside its forecast
+MEASURES = ("relative_l1", "relative_l2", "mean_relative_l1", "mean_relative_l2")
+MEASURES += ("mean_l1", "mean_l2", "cosine")  # of changes
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class Step:
         args: Positional inputs of the model's call.
         kwargs: Keyword inputs of the model's call.
         modules: All cached modules of the model, each as (block, name).
+        timesteps: The run's, one for each step, wherever the scheduler has them; None where they
+            are not known.
     """
 
     index: int
@@ -45,6 +51,7 @@ class Step:
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     modules: Mask = frozenset()
+    timesteps: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -72,8 +79,9 @@ class Signal:
         block: Index of the block, where ``kind`` asks for one; negative: from the last one; None:
             the one in the middle.
         measure: How a change from b to a is measured: ``"relative_l1"``, ``sum |a - b| / sum |b|``;
-            ``"mean_relative_l1"``, the mean of ``|a - b| / (|b| + 1e-10)``; ``"relative_l2"``, the
-            relative Euclidean distance.
+            ``"relative_l2"``, the relative Euclidean distance; ``"mean_relative_l1"``, the mean of
+            ``|a - b| / (|b| + 1e-10)``, ``"mean_relative_l2"``, the root of the mean of its square;
+            ``"mean_l1"`` and ``"mean_l2"``, the same of ``|a - b|``; ``"cosine"``, 1 - the cosine.
     """
 
     kind: str

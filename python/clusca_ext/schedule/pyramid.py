@@ -4,7 +4,10 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from clusca_ext.checks import integer, numbers, pairs
+from clusca_ext.config_format import later
 from clusca_ext.schedule.decision import Decision, Key, Mask, Step
 
 
@@ -22,8 +25,9 @@ class PyramidSchedule:
         ranges: Pairs of a module's name, as the adapter calls it, and the steps from one
             computation of it to the next. Modules that are not named are always computed. Names
             that the model does not have are not looked for: models differ in their attention.
-        between: Fractions of a run, outside of which every module is computed. The published
-            timesteps, 800 down to 100 of 1000, are 0.2 and 0.9 where timesteps are even.
+        between: Fractions of a run, outside of which every module is computed.
+        between_timesteps: Timesteps instead, as those of the run are, themselves outside; published
+            are 100 and 800 of 1000, which where timesteps are even are the fractions 0.2 and 0.9.
     """
 
     ranges: tuple[tuple[str, int], ...] = (
@@ -34,6 +38,7 @@ class PyramidSchedule:
         ("cross", 6),
     )
     between: tuple[float, float] = (0.2, 0.9)
+    between_timesteps: tuple[float, float] | None = later(None)
 
     def __post_init__(self) -> None:
         ranges = pairs("ranges", self.ranges)
@@ -45,6 +50,12 @@ class PyramidSchedule:
         object.__setattr__(self, "between", numbers("between", self.between))
         if len(self.between) != 2 or not 0 <= self.between[0] <= self.between[1] <= 1:
             raise ValueError(f"between must be two ascending fractions, got {self.between!r}")
+        if self.between_timesteps is None:
+            return
+        bounds = numbers("between_timesteps", self.between_timesteps)
+        object.__setattr__(self, "between_timesteps", bounds)
+        if len(bounds) != 2 or not 0 <= bounds[0] < bounds[1]:
+            raise ValueError(f"between_timesteps must be two ascending timesteps, got {bounds!r}")
 
     def require(self, modules: Mapping[Key, bool]) -> None:
         """Check that it fits a model, before the run's middle begins.
@@ -85,14 +96,46 @@ class PyramidSchedule:
                 "PyramidSchedule needs a run whose number of steps is known: pass timesteps= to "
                 "enable_cache, or enable it on the pipeline"
             )
-        first, last = (round(fraction * (num_steps - 1)) for fraction in self.between)
-        ranges = dict(self.ranges)
+        middle = None
+        if self.between_timesteps is None:
+            first, last = (round(fraction * (num_steps - 1)) for fraction in self.between)
+            middle = range(first, last + 1)
+        return _Broadcasting(dict(self.ranges), middle, self.between_timesteps)
 
-        def decide(step: Step) -> Decision:
-            if not first <= step.index <= last:
-                return True
-            due = {name for name, n in ranges.items() if (step.index - first) % n == 0}
-            computed = {key for key in step.modules if key[1] not in ranges or key[1] in due}
-            return frozenset(computed) if len(computed) < len(step.modules) else True
 
-        return decide
+class _Broadcasting:
+    """Decisions of one run."""
+
+    def __init__(
+        self, ranges: Mapping[str, int], middle: range | None, bounds: tuple[float, float] | None
+    ) -> None:
+        self._ranges, self._middle, self._bounds = ranges, middle, bounds
+
+    def __call__(self, step: Step) -> Decision:
+        if self._middle is None:
+            assert self._bounds is not None
+            self._middle = _inside(self._bounds, step.timesteps)
+        if step.index not in self._middle:
+            return True
+        since, ranges = step.index - self._middle.start, self._ranges
+        due = {name for name, n in ranges.items() if since % n == 0}
+        computed = {key for key in step.modules if key[1] not in ranges or key[1] in due}
+        return frozenset(computed) if len(computed) < len(step.modules) else True
+
+
+def _inside(bounds: tuple[float, float], timesteps: Tensor | None) -> range:
+    """The steps between these timesteps, which the host reads once a run."""
+    if timesteps is None:
+        raise ValueError(
+            f"between_timesteps must be None in a run whose timesteps are not known, got {bounds}: "
+            "pass timesteps= to enable_cache, enable it on the pipeline, or take between="
+        )
+    low, high = bounds
+    known: list[float] = timesteps.tolist()
+    if max(known) <= 1 <= low:
+        raise ValueError(
+            "between_timesteps must be in the units of the run's timesteps, which are of "
+            f"{min(known):g} to {max(known):g}, got {bounds}"
+        )
+    steps = [step for step, timestep in enumerate(known) if low < timestep < high]
+    return range(steps[0], steps[-1] + 1) if steps else range(0)

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 from clusca_ext.checks import index, integer, threshold
 from clusca_ext.config_format import later
-from clusca_ext.schedule.decision import Decision, Signal, Step
+from clusca_ext.schedule.decision import MEASURES, Decision, Signal, Step
 
-ERRORS = ("mean_relative_l1", "relative_l1", "relative_l2")
 COMPARED = {"stream": "verified", "output": "verified output"}  # kinds of ``Signal``
 
 
@@ -33,7 +32,10 @@ class SpeCaSchedule:
         max_skips: Cached steps in a row at most, as the published ``max_taylor_steps``.
         warmup: Steps at the start of which none is verified, every other full.
         block: Index of the verified block; negative: from the last one.
-        error: As ``measure`` of ``Signal``; the published one is ``"mean_relative_l1"``.
+        error: As ``measure`` of ``Signal``. The published default, ``relative_l1``, is
+            ``"mean_relative_l1"`` here; its others, ``relative_l2``, ``l1``, ``l2`` and
+            ``cosine_similarity``, are ``"mean_relative_l2"``, ``"mean_l1"``, ``"mean_l2"`` and
+            ``"cosine"``.
         compared: What of the block is: ``"stream"`` behind it, as published for DiT; ``"output"``
             of its last module, before its gate, as published for FLUX.1 and HunyuanVideo, whose
             last block, a single-stream one, is one module. It is compared as it was forecast,
@@ -59,8 +61,8 @@ class SpeCaSchedule:
         integer("max_skips", self.max_skips, self.min_skips)
         integer("warmup", self.warmup, 1)
         index("block", self.block)
-        if self.error not in ERRORS:
-            raise ValueError(f"error must be one of {list(ERRORS)}, got {self.error!r}")
+        if self.error not in MEASURES:
+            raise ValueError(f"error must be one of {list(MEASURES)}, got {self.error!r}")
         if self.compared not in COMPARED:
             raise ValueError(f"compared must be one of {list(COMPARED)}, got {self.compared!r}")
 

@@ -101,7 +101,7 @@ def _whole_lines(path: pathlib.Path) -> list[bytes]:
     """Of a file that may not be there yet; an unfinished last line is cut off."""
     content = path.read_bytes() if path.exists() else b""
     whole = content[: content.rfind(b"\n") + 1]
-    if not whole and not content.startswith(_BEGINNING[: len(content)]):
+    if content[: len(_BEGINNING)] != _BEGINNING[: len(content)]:
         raise ValueError(_demand(path, content))
     if len(whole) < len(content):
         with path.open("r+b") as file:

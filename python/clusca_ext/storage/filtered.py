@@ -23,19 +23,20 @@ def low_band_of(forecaster: Forecaster, run: Run) -> LowBand | None:
         )
     grid = description.sides(args, kwargs)
     band = LowBand(forecaster.low_band, grid, run.like.device)
+    front, behind = description.around(args, kwargs)
+    shared = ranks.group_of(description.model) is not None
+    if not grid and not shared:
+        raise ValueError(
+            "FrequencyForecaster needs the grid of tokens, which the inputs of "
+            f"{type(description.model).__name__} do not tell, got {front} tokens in front of it "
+            f"and {behind} behind"
+        )
     if run.shapes is not None:
-        front, behind = description.around(args, kwargs)
         alone = not (front or behind or any(b.beside(args, kwargs) for b in description.blocks))
-        if not alone and ranks.group_of(description.model) is not None:
+        if not alone and shared:
             raise ValueError(
                 "FrequencyForecaster must not be used where ranks share streams that hold text or "
                 f"given images, got such inputs of {type(description.model).__name__}"
-            )
-        if not alone and not grid:
-            raise ValueError(
-                "FrequencyForecaster needs the grid of tokens in streams that hold others, which "
-                f"the inputs of {type(description.model).__name__} do not tell, got {front} tokens "
-                f"in front of it and {behind} behind"
             )
         for block, (_, N, _) in zip(description.blocks, run.shapes, strict=True):
             band.place(N, front + block.beside(args, kwargs), behind)

@@ -25,8 +25,8 @@ class LowBand:
 
     Args:
         low_band: Share of the largest radius up to which a frequency is low.
-        grid: Sides of the token grid, the slowest first; empty: not known, so that tokens are in a
-            line.
+        grid: Sides of the token grid, the slowest first; empty: a rank has parts of its rows, and
+            takes its tokens for a line.
         device: Where the tokens are.
     """
 

@@ -1,9 +1,5 @@
-"""Configurations of published methods, by name."""
+"""Published methods that compute every so many steps whole and forecast all between them."""
 
-from collections.abc import Callable
-
-from clusca_ext.adapters.checkpoints import checkpoint_of
-from clusca_ext.adapting_methods import adacache, first_block, pab, speca, teacache
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.correction import NoCorrection
 from clusca_ext.forecast import (
@@ -14,8 +10,6 @@ from clusca_ext.forecast import (
 )
 from clusca_ext.schedule import IntervalSchedule
 from clusca_ext.storage.lean.description import LeanStorage
-from clusca_ext.targets import transformers_of
-from clusca_ext.token_methods import cat, duca, toca
 
 
 def fora() -> ClusCaConfig:
@@ -70,44 +64,3 @@ def freqca() -> ClusCaConfig:
         corrector=NoCorrection(),
         storage=LeanStorage(basis="gated"),
     )
-
-
-METHODS: dict[str, Callable[[], ClusCaConfig]] = {
-    "adacache": adacache,
-    "cat": cat,
-    "duca": duca,
-    "first_block": first_block,
-    "fora": fora,
-    "freqca": freqca,
-    "pab": pab,
-    "speca": speca,
-    "taylorseer": taylorseer,
-    "teacache": teacache,
-    "toca": toca,
-}
-
-
-def method(name: str, model: object = None) -> ClusCaConfig:
-    """The configuration of a published method; ``ClusCaConfig.paper`` has ClusCa's own.
-
-    Args:
-        name: One of ``METHODS``, where each one's function says its source and what differs.
-        model: The model or pipeline, of whose class or checkpoint the method may have published
-            settings: TeaCache's polynomial, SpeCa's thresholds on FLUX.1. A checkpoint is told by
-            the model's configuration; sizes of Wan 2.1's image to video by what it was loaded from,
-            which says 480P or 720P. None: those of no model.
-
-    Returns:
-        What to give ``enable_cache``.
-
-    Raises:
-        ValueError: There is no such method, or ``model`` is neither a model nor a pipeline.
-    """
-    if name not in list(METHODS):
-        raise ValueError(f"name must be one of {list(METHODS)}, got {name!r}")
-    parts = [] if model is None else transformers_of(model)
-    if name == "teacache" and parts:
-        return teacache(type(parts[0]).__name__, checkpoint_of(parts))
-    if name == "speca" and parts:
-        return speca(type(parts[0]).__name__)
-    return METHODS[name]()
