@@ -93,7 +93,7 @@ def test_what_failed_is_tried_again_by_a_later_session(tmp_path):
 def test_a_timing_that_fails_takes_nothing_away(tmp_path):
     class FailsLater(Spells):
         def draw(self, config, seeds):
-            if self.timings > 1 and config is not None:
+            if self.timings > 2 and config is not None:
                 raise RuntimeError("it does not work")
             return super().draw(config, seeds)
 

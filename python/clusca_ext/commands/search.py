@@ -60,7 +60,6 @@ def search(
     from clusca_ext.forecast import HermiteForecaster, TaylorForecaster
     from clusca_ext.lab.models import open_model
     from clusca_ext.origin import drawn_by
-    from clusca_ext.schedule import EvenSchedule
     from clusca_ext.search import ModelDraw, SearchSettings, find_placement
 
     require_folder(output)
@@ -77,8 +76,7 @@ def search(
             )
         settings = SearchSettings(
             num_steps=length,
-            full_steps=full_steps
-            or min(len(EvenSchedule(interval=interval).full_steps(length)), length - 1),
+            full_steps=full_steps or _full_steps(interval, length),
             config=ClusCaConfig(
                 forecaster=forecasters[forecaster](order=order),
                 corrector=ClusterCorrector() if clusters else NoCorrection(),
@@ -110,3 +108,11 @@ def search(
     console.print(f"Over even placement, training seeds: {found.gain:+} dB", highlight=False)
     console.print(f"Held-out seeds: {found.held_out_gain:+} dB, PSNR {found.held_out_psnr} dB")
     console.print(f"Configuration: {output}", highlight=False)
+
+
+def _full_steps(interval: int, steps: int) -> int:
+    """Those of the even schedule, but not all of a run so short that its warm-up is all of it."""
+    from clusca_ext.schedule import EvenSchedule
+
+    full = len(EvenSchedule(interval=interval).full_steps(steps))
+    return full if interval == 1 else min(full, steps - 1)
