@@ -98,11 +98,13 @@ def command_of(model: str) -> str:
 
 def by_setting(study: Study, rows: Iterable[dict]) -> dict[Setting, dict]:
     """What was measured of a study's settings with what was found for it, by their keys."""
+    rows, samples = list(rows), len(search_of(study).held_out)
     if study.preset is not None:
         steps = list(load_placement(study.preset).steps)
-        rows = [row for row in rows if row["found"] == steps]
-    found = {row["shape"]: row for row in rows}
-    samples = len(search_of(study).held_out)
+    else:  # what its last search has found, which the first setting is measured of
+        first = study.settings[0].key(samples)["shape"]
+        steps = next((row["found"] for row in rows if row["shape"] == first), None)
+    found = {row["shape"]: row for row in rows if row["found"] == steps}
     keys = {setting: setting.key(samples)["shape"] for setting in study.settings}
     return {setting: found[key] for setting, key in keys.items() if key in found}
 

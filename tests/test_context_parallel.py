@@ -63,7 +63,12 @@ CASES = {
     "FLUX": (FLUX, ALIKE | OWN),
     "Wan": (WAN, ALIKE | OWN | FREQUENCIES | DECIDING),
     "Wan per token": (wan(per_token=True), ALIKE),
+    "Wan, four frames": (
+        replace(WAN, noise=(2, 4, 4, 8, 8), tokens=4 * 16, name="four frames"),
+        FREQUENCIES,
+    ),
 }
+PARTS = {"Wan": (24,), "Wan, four frames": (2, 4, 4)}  # of a rank: three frames are cut
 
 
 def drawn(family, model, config, **options):
@@ -76,14 +81,15 @@ def drawn(family, model, config, **options):
 
 
 @contextmanager
-def in_strips():
-    """Low frequencies of every rank's tokens by themselves, in a line: three frames are cut."""
+def in_parts(grid):
+    """Low frequencies of every rank's tokens by themselves."""
     with pytest.MonkeyPatch.context() as patch:
+        P = projector(grid, 0.4)
 
         def low(band, tokens):
-            size = tokens.shape[1] // WORLD
-            P = projector((size,), 0.4)
-            return torch.cat([(P @ part.double()).float() for part in tokens.split(size, 1)], 1)
+            parts = tokens.split(len(P), dim=1)
+            assert len(parts) == WORLD
+            return torch.cat([(P @ part.double()).float() for part in parts], dim=1)
 
         patch.setattr(LowBand, "low", low)
         yield
@@ -107,7 +113,7 @@ def rank_main(rank, queue):
         for what, config in configs.items():
             seen.clear()
             got, kinds, said = drawn(family, shared, config)
-            with in_strips() if what in FREQUENCIES else nullcontext():
+            with in_parts(PARTS[name]) if what in FREQUENCIES else nullcontext():
                 known = what in ALIKE or what in FREQUENCIES
                 expected, *_ = drawn(family, alone, config if known else TAYLOR)
             off = ((got - expected).norm() / expected.norm()).item()

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from clusca_ext import ClusCaConfig, NoCorrection, estimate_memory, method
+from clusca_ext import ClusCaConfig, NoCorrection, PyramidSchedule, estimate_memory, method
 from clusca_ext.cache import Cache
 from clusca_ext.demo.flops import counter
 from clusca_ext.measuring import checkpoints
@@ -116,6 +116,8 @@ def test_full_steps_that_are_known_beforehand():
     assert full_steps(method("fora"), 50, modules) == 17
     assert full_steps(method("teacache"), 50, modules) is None
     assert full_steps(method("pab"), 50, modules) is None
+    whole = PyramidSchedule(ranges=(("attn", 2), ("mlp", 2)), between_timesteps=(100, 800))
+    assert full_steps(ClusCaConfig(schedule=whole), 50, modules) is None
     words = clusca("estimate", "digits", "--method", "teacache", "--storage", "lean").words
     assert "Operations: not counted: which steps are full is decided as a run goes" in words
 

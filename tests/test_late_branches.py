@@ -11,6 +11,7 @@ from clusca_ext import (
     NoCorrection,
     TokenCorrector,
     cache,
+    method,
     reset,
     summary,
 )
@@ -64,6 +65,25 @@ def test_a_branch_begins_its_run_where_it_is_called_again(config, steps):
         assert sum(map(len, timed)) == STEPS + len(steps)  # the run's, not only those since then
         assert (got - expected).norm() < 0.1 * expected.norm()
         assert torch.equal(draw(pipe, **guides_at(pipe, steps)), got)
+
+
+def by_timesteps(timesteps):
+    """PAB's steps: cross-attention every sixth, other attention every second, MLPs always."""
+    inside = [step for step, t in enumerate(timesteps.tolist()) if 100 < t < 800]
+    return [
+        "full" if step not in inside or step == 0 or (step - inside[0]) % 6 == 0 else "partial"
+        for step in range(len(timesteps))
+    ]
+
+
+def test_timesteps_of_a_late_branch_are_those_of_its_steps():
+    pipe = wan_pipeline()
+    with cache(pipe, method("pab")):
+        draw(pipe, **guides_at(pipe, range(4, 10)))
+        branches, timesteps = Cache.of(pipe.transformer).branches, pipe.scheduler.timesteps
+        kinds = {name: branches[name].kinds for name in ("cond", "uncond")}
+    assert kinds == {"cond": by_timesteps(timesteps), "uncond": by_timesteps(timesteps[4:])}
+    assert all({"full", "partial"} == set(each) for each in kinds.values())
 
 
 def test_a_branch_may_have_a_pace_of_its_own():

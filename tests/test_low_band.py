@@ -69,6 +69,27 @@ def test_adapters_know_the_grid_of_what_is_denoised(family):
     assert tuple(sides)[-len(grid_of(family)) :] == grid_of(family)
 
 
+def test_coordinates_tell_the_grid_of_ltx():
+    """Those of frames, rows and columns in pixels, which its pipelines with conditions give."""
+    family = next(each for each in VIDEOS if each.name == "LTXVideoTransformer3DModel")
+    places = torch.stack(torch.meshgrid(*map(torch.arange, (3, 4, 4)), indexing="ij")).flatten(1)
+    coordinates = (places * torch.tensor([[8], [32], [32]])).float().expand(2, -1, -1).clone()
+    coordinates[:, 0] /= 25
+
+    def inputs(noise, timestep):
+        given = family.inputs(noise, timestep)
+        for side in ("num_frames", "height", "width"):
+            del given[side]
+        return {**given, "video_coords": coordinates}
+
+    model = family.make()
+    for each in (replace(family, inputs=inputs), family):
+        with cache(model, split(), timesteps=TIMES):
+            grid = Cache.of(model).description.grid
+            assert grid((), each.inputs(torch.zeros(family.noise), TIMES[0])) == (3, 4, 4)
+            assert torch.stack(run(each, model)).isfinite().all()
+
+
 def split(low_band=0.4, **more):
     return ClusCaConfig(
         schedule=ExplicitSchedule(steps=(0, 2, 5)),

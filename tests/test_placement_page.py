@@ -96,6 +96,17 @@ def test_gains_and_losses_are_told_apart():
     assert lines[2].startswith("- It is not told apart from even in 1 of 3 settings: ")
 
 
+def test_without_a_preset_it_is_what_the_last_search_found():
+    first, second, third = STUDIES["prompts"].settings
+    rows = [
+        row(first, found=[0, 2, 5, 9, 14, 20]),
+        row(second, found=[0, 2, 4, 8, 16, 20]),  # of a search before
+        row(third, found=[0, 2, 5, 9, 14, 20]),
+    ]
+    assert list(report_search.by_setting(STUDIES["prompts"], rows)) == [first, third]
+    assert not report_search.by_setting(STUDIES["prompts"], rows[1:])
+
+
 def test_rows_of_fewer_samples_or_another_placement_are_not_shown():
     assert "42.50" in report_search.document([row()])
     assert "42.50" not in report_search.document([row() | DIGITS[0].key(8)])

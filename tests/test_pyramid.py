@@ -97,10 +97,12 @@ def test_timesteps_say_where_the_middle_is():
     [
         (None, "between_timesteps must be None in a run whose timesteps are not known, got"),
         (torch.tensor([0.9, 0.5, 0.1]), r"units of the run's .* of 0.1 to 0.9, got \(100, 800\)"),
+        (torch.tensor([900.0, 500.0, 100.0]), r"of 100 to 900, got \(0.1, 0.8\)"),
     ],
 )
 def test_it_must_know_timesteps(timesteps, message):
-    decide = PyramidSchedule(between_timesteps=(100, 800)).start(3)
+    bounds = (0.1, 0.8) if "0.8" in message else (100, 800)
+    decide = PyramidSchedule(between_timesteps=bounds).start(3)
     with pytest.raises(ValueError, match=message):
         decide(Step(0, 3, modules=frozenset({(0, "attn")}), timesteps=timesteps))
 

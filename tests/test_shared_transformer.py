@@ -206,6 +206,8 @@ def test_what_cannot_be_shared():
         enable_cache(second, dataclasses.replace(CONFIG, seed=1))
     with pytest.raises(ValueError, match=another):
         enable_cache(second, CONFIG, seeds=[1])
+    with pytest.raises(ValueError, match=another):
+        enable_cache(second, CONFIG, process_group=object())
     for model in (first, first.transformer):
         with pytest.raises(ValueError, match="has a cache already: call disable_cache first"):
             enable_cache(model, CONFIG)

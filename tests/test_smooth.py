@@ -35,8 +35,8 @@ def greedy(rows, bound, steps):
     return marks
 
 
-def recorded(seed, steps=50, gaps=3):
-    """Errors as runs have them: they fall, then rise, and grow with the gap."""
+def made_up(seed, steps=50, gaps=3):
+    """Errors that fall, then rise, and grow with the gap."""
     generator = torch.Generator().manual_seed(seed)
     rows = []
     for gap in range(1, gaps + 1):
@@ -52,22 +52,22 @@ def test_the_greedy_rule(bound, max_gap):
     curves = ErrorCurves(
         num_steps=50,
         curves={
-            "attn-0": recorded(0),
-            "mlp-0": recorded(1),
-            "attn-1": recorded(2),
-            "mlp-1": recorded(3),
+            "attn-0": made_up(0),
+            "mlp-0": made_up(1),
+            "attn-1": made_up(2),
+            "mlp-1": made_up(3),
         },
     )
     marks = dict(curves.schedule(bound, max_gap).modules)
     assert list(marks) == ["attn-0", "mlp-0", "attn-1", "mlp-1"]
     alone = dict(curves.schedule(bound, max_gap, by="module").modules)
     for kind, seeds in (("attn", (0, 2)), ("mlp", (1, 3))):
-        first, second = (np.concatenate(recorded(seed)) for seed in seeds)
+        first, second = (np.concatenate(made_up(seed)) for seed in seeds)
         mean = np.split((first + second) / 2, np.cumsum([49, 48]))
         expected = greedy(mean[:max_gap], bound, 50)
         assert list(marks[f"{kind}-0"]) == list(marks[f"{kind}-1"]) == expected
         for block, seed in enumerate(seeds):
-            assert list(alone[f"{kind}-{block}"]) == greedy(recorded(seed)[:max_gap], bound, 50)
+            assert list(alone[f"{kind}-{block}"]) == greedy(made_up(seed)[:max_gap], bound, 50)
 
 
 def test_by_hand():
@@ -102,7 +102,7 @@ def test_a_module_of_its_own_is_left_out_where_its_kind_is_not():
 
 
 def test_files(tmp_path):
-    curves = ErrorCurves(num_steps=50, curves={"mlp-0": recorded(0)})
+    curves = ErrorCurves(num_steps=50, curves={"mlp-0": made_up(0)})
     curves.save(tmp_path / "curves.json")
     assert ErrorCurves.load(tmp_path / "curves.json") == curves
     written = json.loads((tmp_path / "curves.json").read_text())
@@ -237,7 +237,7 @@ def test_guidance_in_calls_of_its_own():
     ],
 )
 def test_rejects(make, message):
-    curves = ErrorCurves(num_steps=50, curves={"mlp-0": recorded(0)})
+    curves = ErrorCurves(num_steps=50, curves={"mlp-0": made_up(0)})
     with pytest.raises(ValueError, match=message):
         make(curves)
 

@@ -164,8 +164,9 @@ class Fitting:
     ) -> None:
         """The call begins that does the step: settle it, now or when its signal is seen."""
         decision = branch.decision
+        beside = partial(self.description.tokens_beside, args=args, kwargs=kwargs)
         for joint in self.installed.joints:
-            joint.begin(branch.seen.texts, self.description, args, kwargs)
+            joint.begin(branch.seen.texts, beside)
         if self.probe is not None:
             about = branch.adapting, branch.next_step(args, kwargs)
             if decision is None and branch.sample is not None:

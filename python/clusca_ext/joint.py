@@ -4,15 +4,17 @@ Cached steps do not update text: it cannot be known at such a step without compu
 it. What attends to it is given the text of the last full step.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
+from clusca_ext.adapters.description import Args, BlockDescription, Kwargs
 from clusca_ext.block_inputs import Found, OtherStream
 from clusca_ext.executor import BlockExecutor, ModuleExecutor
+
+CountBeside = Callable[[BlockDescription], int]
 
 
 class Joint:
@@ -26,14 +28,13 @@ class Joint:
     Attributes:
         texts: Of the branch that calls, the text of its last full step, by block; None: the call is
             no step.
-        beside: Tokens of it in front of the block's own, in one stream.
     """
 
     def __init__(self, index: int, block: BlockExecutor, modules: list[ModuleExecutor]) -> None:
         self._index, self._block, self._modules = index, block, modules
         self._other = OtherStream(block.description)
         self.texts: dict[int, Tensor] | None = None
-        self.beside = 0
+        self._count: CountBeside | None = None
         for module in modules:
             module.joint = True
 
@@ -44,19 +45,14 @@ class Joint:
             block.keep_text = torch.compiler.disable(self._keep)
             block.keeps_text = True
 
-    def begin(
-        self, texts: dict[int, Tensor], model: ModelDescription, args: Args, kwargs: Kwargs
-    ) -> None:
+    def begin(self, texts: dict[int, Tensor], count: CountBeside) -> None:
         """A call of the model begins that does a step.
 
         Args:
             texts: Of its branch.
-            model: The model's description.
-            args: The model's positional inputs.
-            kwargs: Its keyword inputs.
+            count: Says how many tokens of text lie in front of a block's own, in one stream.
         """
-        self.texts = texts
-        self.beside = model.tokens_beside(self._block.description, args, kwargs)
+        self.texts, self._count = texts, count
 
     def settle(self) -> None:
         """It forecasts some modules."""
@@ -64,14 +60,19 @@ class Joint:
 
     def end(self) -> None:
         """It has ended, whether or not it was done: nothing of it is held."""
-        self.texts = None
+        self.texts = self._count = None
         for module in self._modules:
             module.joined = None
+
+    @property
+    def _beside(self) -> int:
+        assert self._count is not None  # the call does a step
+        return self._count(self._block.description)
 
     def _keep(self, args: Args, kwargs: Kwargs) -> None:
         if self.texts is None:
             return
-        text = self._other.of(args, kwargs, self.beside)
+        text = self._other.of(args, kwargs, self._beside)
         if text is not None:
             self.texts[self._index] = text
 
@@ -82,7 +83,7 @@ class Joint:
         due = [module for module in self._modules if module.computed]
         later = [m for m in self._block.modules if m.computed and m not in due]
         text = self.texts.get(self._index)
-        args, kwargs = self._other.given(text, args, kwargs, self.beside)
+        args, kwargs = self._other.given(text, args, kwargs, self._beside)
 
         def look(module: nn.Module, given: Args, output: Any) -> None:
             if all(each.joined is not None for each in due):

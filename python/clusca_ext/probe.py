@@ -22,8 +22,8 @@ class Probe:
     Args:
         signal: What the schedule asks for.
         description: The model's, with all its blocks.
-        process_group: Ranks that must decide alike: all are told the largest of their changes.
-            None: those that share the model's tokens, if any.
+        process_group: Ranks that must decide alike beside those that share the model's tokens: all
+            are told the largest of their changes.
 
     Attributes:
         index: Of the block that is looked at.

@@ -34,8 +34,12 @@ def describe(model: Any) -> ModelDescription:
 
     def grid(args: Args, kwargs: Kwargs) -> tuple[int, ...]:
         given = [find(args, kwargs) for find in sides]
-        return () if None in given else tuple(map(int, given))
+        if None not in given:
+            return tuple(map(int, given))
+        places = coordinates(args, kwargs)  # [B, 3, N]: a frame, a row, a column of each token
+        return () if places is None else tuple(len(side.unique()) for side in places[0])
 
+    coordinates = named_input(model, "video_coords")
     sides = [named_input(model, name) for name in ("num_frames", "height", "width")]
 
     def embed(timesteps: Tensor, given: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:

@@ -23,7 +23,7 @@ def smooth(
     steps: Annotated[int, typer.Option(min=2, help="Steps of a run.")] = 20,
     max_gap: Annotated[
         int | None,
-        typer.Option(min=1, help="Steps that an output is used for after its own; 3 at most."),
+        typer.Option(min=1, help="Steps that an output is used after its own, at most; else 3."),
     ] = None,
     runs: Annotated[int, typer.Option(min=1, help="Runs of the full sampler to measure.")] = 1,
     batch: Annotated[int, typer.Option(min=1, help="Samples of a run.")] = 8,

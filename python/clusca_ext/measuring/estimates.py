@@ -74,15 +74,18 @@ def _empty(*shape: int) -> torch.Tensor:
 
 
 def full_steps(config: ClusCaConfig, steps: int, modules: Mask) -> int | None:
-    """Full steps of a run; None where they depend on what is drawn, or steps are full in part.
+    """Full steps of a run; None where they depend on what is drawn or on timesteps, or steps are
+    full in part.
 
     Args:
         config: Whose schedule decides.
         steps: Of the run.
         modules: All modules of the model, as a schedule is told of them.
     """
-    masked = masked_by(config.schedule, dict.fromkeys(modules, True))
-    if hasattr(config.schedule, "signal") or masked:
+    schedule = config.schedule
+    by_timesteps = getattr(schedule, "between_timesteps", None) is not None
+    masked = masked_by(schedule, dict.fromkeys(modules, True))
+    if hasattr(schedule, "signal") or masked or by_timesteps:
         return None
     decide = config.schedule.start(steps)
     decisions, last = [], None

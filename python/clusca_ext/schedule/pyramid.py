@@ -132,7 +132,7 @@ def _inside(bounds: tuple[float, float], timesteps: Tensor | None) -> range:
         )
     low, high = bounds
     known: list[float] = timesteps.tolist()
-    if max(known) <= 1 <= low:
+    if max(known) <= 1 <= low or high <= 1 < max(known):
         raise ValueError(
             "between_timesteps must be in the units of the run's timesteps, which are of "
             f"{min(known):g} to {max(known):g}, got {bounds}"
