@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from clusca_ext import SpeCaSchedule, method
+from clusca_ext import SpeCaSchedule, cache, method
+from clusca_ext.enable import cache_of
+from clusca_ext.lab.models import open_embedded
 from clusca_ext.methods.adapting import speca as speca_of
 from plain_decisions import as_published, counted_up, ours, replayed, speca
 
@@ -90,3 +92,13 @@ def test_how_far_thresholds_are_apart():
     errors[5] = (allowed(as_published, 6, 50, ONE) + allowed(ours, 6, 50, ONE)) / 2
     assert speca(errors, as_published, **ONE).startswith("fcfccvf")
     assert replayed(method("speca").schedule, errors).startswith("fcfccvv")
+
+
+@pytest.mark.parametrize("name, steps", [("digits", 50), ("pictures", 25)])
+def test_on_the_embedded_models_every_verified_step_fails(name, steps):
+    """Why the laboratory has other thresholds."""
+    pipeline, _ = open_embedded(name)
+    with cache(pipeline, method("speca", pipeline)):
+        pipeline([0, 1], seeds=[0, 1], num_inference_steps=steps)
+        found = ["".join(kind[0] for kind in each.kinds) for each in cache_of(pipeline).by_sample]
+    assert found == [("fcfccc" + "fccc" * steps)[:steps]] * 2
