@@ -90,6 +90,18 @@ def test_coordinates_tell_the_grid_of_ltx():
             assert torch.stack(run(each, model)).isfinite().all()
 
 
+def test_a_row_of_qwen_may_be_one_image_in_no_list():
+    """As diffusers declares it."""
+    family = qwen(edit=False)
+    plain = replace(
+        family, inputs=lambda noise, t: family.inputs(noise, t) | {"img_shapes": [(1, 8, 8)] * 2}
+    )
+    model = family.make()
+    with cache(model, split(), timesteps=TIMES):
+        expected = run(family, model)
+        assert all(map(torch.equal, run(plain, model), expected))
+
+
 def split(low_band=0.4, **more):
     return ClusCaConfig(
         schedule=ExplicitSchedule(steps=(0, 2, 5)),

@@ -52,7 +52,7 @@ def describe(model: Any) -> ModelDescription:
 
     def sizes(args: Args, kwargs: Kwargs) -> tuple[int, ...]:
         (first, *beside), *others = shapes(args, kwargs)
-        if any(each != [first, *beside] for each in map(list, others)):
+        if any(each != [first, *beside] for each in others):
             return ()  # rows differ in where given images begin
         return math.prod(first), sum(map(math.prod, beside))
 
@@ -68,7 +68,12 @@ def describe(model: Any) -> ModelDescription:
             return 0, 0
         return 0, sum(map(math.prod, given[0][1:]))
 
-    shapes = named_input(model, "img_shapes")
+    def shapes(args: Args, kwargs: Kwargs) -> list[list[tuple[int, ...]]]:
+        """Of each row its images' frames, rows and columns; one alone may be in no list."""
+        given = named_shapes(args, kwargs) or []
+        return [[row] if isinstance(row[0], int) else list(row) for row in given]
+
+    named_shapes = named_input(model, "img_shapes")
     groups = TokenGroups(sizes=sizes, conditions=given_beside, embed=embed_both)
     return ModelDescription(
         model=model,

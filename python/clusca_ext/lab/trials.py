@@ -155,30 +155,29 @@ class Trials:
 
     def _row(self, key: dict[str, Any], candidate: Candidate, seeds: range) -> Row:
         batches = [seeds[i : i + self.batch] for i in range(0, len(seeds), self.batch)]
-        config = candidate.config
         row = self.journal.find(key)
         if row is None or row["error"]:  # what failed in an earlier session is tried again
-            self.require_time()
-            full = torch.cat([self._full.images(batch) for batch in batches])  # may fail for all
-            row = self._added(key, candidate, partial(self._measured, config, batches, full))
+            row = self._added(key, candidate, batches, self._measured)
         for _ in range(self._retries):
             if row["error"] or is_timed(row):
                 break
-            again = partial(self._timed_anew, row, config, batches)
-            row = self._added(key, candidate, again, row)
+            row = self._added(key, candidate, batches, partial(self._timed_anew, row), row)
         return row
 
     def _added(
         self,
         key: dict[str, Any],
         candidate: Candidate,
-        measure: Callable[[], dict[str, Any]],
+        batches: Sequence[range],
+        measure: Callable[[ClusCaConfig, Sequence[range], Tensor], dict[str, Any]],
         known: Row | None = None,
     ) -> Row:
         """A new row; the one that is known already, where what would replace it fails."""
         self.require_time()
+        # Where the full sampler fails, that is no candidate's error.
+        references = torch.cat([self._full.images(batch) for batch in batches])
         try:
-            numbers = measure() | {"error": None}
+            numbers = measure(candidate.config, batches, references) | {"error": None}
         except Exception as error:  # of one candidate, whatever it is; the others go on
             if known is not None:
                 return known
@@ -203,7 +202,7 @@ class Trials:
         return seeds[:COUNTED] if hasattr(config.schedule, "signal") else None
 
     def _timed_anew(
-        self, row: Row, config: ClusCaConfig, batches: Sequence[range]
+        self, row: Row, config: ClusCaConfig, batches: Sequence[range], references: Tensor
     ) -> dict[str, Any]:
         return {name: row[name] for name in QUALITY} | self._drawn(config, batches, recent=0)[1]
 
