@@ -26,10 +26,6 @@ Decision = bool | Mask
 TIMESTEP = ("embedded timestep", "projected timestep")  # signals: its embedding
 AT_ENTRY = ("modulated input", *TIMESTEP)  # what there is when the first block is called
 VERIFIED = ("verified", "verified output")  # what a cached step computes beside its forecast
-MEASURES = (  # of changes
-    *("relative_l1", "relative_l2", "mean_relative_l1", "mean_relative_l2"),
-    *("mean_l1", "mean_l2", "cosine"),
-)
 
 
 @dataclass(frozen=True)

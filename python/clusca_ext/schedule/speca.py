@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from clusca_ext.changes import MEASURES
 from clusca_ext.checks import index, integer, threshold
 from clusca_ext.config_format import later
-from clusca_ext.schedule.decision import MEASURES, Decision, Signal, Step
+from clusca_ext.schedule.decision import Decision, Signal, Step
 
 COMPARED = {"stream": "verified", "output": "verified output"}  # kinds of ``Signal``
 
