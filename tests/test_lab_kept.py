@@ -159,6 +159,17 @@ def test_times_of_a_busy_machine_are_taken_anew(tmp_path):
     assert measure(tmp_path, times=True)[0].renewed == 0
 
 
+def test_a_time_of_another_machine_is_none_of_this_one(tmp_path):
+    measure(tmp_path)
+    who = ORIGIN | {"machine": "other"}
+    assert measure(tmp_path, who=who, missing=True)[0].renewed == 0
+    outcome, journal = measure(tmp_path, who=who, missing=True, times=True)
+    assert (outcome.measured, outcome.renewed) == (0, len(GRID))
+    (group,) = groups(journal.rows)
+    assert group.machine == "other" and len(group.timed) == len(GRID)
+    assert measure(tmp_path, who=who, missing=True, times=True)[0].renewed == 0
+
+
 def test_a_row_whose_own_runs_differ_has_no_time():
     row = {"error": None, "full_seconds": [1.0, 1.1], "seconds": [0.5, 0.55, 0.56, 0.9]}
     assert is_timed(row)

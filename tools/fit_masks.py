@@ -4,12 +4,13 @@ At the steps of the model's laboratory run it trains Learning-to-Cache's and Har
 the intervals below. SmoothCache's error bound is the one that leaves out nearest to what
 Learning-to-Cache's masks do there. A training that was stopped goes on where it was
 (build/fit_masks/). Masks and how they were found go to python/clusca_ext/lab/masks/<model>.json,
-which the package ships.
+which the package ships; those of the same weights and settings that it holds are not found again.
 """
 
 import argparse
 import json
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 WORK = ROOT / "build" / "fit_masks"
 OUTPUT = Path(fitted.__file__).parent / "masks"
 INTERVALS = (4, 6, 8)
-HARMONICA = {"digits": (), "pictures": (6,)}  # 50 steps are hours of runs
+HARMONICA = (6,)  # its iterations are whole runs
 BATCH, RATE, THETA = 2, 0.5, 0.5
 UPDATES = 8  # of each cached step's logits by Learning-to-Cache
 RUNS, REFRESH = 15, 5  # iterations of HarmoniCa, and those between two weighings of steps
@@ -33,7 +34,7 @@ MAX_GAP, SEEDS = 12, 4  # of SmoothCache
 PENALTY = {"digits": 4e-4, "pictures": 3e-3}  # what a module costs; its output's error is as large
 
 
-def train(model: str, pipeline: Any, name: str, interval: int) -> Training:
+def training_for(model: str, pipeline: Any, name: str, interval: int) -> Training:
     objective = "run" if name == "harmonica" else "pairs"
     task = Task(
         steps=MODELS[model].steps,
@@ -47,11 +48,22 @@ def train(model: str, pipeline: Any, name: str, interval: int) -> Training:
     iterations = RUNS if objective == "run" else UPDATES * len(task.cached_steps)
     settings = TrainingSettings(iterations=iterations, learning_rate=RATE)
     folder = WORK / f"{model}-{name}-{interval}"
-    training = training_of(pipeline, task, Price(penalty=PENALTY[model]), settings, folder)
+    return training_of(pipeline, task, Price(penalty=PENALTY[model]), settings, folder)
+
+
+def trained(training: Training) -> MaskSchedule:
     training.run(
-        lambda measured: print(f"\r{folder.name} {training.iteration}", end="", flush=True)
+        lambda measured: print(
+            f"\r{training.path.parent.name} {training.iteration}", end="", flush=True
+        )
     )
-    return training
+    return training.routers.schedule(THETA)
+
+
+def about(training: Training) -> dict[str, Any]:
+    derived = ("modules", "cached_steps", "weights")
+    how = {key: value for key, value in training.about.items() if key not in derived}
+    return how | {"iterations": training.settings.iterations, "theta": THETA}
 
 
 def curves_of(model: str, pipeline: Any) -> ErrorCurves:
@@ -66,8 +78,45 @@ def curves_of(model: str, pipeline: Any) -> ErrorCurves:
     return ErrorCurves.load(path)
 
 
-def plain(schedule: MaskSchedule) -> dict[str, str]:
-    return {name: "".join(map(str, marks)) for name, marks in schedule.modules}
+class Masks:
+    """The masks of a model by name and interval, and how each was found.
+
+    Args:
+        path: The file they go to; what it holds of other weights is left out.
+        weights: A digest of the model's parameters.
+    """
+
+    def __init__(self, path: Path, weights: str) -> None:
+        before = json.loads(path.read_text()) if path.exists() else {}
+        if before.get("weights") != weights:
+            before = {"about": {}, "masks": {}}
+        self._path, self._before = path, before
+        self._now: dict[str, Any] = {"weights": weights, "about": {}, "masks": {}}
+
+    def keep(
+        self, name: str, interval: int, how: dict[str, Any], find: Callable[[], MaskSchedule]
+    ) -> float:
+        """Take a mask from the file if it was found so, else find it.
+
+        Returns:
+            The share of modules that it leaves out.
+        """
+        label = f"{name}, interval {interval}"
+        known = dict(self._before["about"].get(label, {}))
+        removed: float = known.pop("removed", 0.0)
+        if known == how:
+            marks = self._before["masks"][name][str(interval)]
+        else:
+            schedule = find()
+            removed = round(schedule.removed, 4)
+            marks = {module: "".join(map(str, each)) for module, each in schedule.modules}
+        self._now["masks"].setdefault(name, {})[str(interval)] = marks
+        self._now["about"][label] = {"removed": removed, **how}
+        return removed
+
+    def write(self) -> None:
+        self._path.parent.mkdir(exist_ok=True)
+        write_whole(self._path, (json.dumps(self._now, indent=1) + "\n").encode())
 
 
 def main() -> None:
@@ -76,34 +125,25 @@ def main() -> None:
     model = parser.parse_args().model
     pipeline = MODELS[model].load()
     pipeline.set_progress_bar_config(disable=True)
-    masks: dict[str, dict[int, dict[str, str]]] = {}
-    about: dict[str, dict[str, Any]] = {}
-    shares = {}
+    masks = Masks(OUTPUT / f"{model}.json", weights_digest(pipeline.transformer))
 
-    def keep(name: str, interval: int, schedule: MaskSchedule, how: dict[str, Any]) -> None:
-        masks.setdefault(name, {})[interval] = plain(schedule)
-        about[f"{name}, interval {interval}"] = {"removed": round(schedule.removed, 4), **how}
+    def learnt(name: str, interval: int) -> float:
+        training = training_for(model, pipeline, name, interval)
+        return masks.keep(name, interval, about(training), partial(trained, training))
 
-    asked = {"learning-to-cache": INTERVALS, "harmonica": HARMONICA[model]}
-    for name, intervals in asked.items():
-        for interval in intervals:
-            training = train(model, pipeline, name, interval)
-            schedule = training.routers.schedule(THETA)
-            derived = ("modules", "cached_steps", "weights")
-            how = {key: value for key, value in training.about.items() if key not in derived}
-            how |= {"iterations": training.iteration, "theta": THETA}
-            keep(name, interval, schedule, how)
-            if name == "learning-to-cache":
-                shares[interval] = schedule.removed
-    curves = curves_of(model, pipeline)
+    shares = {interval: learnt("learning-to-cache", interval) for interval in INTERVALS}
+    for interval in HARMONICA:
+        learnt("harmonica", interval)
+    curves = cache(partial(curves_of, model, pipeline))
     for name, by in (("smoothcache", "kind"), ("smoothcache-modules", "module")):
         for interval, share in shares.items():
-            how = {"by": by, "max_gap": MAX_GAP, "batch": BATCH, "seeds": SEEDS}
-            keep(name, interval, curves.leaving_out(share, by=by), how)
-    OUTPUT.mkdir(exist_ok=True)
-    weights = weights_digest(pipeline.transformer)
-    found = {"weights": weights, "about": about, "masks": masks}
-    write_whole(OUTPUT / f"{model}.json", (json.dumps(found, indent=1) + "\n").encode())
+            how = {"by": by, "share": share, "max_gap": MAX_GAP, "batch": BATCH, "seeds": SEEDS}
+
+            def find(share: float = share, by: str = by) -> MaskSchedule:
+                return curves().leaving_out(share, by=by)
+
+            masks.keep(name, interval, how, find)
+    masks.write()
     print(f"\n{OUTPUT / f'{model}.json'}")
 
 

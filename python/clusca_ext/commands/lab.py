@@ -46,7 +46,10 @@ def lab(
         float | None, typer.Option(min=0, help="Seconds after which no setting is begun.")
     ] = None,
     times: Annotated[
-        bool, typer.Option("--times", help="Time those anew whose times a busy machine spoilt.")
+        bool,
+        typer.Option(
+            "--times", help="Time anew what this machine has not timed while it was quiet."
+        ),
     ] = False,
     missing: Annotated[
         bool,

@@ -89,7 +89,7 @@ def run(
         watch: Told of every setting and batch.
         seconds: No setting is begun later than that.
         clock: Seconds that pass.
-        times: Time those anew that were measured while the machine was busy.
+        times: Time those anew that have no time of this machine while it was quiet.
         missing: Leave a row of other sources or another machine as it is, if it has numbers.
     """
     end = clock() + seconds
@@ -107,7 +107,7 @@ def run(
     quickest = fastest(beside)
 
     def timed(row: Row) -> bool:
-        return is_timed(row, quickest)
+        return row["machine"] == journal.origin["machine"] and is_timed(row, quickest)
 
     def done(key: Key) -> Row | None:
         row = journal.find(key)
