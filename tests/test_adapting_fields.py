@@ -13,6 +13,7 @@ from clusca_ext import (
     TeaCacheSchedule,
     cache,
 )
+from clusca_ext.schedule import Signal
 from small_dit import options
 
 
@@ -22,6 +23,15 @@ from small_dit import options
         (lambda: TeaCacheSchedule(threshold="much"), "threshold must be a number, got 'much'"),
         (lambda: TeaCacheSchedule(polynomial=("a",)), "every one of polynomial must be a number"),
         (lambda: TeaCacheSchedule(max_interval=0), "max_interval must be an integer of at least 1"),
+        (lambda: TeaCacheSchedule(largest=0), "largest must be above 0, got 0"),
+        (lambda: TeaCacheSchedule(largest=math.nan), "largest must be a number, got nan"),
+        (lambda: Signal("modulated_input"), "kind must be one of .* got 'modulated_input'"),
+        (lambda: Signal("residual", 1.5), "block must be the index of a block, got 1.5"),
+        (lambda: Signal("residual", None, "l1"), "measure must be one of .*_l1.* got 'l1'"),
+        (
+            lambda: PyramidSchedule(ranges=(("attn", 2), ("attn", 3))),
+            r"ranges must name a module once, got \(\('attn', 2\), \('attn', 3\)\)",
+        ),
         (lambda: FirstBlockSchedule(warmup=0), "warmup must be an integer of at least 1, got 0"),
         (lambda: SpeCaSchedule(decay=0), r"decay must be in \(0, 1\], got 0"),
         (lambda: SpeCaSchedule(min_skips=3, max_skips=2), "max_skips must be an integer of at"),

@@ -53,6 +53,63 @@ def test_inputs_are_scaled_as_in_sampling(scheduler):
     assert 0.6 < spreads[0] < 1.4 and 0.6 < spreads[1] < 4  # a step grows: nothing is predicted
 
 
+class Twice(nn.Module):
+    """The same, and a variance beside it, as DiT and PixArt predict."""
+
+    def forward(self, x, timestep):
+        return torch.cat([torch.tanh(3 * x + timestep / 1000), x * 1e3], 1)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_a_models_variance_is_left_out(channels):
+    def pair_of(model):
+        clean = torch.linspace(-1, 1, 32 * channels).view(2, channels, 4, 4)
+        pairs = DataPairs(
+            model,
+            DDIMScheduler(clip_sample=False),
+            10,
+            lambda g: (clean, None),
+            lambda x, t, _: Call((x, t)),
+        )
+        return pairs.pair(0, 3, (0, 2), torch.Generator().manual_seed(5))
+
+    twice, once = pair_of(Twice()), pair_of(Tanh())
+    assert torch.equal(twice.call.args[0], once.call.args[0])
+    assert twice.call.args[0].shape == (2, channels, 4, 4)
+
+
+def test_another_output_is_refused():
+    pairs = DataPairs(
+        nn.Linear(4, 5),
+        DDIMScheduler(),
+        10,
+        lambda g: (torch.zeros(2, 1, 4, 4), None),
+        lambda x, t, _: Call((x,)),
+    )
+    with pytest.raises(ValueError, match=r"model must return .* \[2, 1, 4, 4\] or twice .* 4, 5\]"):
+        pairs.pair(0, 3, (2,), torch.Generator())
+
+
+def test_timesteps_are_shifted_as_the_sampler_shifts_them():
+    """Of FLUX and others, which need ``mu`` for it."""
+    scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+
+    def timestep(**scheduling):
+        pairs = DataPairs(
+            Predicts(),
+            scheduler,
+            10,
+            lambda g: (torch.zeros(2, 1, 4, 4), None),
+            lambda x, t, _: Call((x, t)),
+            scheduling,
+        )
+        return float(pairs.pair(0, 3, (2,), torch.Generator()).call.args[1])
+
+    shifted = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+    shifted.set_timesteps(10, mu=1.15)
+    assert timestep(mu=1.15) == float(shifted.timesteps[3]) > timestep(mu=0.5)
+
+
 @pytest.mark.parametrize("before", [(2,), (0, 2)])
 def test_a_pair_is_noise_added_and_steps_of_ddim(before):
     """Learning-to-Cache's: x_t by q_sample, x_t-1 by one step of the model, written out."""

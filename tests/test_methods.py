@@ -2,8 +2,11 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+from diffusers import WanTransformer3DModel
+from torch import nn
 
 from clusca_ext import (
     ClusCaConfig,
@@ -19,6 +22,7 @@ from clusca_ext import (
     method,
     summary,
 )
+from clusca_ext.adapters.checkpoints import CHECKPOINTS, checkpoint_of
 from clusca_ext.drawing.choice import by_name
 from clusca_ext.methods import METHODS
 from clusca_ext.schedule import TEACACHE_POLYNOMIALS
@@ -49,6 +53,27 @@ def test_their_settings(name, interval, warmup, order):
     config = method(name)
     assert config.schedule == IntervalSchedule(interval=interval, warmup=warmup)
     assert config.forecaster.order == order and config.corrector == NoCorrection()
+
+
+def test_a_subclass_has_the_settings_of_its_class():
+    """``fully_shard`` of torch makes one, of whatever it shards."""
+    pipe, plain = make_pipeline(), make_pipeline()
+    kind = type(pipe.transformer)
+    pipe.transformer.__class__ = type(f"FSDP{kind.__name__}", (kind,), {})
+    for name in ("teacache", "speca"):
+        config = method(name, plain.transformer)
+        assert method(name, pipe.transformer) == config != method(name)
+    assert checkpoint_of([_small_wan("FSDPWan")]) == checkpoint_of([_small_wan(None)]) != ""
+
+
+def _small_wan(name):
+    """Nothing but what a published checkpoint is known by."""
+    has = CHECKPOINTS["Wan2.1-T2V-1.3B"][1]
+    kind = WanTransformer3DModel if name is None else type(name, (WanTransformer3DModel,), {})
+    model = kind.__new__(kind)
+    nn.Module.__init__(model)
+    object.__setattr__(model, "_internal_dict", SimpleNamespace(**has))
+    return model
 
 
 def test_teacache_has_its_models_polynomial():

@@ -214,7 +214,7 @@ def test_the_report(model, tmp_path):
 
 def test_a_checkpoint_of_another_run_is_refused(model, tmp_path):
     training_of(model, tmp_path, "trajectory", iterations=1).run()
-    with pytest.raises(ValueError, match="source must be 'trajectory' as in the run of"):
+    with pytest.raises(ValueError, match="objective must be 'pairs' as in the run of"):
         training_of(model, tmp_path, "data")
     (tmp_path / CHECKPOINT).write_bytes(b"nothing of the kind")
     with pytest.raises(ValueError, match="must be a checkpoint of routers"):

@@ -157,7 +157,25 @@ def test_a_killed_search_goes_on_to_the_same_result(fail_at, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         find_placement(killed, SEARCH, tries=40, journal=journal)
     assert find_placement(rest, SEARCH, tries=40, journal=journal) == expected
-    assert killed.drawn + rest.drawn == whole.drawn
+    again = [whole.drawn[0]] if killed.drawn else []  # the even placement tells that it goes on
+    assert rest.drawn[: len(again)] == again
+    assert killed.drawn + rest.drawn[len(again) :] == whole.drawn
+
+
+@pytest.mark.parametrize("tries", [2, 5], ids=["held-out-seeds", "another-try"])
+def test_other_pictures_are_refused(tries, tmp_path):
+    """Another model or prompt, of which the settings say nothing."""
+    journal = tmp_path / "journal.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        find_placement(Known(fail_at=3), SEARCH, tries=2, journal=journal)
+    content, known = journal.read_bytes(), Known()
+
+    def draw(config, seeds):
+        return known(config, seeds) * (1.0 if config is None else 1.02)
+
+    with pytest.raises(ValueError, match=r"draw must draw what it drew when .* began, .* dB off"):
+        find_placement(draw, SEARCH, tries=tries, journal=journal)
+    assert journal.read_bytes() == content
 
 
 def test_a_torn_line_is_drawn_again(tmp_path):

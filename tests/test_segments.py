@@ -129,6 +129,13 @@ def test_tokens_that_may_be_of_other_clusters_are_done_module_by_module(
     assert not torch.allclose(sampled(make(), JOINED, uncorrected)[3], apart[3], rtol=1e-4)
 
 
+def test_tokens_that_there_are_not_are_refused():
+    corrector = ClusterCorrector(num_clusters=2, selection=GivenTokens(tokens=(0, 40)))
+    config = ClusCaConfig(schedule=SCHEDULE, corrector=corrector)
+    with pytest.raises(ValueError, match=r"tokens must be of 40 tokens, -1 to 39, got 40"):
+        sampled(make(), JOINED, config)
+
+
 class MaskedLater:
     """Two full steps, two forecast ones, and one that computes an MLP."""
 

@@ -57,4 +57,4 @@ def training_of(
     else:
         objective = PairObjective(mixer, routers, pairs_of(model, source), price)
     timed = {} if clock is None else {"clock": clock}
-    return Training(mixer, routers, objective, settings, folder, {"source": source}, **timed)
+    return Training(mixer, routers, objective, settings, folder, **timed)

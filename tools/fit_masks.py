@@ -26,7 +26,6 @@ ROOT = Path(__file__).parents[1]
 WORK = ROOT / "build" / "fit_masks"
 OUTPUT = Path(fitted.__file__).parent / "masks"
 INTERVALS = (4, 6, 8)
-HARMONICA = (6,)  # its iterations are whole runs
 BATCH, RATE, THETA = 2, 0.5, 0.5
 UPDATES = 8  # of each cached step's logits by Learning-to-Cache
 RUNS, REFRESH = 15, 5  # iterations of HarmoniCa, and those between two weighings of steps
@@ -132,7 +131,7 @@ def main() -> None:
         return masks.keep(name, interval, about(training), partial(trained, training))
 
     shares = {interval: learnt("learning-to-cache", interval) for interval in INTERVALS}
-    for interval in HARMONICA:
+    for interval in INTERVALS:
         learnt("harmonica", interval)
     curves = cache(partial(curves_of, model, pipeline))
     for name, by in (("smoothcache", "kind"), ("smoothcache-modules", "module")):

@@ -1,7 +1,10 @@
 """Checks that several descriptions share; each error names the field, the demand and what came."""
 
+import math
 import operator
 from typing import Any
+
+import torch
 
 
 def integer(name: str, value: Any, least: int, most: int | None = None) -> None:
@@ -35,18 +38,25 @@ def numbers(name: str, values: Any) -> tuple[Any, ...]:
     except TypeError:
         raise ValueError(f"{name} must be a sequence of numbers, got {values!r}") from None
     for value in found:
-        number(f"every one of {name}", value)
+        _real(f"every one of {name}", value)
     return found
 
 
-def number(name: str, value: object) -> None:
+def number(name: str, value: Any) -> None:
+    """A finite one."""
+    _real(name, value)
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, got {value!r}")
+
+
+def _real(name: str, value: object) -> None:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise ValueError(f"{name} must be a number, got {value!r}")
 
 
 def threshold(name: str, value: object) -> None:
     """Infinity is one; NaN, to which nothing compares, is none."""
-    number(name, value)
+    _real(name, value)
     if value != value:
         raise ValueError(f"{name} must be a number, got {value!r}")
 
@@ -112,3 +122,10 @@ def row_groups(names: Any) -> tuple[str, ...]:
 def function(name: str, value: object) -> None:
     if value is not None and not callable(value):
         raise ValueError(f"{name} must be a function, got {value!r}")
+
+
+def process_group(value: object) -> None:
+    """That of ``enable_cache``; None: there is none."""
+    known = torch.distributed.is_available() and isinstance(value, torch.distributed.ProcessGroup)
+    if value is not None and not known:
+        raise ValueError(f"process_group must be one of torch.distributed, got {value!r}")

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 
-from torch import nn
+from torch import Tensor, nn
 
 
 def digest_of(parts: Iterable[bytes]) -> str:
@@ -15,8 +15,12 @@ def digest_of(parts: Iterable[bytes]) -> str:
 
 
 def weights_digest(model: nn.Module) -> str:
-    """Of a model's parameters and buffers, by name."""
+    """Of a model's parameters and buffers, by name; of those that are away, the name alone."""
     return digest_of(
-        name.encode() + b"\0" + tensor.detach().cpu().float().numpy().tobytes()
+        name.encode() + b"\0" + (b"" if tensor.is_meta else _bytes_of(tensor))
         for name, tensor in sorted(model.state_dict().items())
     )
+
+
+def _bytes_of(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().float().numpy().tobytes()

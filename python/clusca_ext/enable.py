@@ -86,6 +86,7 @@ def enable_cache(
             _require_the_same(present, model, transformer, config, options)
             joined.append((present, transformer))
             continue
+        checks.process_group(process_group)
         mixin.forget(transformer)  # what a copy of a cached model has of the cache
         if getattr(transformer, "is_cache_enabled", False):
             raise ValueError(

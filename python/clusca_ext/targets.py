@@ -1,16 +1,9 @@
 """What a cache is enabled on: a model, or a pipeline with one transformer or two."""
 
-from typing import Any
-
 from torch import nn
 
-from clusca_ext.adapters import supported
+from clusca_ext.adapters import original, supported
 from clusca_ext.cache import Cache
-
-
-def original(model: Any) -> Any:
-    """The model that was compiled, or itself."""
-    return getattr(model, "_orig_mod", model)
 
 
 def transformers_of(model: object) -> list[nn.Module]:

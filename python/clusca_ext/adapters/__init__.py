@@ -72,9 +72,19 @@ def preset_source(name: str) -> str:
     return "the package's default, untested on its checkpoints"
 
 
+def original(model: Any) -> Any:
+    """The model that was compiled, or itself."""
+    return getattr(model, "_orig_mod", model)
+
+
 def known_name(model: nn.Module) -> str | None:
     """Which of the supported classes a model is of."""
     return next((cls.__name__ for cls in type(model).__mro__ if cls.__name__ in _DESCRIBE), None)
+
+
+def class_of(model: nn.Module) -> str:
+    """The supported class a model is of, or a subclass of; of others, their own."""
+    return known_name(model) or type(model).__name__
 
 
 def register_adapter(model: str) -> Callable[[Describe], Describe]:
@@ -106,11 +116,12 @@ def register_adapter(model: str) -> Callable[[Describe], Describe]:
 
 
 def describe(model: nn.Module, adapter: BlockAdapter | None = None) -> ModelDescription:
-    """Describe a model by its class, or by the adapter given.
+    """Describe a model by its class, or by the adapter given; of a compiled one, what it was.
 
     Raises:
         ValueError: There is no adapter for the model, or the one given does not fit it.
     """
+    model = original(model)
     if adapter is not None:
         if not isinstance(adapter, BlockAdapter):
             raise ValueError(f"adapter must be a BlockAdapter, got {type(adapter).__name__}")

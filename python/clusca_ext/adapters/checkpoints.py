@@ -5,6 +5,8 @@ from typing import Any
 
 from torch import nn
 
+from clusca_ext.adapters import class_of
+
 _WAN = "WanTransformer3DModel"
 _WAN_14B = {"num_layers": 40, "num_attention_heads": 40}
 # Of frames at both ends it has as many channels, and embeds two pictures.
@@ -43,7 +45,7 @@ def checkpoint_of(parts: Sequence[nn.Module]) -> str:
     found = [
         name
         for name, (kind, has) in CHECKPOINTS.items()
-        if type(parts[0]).__name__ == kind
+        if class_of(parts[0]) == kind
         and all(getattr(config, key, None) == value for key, value in has.items())
     ]
     if len(found) > 1:

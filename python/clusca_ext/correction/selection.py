@@ -102,5 +102,8 @@ class GivenTokens:
                 f"tokens must name one token for each of {clusters.num_clusters} clusters, "
                 f"got {len(self.tokens)}"
             )
+        N = clusters.cluster_ids.shape[1]
+        if max(self.tokens) >= N:
+            raise ValueError(f"tokens must be of {N} tokens, -1 to {N - 1}, got {max(self.tokens)}")
         chosen = clusters.cluster_ids.new_tensor(self.tokens)
         return [chosen.expand(len(clusters.cluster_ids), -1)] * layers

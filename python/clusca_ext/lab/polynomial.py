@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from clusca_ext.adapters import class_of
 from clusca_ext.adapters.checkpoints import checkpoint_of
 from clusca_ext.lab.beside import Beside
 from clusca_ext.lab.candidates import FITTED, PUBLISHED
@@ -127,7 +128,7 @@ def published_teacache(trials: Trials, seeds: range, output: pathlib.Path) -> di
     _require_shown(trials.model)
     schedule = _published(trials.model)
     if schedule is None:
-        name = type(transformers_of(shown_by(trials.model))[0]).__name__
+        name = class_of(transformers_of(shown_by(trials.model))[0])
         raise ValueError(
             f"{PUBLISHED} must be asked for of one of {list(TEACACHE_POLYNOMIALS)} or of a "
             f"checkpoint, {list(TEACACHE_CHECKPOINTS)}, for which TeaCache was published, got "
@@ -140,7 +141,7 @@ def published_teacache(trials: Trials, seeds: range, output: pathlib.Path) -> di
 
 def _published(model: Model) -> TeaCacheSchedule | None:
     parts = transformers_of(shown_by(model))
-    return teacache_of(type(parts[0]).__name__, checkpoint_of(parts))
+    return teacache_of(class_of(parts[0]), checkpoint_of(parts))
 
 
 def _method(name: str, schedule: TeaCacheSchedule, found: Polynomial) -> dict[str, Method]:

@@ -122,7 +122,8 @@ def run(
         row = done(key)
         twin = journal.alike(draws[index], earlier=missing)
         if row is None and twin is not None and not twin["error"] and (timed(twin) or not times):
-            row = journal.add(key, _of_twin(twin), {name: twin[name] for name in journal.origin})
+            who = {name: twin[name] for name in journal.origin if name in twin}  # older: fewer
+            row = journal.add(key, _of_twin(twin), who)
         if row is None:
             if clock() > end:
                 left = sum(done(other) is None for other in keys[index:])

@@ -1,5 +1,6 @@
 """Measures how much the outputs of a model's modules change between steps (SmoothCache)."""
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -45,8 +46,9 @@ def calibrate(
     integer("max_gap", max_gap, 1, num_steps - 1)
     if not len(seeds):
         raise ValueError("seeds must be one at least, got none")
-    require_no_cache(model)
     description = describe(model, adapter)
+    model = description.model  # not what it was compiled to
+    require_no_cache(model)
     parts = {
         (index, part.name): part
         for index, block in enumerate(description.blocks)
@@ -110,6 +112,11 @@ class _Looks:
         if self._errors:
             first = self._errors[0][1].device
             read = torch.stack([error.to(first) for _, error in self._errors]).tolist()
+            if not all(map(math.isfinite, read)):
+                raise ValueError(
+                    f"sample must draw by outputs that are finite, got NaN or infinity at step "
+                    f"{self._step}: sample in bfloat16 or float32"
+                )
             for (found, _), error in zip(self._errors, read, strict=True):
                 found.append(error)
             self._errors.clear()

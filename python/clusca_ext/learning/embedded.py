@@ -12,7 +12,6 @@ from clusca_ext.adapters import describe
 from clusca_ext.checks import integer
 from clusca_ext.demo.guided import GuidedPipeline
 from clusca_ext.demo.pipeline import NUM_CLASSES, DigitsPipeline
-from clusca_ext.digests import weights_digest
 from clusca_ext.forecast import TaylorForecaster
 from clusca_ext.learning.calls import Call
 from clusca_ext.learning.mixing import Mixer
@@ -100,16 +99,7 @@ def training_of(
             else TrajectoryPairs(model, sample, task.steps)
         )
         objective = PairObjective(mixer, routers, pairs, price)
-    about = {
-        "objective": task.objective,
-        "order": task.order,
-        "batch": task.batch,
-        "penalty": price.penalty,
-        "threshold": price.threshold,
-        "weights": weights_digest(model),
-    }
-    if task.objective == "run":  # theta decides there what the student keeps
-        about |= {"theta": task.theta, "refresh": task.refresh}
+    about = {"order": task.order, "batch": task.batch}
     return Training(mixer, routers, objective, settings, folder, about)
 
 

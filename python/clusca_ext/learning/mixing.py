@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription, ModuleDescription
 from clusca_ext.block_inputs import OtherStream
 from clusca_ext.cache import Cache
-from clusca_ext.forecast import Forecaster, ReuseForecaster
+from clusca_ext.forecast import Forecaster, FrequencyForecaster, ReuseForecaster
 from clusca_ext.learning.calls import Call, prediction
 from clusca_ext.learning.history import History
 from clusca_ext.learning.recomputing import in_backward, recomputed_within
@@ -30,7 +30,7 @@ class Mixer:
 
     Args:
         description: The model's.
-        forecaster: How modules are forecast.
+        forecaster: How modules are forecast, each by itself.
 
     Attributes:
         keys: All modules, in order.
@@ -38,13 +38,19 @@ class Mixer:
             ever forecast on such a step.
 
     Raises:
-        ValueError: The model is in training mode, where its outputs are random, or has a cache.
+        ValueError: The model is in training mode, where its outputs are random, or has a cache;
+            the forecaster splits frequencies, which the cache does with what is kept of a step.
     """
 
     def __init__(self, description: ModelDescription, forecaster: Forecaster | None = None) -> None:
         self.description = description
         self.model: nn.Module = description.model
         self.forecaster = ReuseForecaster() if forecaster is None else forecaster
+        if isinstance(self.forecaster, FrequencyForecaster):
+            raise ValueError(
+                "forecaster must forecast what a module returned as it is, got "
+                f"{self.forecaster!r}: train with {self.forecaster.forecaster!r} alone"
+            )
         if self.model.training:
             raise ValueError("the model must be in eval mode, got one in training mode")
         require_no_cache(self.model)
@@ -182,7 +188,8 @@ class Mixer:
             return _replaced(key, part, output, forecast, N)
         if self._refresh is not None and beta.item() > self._refresh:
             history.keep(key, feature.detach(), self._step, self.forecaster.order)
-        mixture = beta * feature + (1 - beta) * forecast
+        # In float32, so that the gradient of beta, too, is summed in it.
+        mixture = forecast.float().lerp(feature.float(), beta.to(feature.device))
         return _replaced(key, part, output, mixture.to(feature.dtype), N)
 
 

@@ -1,6 +1,7 @@
 """What a router learns: to compute little, where forecasts would change the model's output."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import torch
@@ -53,6 +54,9 @@ class Measured:
 class Objective(Protocol):
     """One iteration's gradients."""
 
+    def about(self) -> dict[str, Any]:
+        """Plain values that tell it from others: a run goes on with the ones it began with."""
+
     def backward(self, iteration: int, generator: torch.Generator) -> Measured:
         """Add the gradients of an iteration to the routers' logits."""
 
@@ -81,6 +85,9 @@ class PairObjective:
                 f"pairs must be of runs of {routers.num_steps} steps, got {pairs.num_steps}"
             )
         self._mixer, self._routers, self._pairs, self._price = mixer, routers, pairs, price
+
+    def about(self) -> dict[str, Any]:
+        return {**self._pairs.about(), **asdict(self._price)}
 
     def backward(self, iteration: int, generator: torch.Generator) -> Measured:
         routers, mixer = self._routers, self._mixer
@@ -113,11 +120,14 @@ def learn_step(
     refresh: float | None = None,
 ) -> tuple[float, float, Any]:
     """Add a step's gradients; its error, its mean beta, and the mixed model's output."""
+    up = 1.0  # the error is scaled by it on its way through the model, whatever its precision
     with torch.inference_mode(False), torch.enable_grad():
         call = copied(call)
         target = mixer.target(call)
         scores = routers.scores(step, price.threshold)
-        output = mixer.mixed(call, step, history, routers.betas(scores), refresh)
+        betas = scores.view_as(scores)
+        betas.register_hook(lambda gradient: gradient / up)
+        output = mixer.mixed(call, step, history, routers.betas(betas), refresh)
         predicted = prediction(output)
         if not predicted.requires_grad:
             raise ValueError(
@@ -125,9 +135,20 @@ def learn_step(
                 "torch.no_grad, or checkpoints them with use_reentrant=True"
             )
         error = F.mse_loss(predicted.float(), target.float())
-        loss = scale[0] * error + scale[1] * price.penalty * scores.sum()
+        up = _scale_of(predicted, target)
+        loss = scale[0] * up * error + scale[1] * price.penalty * scores.sum()
         loss.backward()
     return error.item(), scores.mean().item(), _detached(output)
+
+
+@torch.no_grad()
+def _scale_of(predicted: Tensor, target: Tensor) -> float:
+    """A power of two by which the largest gradient of the output's MSE is about 1.
+
+    It is a mean over all numbers of the output, whose gradients float16 rounds to zero else.
+    """
+    largest = (predicted.float() - target.float()).abs().max().item() * 2 / predicted.numel()
+    return 2.0 ** min(-round(math.log2(largest)), 100) if 0 < largest < math.inf else 1.0
 
 
 def _detached(output: Any) -> Any:

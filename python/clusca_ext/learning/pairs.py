@@ -1,7 +1,7 @@
 """Training pairs: a cached step's inputs, and those of the full steps before it."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -32,6 +32,9 @@ class Pairs(Protocol):
 
     num_steps: int
 
+    def about(self) -> dict[str, Any]:
+        """Plain values that tell it from others, as of an objective."""
+
     def pair(
         self, iteration: int, step: int, before: Sequence[int], generator: torch.Generator
     ) -> Pair:
@@ -57,6 +60,8 @@ class DataPairs:
         num_steps: Steps of a run.
         draw: Given a generator, clean data [B, ...] and what the model is conditioned on.
         call: The model's inputs of noisy data, a timestep (0-dim) and that condition.
+        scheduling: What the scheduler's ``set_timesteps`` takes beside ``num_steps``, as ``mu`` or
+            ``sigmas``.
     """
 
     def __init__(
@@ -66,11 +71,16 @@ class DataPairs:
         num_steps: int,
         draw: Callable[[torch.Generator], tuple[Tensor, Any]],
         call: Callable[[Tensor, Tensor, Any], Call],
+        scheduling: Mapping[str, Any] | None = None,
     ) -> None:
         integer("num_steps", num_steps, 2)
         self.num_steps = num_steps
         self._model, self._draw, self._call = model, draw, call
         self._scheduler = copy.deepcopy(scheduler)  # a pipeline may be using its own
+        self._scheduling = dict(scheduling or {})
+
+    def about(self) -> dict[str, Any]:
+        return {"objective": "data", "scheduler": type(self._scheduler).__name__}
 
     @torch.no_grad()
     def pair(
@@ -79,7 +89,7 @@ class DataPairs:
         clean, condition = self._draw(generator)
         noise = torch.randn(clean.shape, generator=generator).to(clean)
         scheduler = self._scheduler
-        scheduler.set_timesteps(self.num_steps, device=clean.device)
+        scheduler.set_timesteps(self.num_steps, device=clean.device, **self._scheduling)
         timesteps = scheduler.timesteps
         if len(timesteps) != self.num_steps:
             raise ValueError(
@@ -104,9 +114,26 @@ class DataPairs:
             call = call_at(index)
             if index in before:
                 full.append((index, call))
-            output = prediction(call.of(self._model))
+            output = _without_variance(prediction(call.of(self._model)), noisy)
             noisy = scheduler.step(output, timesteps[index], noisy).prev_sample
         return Pair(step, call_at(step), tuple(full))
+
+
+def _without_variance(output: Tensor, noisy: Tensor) -> Tensor:
+    """What a scheduler is given: of a model that predicts a variance too, the first half.
+
+    Raises:
+        ValueError: The output is of another shape.
+    """
+    if output.shape == noisy.shape:
+        return output
+    half = noisy.shape[1]
+    if output.shape == (len(noisy), 2 * half, *noisy.shape[2:]):
+        return output[:, :half]
+    raise ValueError(
+        f"model must return what its scheduler takes, {list(noisy.shape)} or twice the channels, "
+        f"got {list(output.shape)}"
+    )
 
 
 class TrajectoryPairs:
@@ -134,6 +161,9 @@ class TrajectoryPairs:
         self._model, self._sample, self._uses, self._seed = model, sample, uses, seed
         self._run = -1
         self._calls: list[Call] = []
+
+    def about(self) -> dict[str, Any]:
+        return {"objective": "pairs", "uses": self._uses, "first_seed": self._seed}
 
     def pair(
         self, iteration: int, step: int, before: Sequence[int], generator: torch.Generator

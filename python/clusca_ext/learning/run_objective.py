@@ -1,6 +1,7 @@
 """Learning along a whole run, on the student's own trajectory (HarmoniCa, arXiv 2410.01723)."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -51,6 +52,10 @@ class RunObjective:
         self._theta, self._refresh, self._seed = theta, refresh, seed
         self._branches = 0
         self.weights = torch.ones(len(routers.cached_steps), dtype=torch.float64)
+
+    def about(self) -> dict[str, Any]:
+        of_run = {"theta": self._theta, "refresh": self._refresh, "first_seed": self._seed}
+        return {"objective": "run", **asdict(self._price), **of_run}
 
     def backward(self, iteration: int, generator: torch.Generator) -> Measured:
         seed, routers = self._seed + iteration, self._routers

@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from clusca_ext.checks import integer, number
+from clusca_ext.checks import integer, number, threshold
 from clusca_ext.schedule import MaskSchedule
 from clusca_ext.schedule.masks import key_of
 
@@ -86,7 +86,7 @@ class ErrorCurves:
             by: ``"kind"``: by the mean error of modules of one kind, which are computed together,
                 as published; ``"module"``: each by its own.
         """
-        number("error_bound", error_bound)
+        threshold("error_bound", error_bound)
         if max_gap is not None:
             integer("max_gap", max_gap, 1, len(next(iter(self.curves.values()))))
         return self._masks(self._by(by), error_bound, max_gap, by)

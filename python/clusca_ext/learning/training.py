@@ -6,7 +6,7 @@ import os
 import pathlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import torch
@@ -15,6 +15,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from clusca_ext.checks import integer, number
+from clusca_ext.digests import weights_digest
+from clusca_ext.forecast import Forecaster
 from clusca_ext.learning.mixing import Mixer
 from clusca_ext.learning.objective import Measured, Objective
 from clusca_ext.learning.routers import Routers
@@ -64,8 +66,9 @@ class Training:
         objective: Makes gradients.
         settings: How long and how fast.
         folder: Where the checkpoint lies. One that is there is gone on with.
-        about: What else the run depends on, by name: a checkpoint of a run with other values is
-            refused.
+        about: What else the run depends on, by name, as where data come from: a checkpoint of a
+            run with other values is refused, as is one of another model, forecaster, objective or
+            other routers.
         clock: Seconds, by which a checkpoint is old.
 
     Attributes:
@@ -92,13 +95,18 @@ class Training:
         self.optimizer = torch.optim.AdamW(
             routers.parameters(), lr=settings.learning_rate, weight_decay=0.0
         )
-        self.about = {
+        own = dict(about or {})
+        self.about: dict[str, Any] = {
+            **own,  # whose names are the first to be told
+            **objective.about(),
             "num_steps": routers.num_steps,
             "cached_steps": list(routers.cached_steps),
             "modules": [list(key) for key in routers.learnt],
             "learning_rate": settings.learning_rate,
             "seed": settings.seed,
-            **(about or {}),
+            "forecaster": _named(mixer.forecaster),
+            "weights": weights_digest(mixer.model),
+            **own,
         }
         self.iteration = 0
         self.errors: list[float] = []
@@ -109,19 +117,23 @@ class Training:
     def run(self, on_iteration: Callable[[Measured], None] = lambda measured: None) -> None:
         """Train to the end.
 
-        An interruption leaves the checkpoint of the last whole iteration; a kill, which lets
-        nothing be written any more, that of 20 seconds or ``every`` iterations before at most.
+        An interruption leaves the last whole iteration, here and in the checkpoint; a kill, which
+        lets nothing be written any more, that of 20 seconds or ``every`` iterations before at most.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with alone(self.path.parent):
             self._saved = self._clock()
             try:
-                with self._mixer.installed():
+                # What was compiled asks for no hooks, and what is compiled now would keep these.
+                with torch.compiler.set_stance("force_eager"), self._mixer.installed():
                     while self.iteration < self.settings.iterations:
                         on_iteration(self._iterate())
                         old = self._clock() - self._saved >= _SECONDS
                         if old or self.iteration % self.settings.every == 0:
                             self.save()
+            except BaseException:
+                self._restore(self._snapshot)
+                raise
             finally:
                 self.save()
 
@@ -174,16 +186,26 @@ class Training:
         except (SafetensorError, KeyError, ValueError) as error:
             raise ValueError(f"{self.path} must be a checkpoint of routers: {error}") from None
         asked = json.loads(json.dumps(self.about))
-        for name in sorted({*asked, *about}):
+        for name in (*asked, *about):
             if asked.get(name) != about.get(name):
                 raise ValueError(
                     f"{name} must be {about.get(name)!r} as in the run of {self.path}, got "
                     f"{asked.get(name)!r}: take another folder, or remove that file to begin anew"
                 )
+        done, wanted = int(state["iteration"]), self.settings.iterations
+        if done > wanted:
+            raise ValueError(
+                f"iterations must be at least the {done} that the run of {self.path} has done, got "
+                f"{wanted}: take another folder, or remove that file to begin anew"
+            )
+        self._restore(state)
+
+    def _restore(self, state: dict[str, Tensor]) -> None:
+        """Be where ``_state`` was."""
         self.iteration, self.errors = int(state["iteration"]), state["errors"].tolist()
         prefix = "objective."
         of_objective = {
-            name.removeprefix(prefix): tensor
+            name.removeprefix(prefix): tensor.clone()
             for name, tensor in state.items()
             if name.startswith(prefix)
         }
@@ -192,11 +214,20 @@ class Training:
         for step, logits in zip(self.routers.cached_steps, self.routers.logits, strict=True):
             with torch.no_grad():
                 logits.copy_(state[f"logits.{step}"])
-            names = [
-                name for name in ("step", "exp_avg", "exp_avg_sq") if f"{name}.{step}" in state
-            ]
-            if names:
-                self.optimizer.state[logits] = {name: state[f"{name}.{step}"] for name in names}
+            kept = {name: state.get(f"{name}.{step}") for name in ("step", "exp_avg", "exp_avg_sq")}
+            self.optimizer.state.pop(logits, None)
+            if kept["step"] is not None:
+                self.optimizer.state[logits] = {
+                    name: tensor.clone() if name == "step" else tensor.to(logits, copy=True)
+                    for name, tensor in kept.items()
+                    if tensor is not None
+                }
+
+
+def _named(forecaster: Forecaster) -> str:
+    """What tells it from others: of a class that does not say it, the class alone."""
+    known = is_dataclass(forecaster)
+    return repr(forecaster) if known else type(forecaster).__qualname__
 
 
 def write_whole(path: pathlib.Path, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from clusca_ext.adapters import class_of
 from clusca_ext.adapters.checkpoints import checkpoint_of
 from clusca_ext.config import ClusCaConfig
 from clusca_ext.methods.adapting import adacache, first_block, pab, speca, teacache
@@ -44,7 +45,7 @@ def method(name: str, model: object = None) -> ClusCaConfig:
         raise ValueError(f"name must be one of {list(METHODS)}, got {name!r}")
     parts = [] if model is None else transformers_of(model)
     if name == "teacache" and parts:
-        return teacache(type(parts[0]).__name__, checkpoint_of(parts))
+        return teacache(class_of(parts[0]), checkpoint_of(parts))
     if name == "speca" and parts:
-        return speca(type(parts[0]).__name__)
+        return speca(class_of(parts[0]))
     return METHODS[name]()

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from clusca_ext.adapters import describe
+from clusca_ext.adapters import describe, original
 from clusca_ext.cache import Cache
 from clusca_ext.checks import integer
 from clusca_ext.config import ClusCaConfig
@@ -20,7 +20,7 @@ from clusca_ext.recording.pictures import data_uri, squared_errors
 from clusca_ext.recording.recording import Recording
 from clusca_ext.recording.steplog import StepLog
 from clusca_ext.recording.watch import Clock, Watch
-from clusca_ext.targets import original, transformers_of
+from clusca_ext.targets import transformers_of
 
 
 class Recorder:

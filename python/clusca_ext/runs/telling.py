@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from clusca_ext.adapters import original
 from clusca_ext.adapters.description import Args, Kwargs, ModelDescription
 from clusca_ext.beginning import Rows
 from clusca_ext.runs.callers import ByScheduler, Teller
@@ -13,7 +14,6 @@ from clusca_ext.runs.context import Context
 from clusca_ext.runs.counting import ContextRuns, KnownTimesteps, PipelineRuns, RisingTimestep, Runs
 from clusca_ext.runs.course import Direction
 from clusca_ext.runs.pipelines import Part, Pipelines
-from clusca_ext.targets import original
 
 
 def of_pipelines(

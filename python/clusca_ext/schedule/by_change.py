@@ -89,6 +89,8 @@ class TeaCacheSchedule:
         _bound("max_interval", self.max_interval)
         if self.largest is not None:
             threshold("largest", self.largest)
+            if self.largest <= 0:
+                raise ValueError(f"largest must be above 0, got {self.largest!r}")
         if self.change_of not in AT_ENTRY:
             raise ValueError(f"change_of must be one of {list(AT_ENTRY)}, got {self.change_of!r}")
         integer("warmup", self.warmup, 1)

@@ -19,6 +19,9 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from clusca_ext.changes import MEASURES
+from clusca_ext.checks import index
+
 Key = tuple[int, str]  # of a module: index of its block, its name
 Mask = frozenset[Key]
 Decision = bool | Mask
@@ -26,6 +29,7 @@ Decision = bool | Mask
 TIMESTEP = ("embedded timestep", "projected timestep")  # signals: its embedding
 AT_ENTRY = ("modulated input", *TIMESTEP)  # what there is when the first block is called
 VERIFIED = ("verified", "verified output")  # what a cached step computes beside its forecast
+KINDS = (*AT_ENTRY, "first block", "residual", *VERIFIED)  # signals: all of them
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,14 @@ class Signal:
     kind: str
     block: int | None = None
     measure: str = "relative_l1"
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind must be one of {list(KINDS)}, got {self.kind!r}")
+        if self.block is not None:
+            index("block", self.block)
+        if self.measure not in MEASURES:
+            raise ValueError(f"measure must be one of {list(MEASURES)}, got {self.measure!r}")
 
 
 class Adapting(Protocol):

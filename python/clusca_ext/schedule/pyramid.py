@@ -10,6 +10,8 @@ from clusca_ext.checks import integer, numbers, pairs
 from clusca_ext.config_format import later
 from clusca_ext.schedule.decision import Decision, Key, Mask, Step
 
+_LONGEST = 10_000  # steps of a run
+
 
 @dataclass(frozen=True, kw_only=True)
 class PyramidSchedule:
@@ -46,6 +48,9 @@ class PyramidSchedule:
             if not isinstance(name, str):
                 raise ValueError(f"names of ranges must be strings, got {name!r}")
             integer(f"range of {name!r}", pace, 1)
+        names = [name for name, _ in ranges]
+        if len(set(names)) < len(names):
+            raise ValueError(f"ranges must name a module once, got {self.ranges}")
         object.__setattr__(self, "ranges", ranges)
         object.__setattr__(self, "between", numbers("between", self.between))
         if len(self.between) != 2 or not 0 <= self.between[0] <= self.between[1] <= 1:
@@ -85,9 +90,9 @@ class PyramidSchedule:
         return frozenset(key for key in modules if key[1] in apart)
 
     def _computed(self, names: set[str]) -> list[set[str]]:
-        """Of these modules, those that are computed at each step of a period."""
+        """Of these modules, those that are computed at each step of a period, or a long run."""
         paces = {name: n for name, n in self.ranges if name in names}
-        period = range(math.lcm(*paces.values()))
+        period = range(min(math.lcm(*paces.values()), _LONGEST))
         return [{name for name in names if step % paces.get(name, 1) == 0} for step in period]
 
     def start(self, num_steps: int | None) -> Callable[[Step], Decision]:
@@ -132,7 +137,8 @@ def _inside(bounds: tuple[float, float], timesteps: Tensor | None) -> range:
         )
     low, high = bounds
     known: list[float] = timesteps.tolist()
-    if max(known) <= 1 <= low or high <= 1 < max(known):
+    fractions = max(known) <= 1 and any(0 < timestep < 1 for timestep in known)
+    if (fractions and low >= 1) or high <= 1 < max(known):
         raise ValueError(
             "between_timesteps must be in the units of the run's timesteps, which are of "
             f"{min(known):g} to {max(known):g}, got {bounds}"

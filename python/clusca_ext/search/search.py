@@ -18,6 +18,8 @@ from clusca_ext.search.score import Scorer
 from clusca_ext.search.settings import SearchSettings
 from clusca_ext.writing import alone
 
+ALIKE = 0.1  # dB, of a placement that is drawn as before
+
 
 def find_placement(
     draw: Draw,
@@ -32,7 +34,8 @@ def find_placement(
     A placement's score is the mean PSNR of its final pictures to the full sampler's on the training
     seeds. From the even placement on, one or two full steps are moved by 1 to 3 steps at random, or
     one with all others; what scores better is kept. It may be interrupted at any time: with a
-    journal, the same call goes on, and gives what an uninterrupted one would have.
+    journal, the same call goes on, and gives what an uninterrupted one would have; before it draws
+    anything new, the even placement is drawn again, which tells whether ``draw`` is still the same.
 
     Args:
         draw: Draws the pictures.
@@ -43,8 +46,8 @@ def find_placement(
         progress: Where to show tries and gain.
 
     Raises:
-        ValueError: An argument does not fit, or the journal is of other settings, or written by
-            another process.
+        ValueError: An argument does not fit, or the journal is of other settings or pictures, or
+            written by another process.
     """
     integer("tries", tries, 0)
     with nullcontext() if journal is None else alone(pathlib.Path(journal)):
@@ -54,7 +57,7 @@ def find_placement(
 def _find(
     draw: Draw, settings: SearchSettings, tries: int, kept: Journal, progress: Progress | None
 ) -> Placement:
-    scorer = Scorer(draw, settings.config, settings.training)
+    scorer, before = Scorer(draw, settings.config, settings.training), list(kept.tries[:1])
     even = even_placement(settings.num_steps, settings.full_steps)
     task = None if progress is None else progress.add_task("search", total=tries)
     done: list[Scored] = []
@@ -66,6 +69,7 @@ def _find(
             steps = _next(settings, done, best) if done else even
             if steps is None:
                 break
+            _require_same(scorer, before, kept)
             scored = scorer(steps)
             kept.add(TRY, scored)
         done.append(scored)
@@ -78,6 +82,7 @@ def _find(
     judged = Scorer(draw, settings.config, settings.held_out)
     for steps in (even, done[best].steps):
         if steps not in kept.held_out:
+            _require_same(scorer, before, kept)
             if progress is not None and task is not None:
                 progress.update(task, description="held-out seeds")
             kept.add(HELD_OUT, judged(steps))
@@ -90,6 +95,21 @@ def _find(
         tries=len(done) - 1,
         settings=settings,
     )
+
+
+def _require_same(scorer: Scorer, before: list[Scored], kept: Journal) -> None:
+    """Once, the even placement must draw what it drew when the journal began."""
+    if not before:
+        return
+    then = before.pop()
+    now = scorer(then.steps)
+    gap = max(abs(a - b) for a, b in zip(now.psnr, then.psnr, strict=True))
+    if gap > ALIKE:
+        raise ValueError(
+            f"draw must draw what it drew when {kept.path} began, its PSNR within {ALIKE:g} dB, "
+            f"got {gap:.2f} dB off: model, sampler or prompts are others; for a new search name "
+            "another file"
+        )
 
 
 def _next(settings: SearchSettings, done: list[Scored], best: int) -> Steps | None:
