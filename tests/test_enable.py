@@ -13,6 +13,7 @@ from clusca_ext import (
     reset,
     summary,
 )
+from clusca_ext.cache import Cache
 from small_dit import make_dit
 
 
@@ -95,3 +96,10 @@ def test_gradients_are_refused(model):
     rows = torch.randn(1, 1, 16, 16)
     with pytest.raises(ValueError, match="inputs must not require grad"):
         model(rows, timestep=torch.tensor([9]), class_labels=torch.tensor([1]))
+
+
+@pytest.mark.parametrize("group", ["ranks", 0, object()])
+def test_a_process_group_that_is_none_is_refused(group, model):
+    with pytest.raises(ValueError, match="process_group must be one of torch.distributed, got"):
+        enable_cache(model, process_group=group)
+    assert Cache.of(model) is None

@@ -198,8 +198,9 @@ def test_a_machine_that_is_busy_all_the_while_gives_no_times(tmp_path):
 
 
 def test_a_twin_of_other_sources_says_who_measured_it(tmp_path):
-    """Where only what is missing is asked for."""
-    measure(tmp_path, grid=settings([BASELINE], [13], [1]))
+    """Where only what is missing is asked for; older rows say less of whoever that was."""
+    _, journal = measure(tmp_path, grid=settings([BASELINE], [13], [1]))
+    journal.path.write_text(journal.path.read_text().replace(', "diffusers": "0"', ""))
     who = ORIGIN | {"sources": "other"}
     model = SyntheticModel()
     outcome, _ = measure(
@@ -207,7 +208,7 @@ def test_a_twin_of_other_sources_says_who_measured_it(tmp_path):
     )
     (row,) = outcome.rows
     assert row["same_as"] == [BASELINE, 13, 1] and row["sources"] == ORIGIN["sources"]
-    assert not cached_runs(model)
+    assert not cached_runs(model) and "diffusers" not in row
     assert measure(tmp_path, who=who, grid=settings([BASELINE], [14], [1]))[0].renewed == 1
 
 

@@ -188,8 +188,9 @@ class Mixer:
             return _replaced(key, part, output, forecast, N)
         if self._refresh is not None and beta.item() > self._refresh:
             history.keep(key, feature.detach(), self._step, self.forecaster.order)
-        # In float32, so that the gradient of beta, too, is summed in it.
-        mixture = forecast.float().lerp(feature.float(), beta.to(feature.device))
+        # In float32 at least, so that the gradient of beta, too, is summed in it.
+        wide = torch.promote_types(feature.dtype, torch.float32)
+        mixture = forecast.to(wide).lerp(feature.to(wide), beta.to(feature.device, wide))
         return _replaced(key, part, output, mixture.to(feature.dtype), N)
 
 
