@@ -2,7 +2,12 @@
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+)
 from torch import nn
 
 from clusca_ext.learning import DataPairs
@@ -76,6 +81,18 @@ def test_a_models_variance_is_left_out(channels):
     twice, once = pair_of(Twice()), pair_of(Tanh())
     assert torch.equal(twice.call.args[0], once.call.args[0])
     assert twice.call.args[0].shape == (2, channels, 4, 4)
+
+
+def test_a_scheduler_that_takes_a_variance_is_given_it():
+    pairs = DataPairs(
+        Twice(),
+        DDPMScheduler(variance_type="learned_range", clip_sample=False),
+        10,
+        lambda g: (torch.zeros(2, 1, 4, 4), None),
+        lambda x, t, _: Call((x, t)),
+    )
+    torch.manual_seed(0)
+    assert pairs.pair(0, 3, (2,), torch.Generator()).call.args[0].shape == (2, 1, 4, 4)
 
 
 def test_another_output_is_refused():

@@ -9,6 +9,7 @@ which the package ships; those of the same weights and settings that it holds ar
 
 import argparse
 import json
+import tempfile
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -33,7 +34,9 @@ MAX_GAP, SEEDS = 12, 4  # of SmoothCache
 PENALTY = {"digits": 4e-4, "pictures": 3e-3}  # what a module costs; its output's error is as large
 
 
-def training_for(model: str, pipeline: Any, name: str, interval: int) -> Training:
+def training_for(
+    model: str, pipeline: Any, name: str, interval: int, work: Path = WORK
+) -> Training:
     objective = "run" if name == "harmonica" else "pairs"
     task = Task(
         steps=MODELS[model].steps,
@@ -46,7 +49,7 @@ def training_for(model: str, pipeline: Any, name: str, interval: int) -> Trainin
     )
     iterations = RUNS if objective == "run" else UPDATES * len(task.cached_steps)
     settings = TrainingSettings(iterations=iterations, learning_rate=RATE)
-    folder = WORK / f"{model}-{name}-{interval}"
+    folder = work / f"{model}-{name}-{interval}"
     return training_of(pipeline, task, Price(penalty=PENALTY[model]), settings, folder)
 
 
@@ -60,6 +63,7 @@ def trained(training: Training) -> MaskSchedule:
 
 
 def about(training: Training) -> dict[str, Any]:
+    """How a mask is found by it."""
     derived = ("modules", "cached_steps", "weights")
     how = {key: value for key, value in training.about.items() if key not in derived}
     return how | {"iterations": training.settings.iterations, "theta": THETA}
@@ -111,11 +115,21 @@ class Masks:
             marks = {module: "".join(map(str, each)) for module, each in schedule.modules}
         self._now["masks"].setdefault(name, {})[str(interval)] = marks
         self._now["about"][label] = {"removed": removed, **how}
+        self._write(self._before, self._now)  # with what is still to be asked for
         return removed
 
-    def write(self) -> None:
+    def finish(self) -> None:
+        """Leave out what was not asked for."""
+        self._write(self._now)
+
+    def _write(self, *several: dict[str, Any]) -> None:
+        merged = {**several[-1], "about": {}, "masks": {}}
+        for found in several:
+            merged["about"] |= found["about"]
+            for name, masks in found["masks"].items():
+                merged["masks"][name] = merged["masks"].get(name, {}) | masks
         self._path.parent.mkdir(exist_ok=True)
-        write_whole(self._path, (json.dumps(self._now, indent=1) + "\n").encode())
+        write_whole(self._path, (json.dumps(merged, indent=1) + "\n").encode())
 
 
 def main() -> None:
@@ -127,8 +141,13 @@ def main() -> None:
     masks = Masks(OUTPUT / f"{model}.json", weights_digest(pipeline.transformer))
 
     def learnt(name: str, interval: int) -> float:
-        training = training_for(model, pipeline, name, interval)
-        return masks.keep(name, interval, about(training), partial(trained, training))
+        with tempfile.TemporaryDirectory() as empty:  # a checkpoint may be of other settings
+            how = about(training_for(model, pipeline, name, interval, Path(empty)))
+
+        def find() -> MaskSchedule:
+            return trained(training_for(model, pipeline, name, interval))
+
+        return masks.keep(name, interval, how, find)
 
     shares = {interval: learnt("learning-to-cache", interval) for interval in INTERVALS}
     for interval in INTERVALS:
@@ -142,7 +161,7 @@ def main() -> None:
                 return curves().leaving_out(share, by=by)
 
             masks.keep(name, interval, how, find)
-    masks.write()
+    masks.finish()
     print(f"\n{OUTPUT / f'{model}.json'}")
 
 

@@ -126,6 +126,10 @@ def function(name: str, value: object) -> None:
 
 def process_group(value: object) -> None:
     """That of ``enable_cache``; None: there is none."""
-    known = torch.distributed.is_available() and isinstance(value, torch.distributed.ProcessGroup)
-    if value is not None and not known:
+    if value is None:
+        return
+    group = torch.distributed  # of a rank that is none of them, it is another object
+    if not group.is_available() or not (
+        isinstance(value, group.ProcessGroup) or value is group.GroupMember.NON_GROUP_MEMBER
+    ):
         raise ValueError(f"process_group must be one of torch.distributed, got {value!r}")

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 
+import torch
 from torch import Tensor, nn
 
 
@@ -15,12 +16,21 @@ def digest_of(parts: Iterable[bytes]) -> str:
 
 
 def weights_digest(model: nn.Module) -> str:
-    """Of a model's parameters and buffers, by name; of those that are away, the name alone."""
-    return digest_of(
-        name.encode() + b"\0" + (b"" if tensor.is_meta else _bytes_of(tensor))
-        for name, tensor in sorted(model.state_dict().items())
-    )
+    """Of a model's parameters and buffers, by name, whether it is compiled or not.
+
+    Of what is not plain memory (sharded, quantised, or away while it is offloaded) its shape and
+    dtype count alone.
+    """
+    found = {name.replace("_orig_mod.", ""): each for name, each in model.state_dict().items()}
+    parts = (name.encode() + b"\0" + _bytes_of(found[name]) for name in sorted(found))
+    return digest_of(parts)
 
 
-def _bytes_of(tensor: Tensor) -> bytes:
-    return tensor.detach().cpu().float().numpy().tobytes()
+def _bytes_of(value: object) -> bytes:
+    if not isinstance(value, Tensor):
+        return b""  # a module's extra state
+    plain = type(value) in (Tensor, nn.Parameter) and value.layout == torch.strided
+    if value.is_meta or not plain:
+        return f"{list(value.shape)} {value.dtype}".encode()
+    flat = value.detach().cpu().contiguous().flatten()
+    return flat.view(torch.uint8).numpy().tobytes()

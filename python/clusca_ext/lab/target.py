@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from clusca_ext.checks import number
+from clusca_ext.checks import threshold
 
 COSTS = ("time", "operations")
 NOISE = 0.02  # of times: what lies nearer is as fast
@@ -44,7 +44,7 @@ class Target:
             raise ValueError(f"cost must be one of {list(COSTS)}, got {self.cost!r}")
         name = "speedup" if self.psnr is None else "psnr"
         value = getattr(self, name)
-        number(name, value)
+        threshold(name, value)
         least = 1 if self.psnr is None else 0
         if not least < value < float("inf"):
             raise ValueError(f"{name} must be finite and above {least}, got {value!r}")

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clusca_ext.checks import number
+from clusca_ext.checks import number, part
 from clusca_ext.learning.calls import Call, copied, prediction
 from clusca_ext.learning.history import History
 from clusca_ext.learning.mixing import Mixer
@@ -56,6 +56,7 @@ class Objective(Protocol):
 
     def about(self) -> dict[str, Any]:
         """Plain values that tell it from others: a run goes on with the ones it began with."""
+        return {}
 
     def backward(self, iteration: int, generator: torch.Generator) -> Measured:
         """Add the gradients of an iteration to the routers' logits."""
@@ -80,6 +81,7 @@ class PairObjective:
     """
 
     def __init__(self, mixer: Mixer, routers: Routers, pairs: Pairs, price: Price) -> None:
+        part("pairs", pairs, "about")
         if pairs.num_steps != routers.num_steps:
             raise ValueError(
                 f"pairs must be of runs of {routers.num_steps} steps, got {pairs.num_steps}"
@@ -126,7 +128,7 @@ def learn_step(
         target = mixer.target(call)
         scores = routers.scores(step, price.threshold)
         betas = scores.view_as(scores)
-        betas.register_hook(lambda gradient: gradient / up)
+        betas.register_hook(lambda gradient: gradient * (scale[0] / up))
         output = mixer.mixed(call, step, history, routers.betas(betas), refresh)
         predicted = prediction(output)
         if not predicted.requires_grad:
@@ -136,7 +138,7 @@ def learn_step(
             )
         error = F.mse_loss(predicted.float(), target.float())
         up = _scale_of(predicted, target)
-        loss = scale[0] * up * error + scale[1] * price.penalty * scores.sum()
+        loss = up * error + scale[1] * price.penalty * scores.sum()
         loss.backward()
     return error.item(), scores.mean().item(), _detached(output)
 

@@ -1,6 +1,7 @@
 """Training pairs: a cached step's inputs, and those of the full steps before it."""
 
 import copy
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -9,7 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from clusca_ext.checks import integer
+from clusca_ext.digests import digest_of
 from clusca_ext.learning.calls import Call, branches_of, prediction, record
+
+_SPLITTING = ("learned", "learned_range")  # variances that a scheduler takes by itself
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Pairs(Protocol):
 
     def about(self) -> dict[str, Any]:
         """Plain values that tell it from others, as of an objective."""
+        return {}
 
     def pair(
         self, iteration: int, step: int, before: Sequence[int], generator: torch.Generator
@@ -80,7 +85,10 @@ class DataPairs:
         self._scheduling = dict(scheduling or {})
 
     def about(self) -> dict[str, Any]:
-        return {"objective": "data", "scheduler": type(self._scheduler).__name__}
+        config = {k: v for k, v in self._scheduler.config.items() if not k.startswith("_")}
+        said = json.dumps([config, self._scheduling], sort_keys=True, default=_plain)
+        name = type(self._scheduler).__name__
+        return {"objective": "data", "scheduler": f"{name} {digest_of([said.encode()])}"}
 
     @torch.no_grad()
     def pair(
@@ -114,9 +122,16 @@ class DataPairs:
             call = call_at(index)
             if index in before:
                 full.append((index, call))
-            output = _without_variance(prediction(call.of(self._model)), noisy)
+            output = prediction(call.of(self._model))
+            if getattr(scheduler.config, "variance_type", None) not in _SPLITTING:
+                output = _without_variance(output, noisy)
             noisy = scheduler.step(output, timesteps[index], noisy).prev_sample
         return Pair(step, call_at(step), tuple(full))
+
+
+def _plain(value: Any) -> Any:
+    """Arrays and tensors as lists, and anything else as it says itself."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
 def _without_variance(output: Tensor, noisy: Tensor) -> Tensor:
@@ -157,6 +172,7 @@ class TrajectoryPairs:
     ) -> None:
         integer("num_steps", num_steps, 2)
         integer("uses", uses, 1)
+        integer("seed", seed, 0)
         self.num_steps = num_steps
         self._model, self._sample, self._uses, self._seed = model, sample, uses, seed
         self._run = -1
@@ -170,6 +186,7 @@ class TrajectoryPairs:
     ) -> Pair:
         run = iteration // self._uses
         if run != self._run:
+            self._run = -1  # whatever happens
             self._calls.clear()  # two runs' calls need not fit
             self._calls = record(self._model, lambda: self._sample(self._seed + run))
             self._run = run

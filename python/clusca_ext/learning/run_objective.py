@@ -47,6 +47,7 @@ class RunObjective:
         seed: int = 0,
     ) -> None:
         integer("refresh", refresh, 1)
+        integer("seed", seed, 0)
         number("theta", theta)
         self._mixer, self._routers, self._sample, self._price = mixer, routers, sample, price
         self._theta, self._refresh, self._seed = theta, refresh, seed

@@ -6,7 +6,7 @@ import os
 import pathlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,7 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from clusca_ext.checks import integer, number
+from clusca_ext.checks import integer, number, part
+from clusca_ext.config import ClusCaConfig
 from clusca_ext.digests import weights_digest
 from clusca_ext.forecast import Forecaster
 from clusca_ext.learning.mixing import Mixer
@@ -89,6 +90,7 @@ class Training:
         about: Mapping[str, Any] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        part("objective", objective, "about")
         self._clock = clock
         self._mixer, self._objective, self.settings = mixer, objective, settings
         self.routers, self.path = routers, pathlib.Path(folder) / CHECKPOINT
@@ -104,10 +106,12 @@ class Training:
             "modules": [list(key) for key in routers.learnt],
             "learning_rate": settings.learning_rate,
             "seed": settings.seed,
-            "forecaster": _named(mixer.forecaster),
-            "weights": weights_digest(mixer.model),
+            "forecaster": _plain(mixer.forecaster),
+            **({} if "weights" in own else {"weights": weights_digest(mixer.model)}),
             **own,
         }
+        for name, value in self.about.items():
+            _require_json(name, value)
         self.iteration = 0
         self.errors: list[float] = []
         if self.path.exists():
@@ -187,6 +191,11 @@ class Training:
             raise ValueError(f"{self.path} must be a checkpoint of routers: {error}") from None
         asked = json.loads(json.dumps(self.about))
         for name in (*asked, *about):
+            if name not in about:
+                raise ValueError(
+                    f"{self.path} must say {name}, got a checkpoint without: take another folder, "
+                    "or remove that file to begin anew"
+                )
             if asked.get(name) != about.get(name):
                 raise ValueError(
                     f"{name} must be {about.get(name)!r} as in the run of {self.path}, got "
@@ -209,8 +218,7 @@ class Training:
             for name, tensor in state.items()
             if name.startswith(prefix)
         }
-        if self.iteration:
-            self._objective.load(of_objective)
+        self._objective.load(of_objective)
         for step, logits in zip(self.routers.cached_steps, self.routers.logits, strict=True):
             with torch.no_grad():
                 logits.copy_(state[f"logits.{step}"])
@@ -224,10 +232,19 @@ class Training:
                 }
 
 
-def _named(forecaster: Forecaster) -> str:
-    """What tells it from others: of a class that does not say it, the class alone."""
-    known = is_dataclass(forecaster)
-    return repr(forecaster) if known else type(forecaster).__qualname__
+def _plain(forecaster: Forecaster) -> Any:
+    """What tells it from others: of a class that is not clusca_ext's, its name alone."""
+    try:
+        return ClusCaConfig(forecaster=forecaster).to_dict()["forecaster"]
+    except ValueError:
+        return type(forecaster).__qualname__
+
+
+def _require_json(name: str, value: Any) -> None:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} of about must be plain values, got {value!r}") from None
 
 
 def write_whole(path: pathlib.Path, content: bytes) -> None:
