@@ -22,11 +22,12 @@ INTRODUCTION = f"""\
 modules), {STEPS} DDIM steps, guidance 1.25. PSNR is to the full sampler with the same seeds, the
 mean over samples with its standard error. "Over even" is paired by sample, against full steps that
 are spread evenly from the first to the last, with the same forecast: as many as the masks' counted
-operations amount to, interpolated between two numbers of full steps. In **bold** it lies beyond two
-standard errors. Operations and time are the full sampler's over the masks'; time is left out where
-the full sampler, timed right before and right after, or the median and the fastest run lie more
-than {QUIET - 1:.0%} apart. SmoothCache's error bounds are those that leave out what comes nearest
-to the shares that stand beside its name; `random` has as many modules at each step as
+operations amount to, interpolated between two numbers of full steps, or fewer, whichever does
+best, for more are not always better. In **bold** it lies beyond two standard errors. Operations
+and time are the full sampler's over the masks'; time is left out where the full sampler, timed
+right before and right after, or the median and the fastest run lie more than {QUIET - 1:.0%} apart.
+SmoothCache's error bounds are those that leave out what comes nearest to the shares that stand
+beside its name; `random` has as many modules at each step as
 Learning-to-Cache's.
 """
 

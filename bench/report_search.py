@@ -62,8 +62,11 @@ found.config().save("clusca.json")  # ClusCaConfig.load("clusca.json")
 
 Every try is a line of the journal. Stopped at any time, the same call goes on where it was, and
 gives what it would have given; more `tries` go on from a finished search; with other settings it is
-refused. For steps, samples and tries as small as these the gain means nothing: take 8 seeds or more
-to score, 64 to judge, and 100 tries.
+refused. The even placement is drawn again first, and if its PSNR is another one, by 0.1 dB of any
+seed, so is what goes on: with another model, sampler or prompt, or where it rounds otherwise. For
+steps, samples and tries as small as these the gain means nothing: take 8 seeds or more to score, 64
+to judge, and 100 tries. Of two transformers (Wan 2.2) each counts its own steps, so that a
+placement of the whole run is refused.
 
 A configuration names steps (`ExplicitSchedule`). `found.schedule` places the same full steps at
 fractions of a run of any length (`PlacedSchedule`); its `with_count` interpolates to another number
@@ -76,9 +79,10 @@ The presets on the models they were found for, one thing changed at a time, and 
 some of the pictures is worth on the others. PSNR is to the full
 sampler of the same setting, the mean over 64 samples whose seeds the search has not seen, with its
 standard error. "Over even" is paired by sample, against as many full steps evenly from the first
-step to the last. In **bold** it lies beyond two standard errors. Where length or number differ,
-full steps lie at the found fractions of the run. These are two small models, each with one sampler:
-on others placement may matter more or less, and lie elsewhere.
+step to the last; more of these are not always better, so that beside fewer a gain may be smaller,
+as at 15 of the digits ([laboratory](quality.md)). In **bold** it lies beyond two standard errors.
+Where length or number differ, full steps lie at the found fractions of the run. These are two small
+models, each with one sampler: on others placement may matter more or less, and lie elsewhere.
 """
 PRESETS = """\
 ## Presets

@@ -72,9 +72,9 @@ def test_the_highest_speed_at_a_quality(tmp_path, psnr):
     target = Target(psnr=psnr)
     found, _ = find(tmp_path, target)
     full = full_steps(found.best.candidate.config)
-    assert found.best.psnr >= psnr
     own = found.best.psnr - expected_psnr(found.best.candidate.config)  # of these seeds
-    assert best_quality(full - 1) + own < psnr  # none does with a full step less
+    least = psnr + found.best.psnr_error  # the best of many that just meet it is a lucky one
+    assert best_quality(full - 1) + own < least <= found.best.psnr  # none with a full step less
     assert found.best.speed("time") > found.baseline.speed("time")
 
 
@@ -225,7 +225,7 @@ def test_a_folder_of_a_model(tmp_path, monkeypatch):
     [
         (["digits"], "target must be one of speedup and psnr"),
         (["digits", "--speedup", "0.5"], "speedup must be finite and above 1, got 0.5"),
-        (["digits", "--psnr", "30", "--seeds", "4,2"], "rungs must ascend"),
+        (["digits", "--psnr", "30", "--seeds", "4,2"], "seeds must ascend"),
         (["digits", "--psnr", "30", "--methods", "best"], "methods must be some of"),
         (["digits", "--psnr", "30", "--methods", "smoothcache"], "got ['smoothcache']"),
         (["digits", "--psnr", "30", "--device", "cuda:77"], "cannot be used"),

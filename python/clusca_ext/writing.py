@@ -22,6 +22,16 @@ def replaced(path: pathlib.Path) -> Iterator[pathlib.Path]:
         partial.unlink(missing_ok=True)
 
 
+def beside(path: pathlib.Path, ending: str) -> pathlib.Path:
+    """What belongs to a file, by its name: ``fast.json`` and ``fast`` have ``fast.report.json``.
+
+    Args:
+        path: The file; a suffix but ``.json`` is a part of its name.
+        ending: Such as ``.report.json``.
+    """
+    return path.with_name((path.stem if path.suffix == ".json" else path.name) + ending)
+
+
 @contextmanager
 def alone(path: pathlib.Path) -> Iterator[None]:
     """No other process that asks for it writes to a file meanwhile; it is there then, if empty.

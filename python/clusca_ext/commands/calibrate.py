@@ -9,7 +9,7 @@ import typer
 from clusca_ext.commands.arguments import numbers, words
 from clusca_ext.commands.checks import require_device, require_folder
 from clusca_ext.commands.endings import Failed, Stopped
-from clusca_ext.writing import alone, replaced
+from clusca_ext.writing import alone, beside, replaced
 
 if TYPE_CHECKING:
     from clusca_ext.lab.calibrate import Effort
@@ -43,7 +43,11 @@ def calibrate(
         pathlib.Path, typer.Option(help="The configuration; its report lies beside it.")
     ] = pathlib.Path("clusca.json"),
     methods: Annotated[
-        str, typer.Option(help="Names with commas between, or all; a wrong one lists them.")
+        str,
+        typer.Option(
+            help="Names with commas between, or all; a wrong one lists them. Bounded Taylor, "
+            "evenly placed, is tried in any case."
+        ),
     ] = "all",
     also: Annotated[
         str,
@@ -104,18 +108,30 @@ def calibrate(
         target = Target(speedup=speedup, psnr=psnr, cost=cost)
         chosen = None if methods == "all" else known(words("methods", methods))
         files = words("also", also) if also else []
-        yours = [Candidate(path, ClusCaConfig.load(path)) for path in files]
-        rungs = tuple(numbers("seeds", seeds))
-        effort = Effort(rungs=rungs, held_out=held_out, rounds=rounds, tries=tries)
+        yours = [Candidate(path, ClusCaConfig.load(_file("also", path))) for path in files]
+        effort = Effort(rungs=_ascending(seeds), held_out=held_out, rounds=rounds, tries=tries)
         opened = open_model(model, device, steps)
-        journal = Journal(output.with_suffix(".trials.jsonl"), origin(opened.device))
+        journal = Journal(beside(output, ".trials.jsonl"), origin(opened.device))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    full = FullSampler(opened, output.with_suffix(".full.safetensors"), journal.origin)
+    full = FullSampler(opened, beside(output, ".full.safetensors"), journal.origin)
     seconds = float("inf") if limit is None else limit
     retries = 0 if busy or cost == "operations" else RETRIES
     trials = Trials(opened, journal, full, batch, seconds, retries=retries)
     _search(trials, full, target, effort, chosen, yours, output, busy)
+
+
+def _ascending(seeds: str) -> tuple[int, ...]:
+    found = tuple(numbers("seeds", seeds))
+    if list(found) != sorted(set(found)):
+        raise ValueError(f"seeds must ascend, got {seeds}")
+    return found
+
+
+def _file(name: str, path: str) -> str:
+    if not pathlib.Path(path).is_file():
+        raise ValueError(f"{name} must name files, got {path}")
+    return path
 
 
 def _fit(
@@ -180,12 +196,12 @@ def _search(
     said = verdict.report(found, target, trials, effort)
     for line in said["words"]:
         console.print(line, highlight=False, markup=False)
-    beside = output.with_suffix(".report.json")
+    report = beside(output, ".report.json")
     with replaced(output) as partial:
         found.best.candidate.config.save(partial)
-    with replaced(beside) as partial:
+    with replaced(report) as partial:
         partial.write_text(json.dumps(said, indent=2) + "\n")
-    console.print(f"Configuration: {output}; report: {beside}", highlight=False)
+    console.print(f"Configuration: {output}; report: {report}", highlight=False)
     if not said["met_on_held_out_seeds"]:
         raise typer.Exit(NOT_MET)
 

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from clusca_ext.commands.checks import require_device, require_folder
 from clusca_ext.commands.endings import Stopped
-from clusca_ext.writing import replaced
+from clusca_ext.writing import beside, replaced
 
 
 class Forecast(str, enum.Enum):
@@ -93,7 +93,7 @@ def search(
                 ModelDraw(opened),
                 settings,
                 tries=tries,
-                journal=output.with_suffix(".journal.jsonl"),
+                journal=beside(output, ".journal.jsonl"),
                 progress=progress,
             )
     except ValueError as error:
@@ -102,7 +102,7 @@ def search(
         raise Stopped("Stopped. The same command goes on where it was.") from None
     with replaced(output) as partial:
         found.config().save(partial)
-    with replaced(output.with_suffix(".search.json")) as partial:
+    with replaced(beside(output, ".search.json")) as partial:
         found.save(partial)
     console.print(f"Full steps: {', '.join(map(str, found.steps))}; {found.tries} tries")
     console.print(f"Over even placement, training seeds: {found.gain:+} dB", highlight=False)

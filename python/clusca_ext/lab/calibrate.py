@@ -2,9 +2,10 @@
 
 A coarse grid of all methods on a few seeds, around the interval at which bounded Taylor meets the
 target; the better third of them on more seeds, twice (successive halving, Jamieson and Talwalkar
-2016); small changes of the best as long as they gain; moves of its full steps. What is found is
-measured on seeds that the search has not seen, beside bounded Taylor, evenly placed, at the same
-target. From the same measurements the search takes the same decisions.
+2016); small changes of the best as long as they gain; moves of its full steps. What is chosen meets
+the target by a standard error more, if anything does. It is measured on seeds that the search has
+not seen, beside bounded Taylor, evenly placed, with the number of full steps that is best for the
+same target. From the same measurements the search takes the same decisions.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,13 +15,16 @@ from math import ceil
 import numpy as np
 
 from clusca_ext.checks import integer, integers
-from clusca_ext.lab.candidates import Own, grid, names_for
+from clusca_ext.demo.judge import HIGHEST
+from clusca_ext.lab.candidates import Own, evenly_between, grid, names_for, placements
 from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER
-from clusca_ext.lab.moving import best_of, moved, unmoved_for
+from clusca_ext.lab.models import shown_by
+from clusca_ext.lab.moving import LAST, best_of, moved, unmoved_for
 from clusca_ext.lab.own_masks import MasksOf
 from clusca_ext.lab.refine import neighbours, words_of
 from clusca_ext.lab.target import Target
 from clusca_ext.lab.trials import Candidate, Trial, Trials
+from clusca_ext.targets import transformers_of
 
 INTERVALS = (2, 3, 4, 5, 6, 7, 8, 10, 12)
 ORDERS = (1, 2, 3)
@@ -65,7 +69,7 @@ class Found:
 
     Attributes:
         best: The trial chosen, on the search's seeds.
-        baseline: Bounded Taylor, evenly placed, where it is nearest to the target.
+        baseline: Bounded Taylor, evenly placed, with as many full steps as are best for the target.
         best_held_out: The same configurations on seeds that the search has not seen.
         baseline_held_out: None where bounded Taylor failed.
         unmoved_held_out: What the chosen one was before its full steps were moved; None where that
@@ -110,7 +114,11 @@ def search(
     swept = trials.tried(grid([BASELINE], INTERVALS, [BASELINE_ORDER]), first)
     near = _near(swept, target)
     names = names_for(trials.model, own or {}) if methods is None else methods
-    alive = [trial.candidate for trial in swept if _interval(trial) in near]
+    even = [trial.candidate for trial in swept if _interval(trial) in near]
+    between, counts = evenly_between(even, trials.model.steps)
+    swept += trials.tried(between, first)
+    even += between
+    alive = [*even, *placements(methods, counts)]
     alive += grid([name for name in names if name != BASELINE], near, ORDERS, own)
     alive += grid([BASELINE], near, [order for order in ORDERS if order != BASELINE_ORDER])
     known = [candidate.config for candidate in alive]
@@ -124,13 +132,18 @@ def search(
         ranked.sort(key=lambda trial: _above(trial, swept, target), reverse=True)
         keep = max(effort.least, ceil(len(ranked) * effort.kept))
         alive = [trial.candidate for trial in ranked[:keep]]
+        nearest = _sorted(ranked, target)[0].candidate
+        alive += [nearest] if nearest not in alive else []
     tell("small changes of the best")
     starts = _starts(alive, ranked, target)
-    refined = [_climb(trials, target, effort, start, own or {}) for start in starts]
-    baseline = _baseline(trials, target, [trial.candidate for trial in swept], near, last)
-    measured = [*ranked, *trials.tried(refined, last), *([baseline] if baseline else [])]
-    unmoved = best = _sorted(measured, target)[0]
-    reason = unmoved_for(best.candidate.config, trials.model.steps)
+    refined = [each for s in starts for each in _climb(trials, target, effort, s, own or {})]
+    evenly = _sorted(trials.tried(even, last), target, surely=True)
+    baseline = _one(evenly)
+    measured = [*ranked, *trials.tried(refined, last), *evenly]
+    unmoved = best = _sorted(measured, target, surely=True)[0]
+    shown = shown_by(trials.model)
+    parts = 1 if shown is None else len(transformers_of(shown))
+    reason = unmoved_for(best.candidate.config, trials.model.steps, parts)
     if effort.tries and not reason:
         tell("moves of its full steps")
         placed = moved(trials, target, effort.tries, best.candidate, effort.seeds)
@@ -166,19 +179,21 @@ def _near(swept: Sequence[Trial], target: Target) -> list[int]:
     return intervals[max(best - 1, 0) : best + 2]
 
 
-def _sorted(trials: Sequence[Trial], target: Target) -> list[Trial]:
-    return sorted(trials, key=target.rank, reverse=True)
+def _sorted(trials: Sequence[Trial], target: Target, surely: bool = False) -> list[Trial]:
+    return sorted(trials, key=lambda trial: target.rank(trial, surely), reverse=True)
 
 
 def _above(trial: Trial, swept: Sequence[Trial], target: Target) -> float:
-    """PSNR above that of bounded Taylor at the same speed, interpolated between its intervals.
+    """PSNR above that of bounded Taylor at the same speed, interpolated between what was swept, and
+    the full sampler's own pictures at its own speed.
 
     Few seeds and short runs say with an error on which side of the target a trial lies, and a small
     change of its interval moves it to the other: near the target this says more.
     """
     if not swept:
         return trial.psnr
-    speeds, values = zip(*sorted((t.speed(target.cost), t.psnr) for t in swept), strict=True)
+    points = [(1.0, HIGHEST), *((t.speed(target.cost), t.psnr) for t in swept)]
+    speeds, values = zip(*sorted(points), strict=True)
     return trial.psnr - float(np.interp(trial.speed(target.cost), speeds, values))
 
 
@@ -189,8 +204,10 @@ def _starts(alive: Sequence[Candidate], ranked: Sequence[Trial], target: Target)
     return [alive[0]] if nearest.config == alive[0].config else [alive[0], nearest]
 
 
-def _climb(trials: Trials, target: Target, effort: Effort, start: Candidate, own: Own) -> Candidate:
-    """From a candidate to its best neighbour, as long as there is one that is better.
+def _climb(
+    trials: Trials, target: Target, effort: Effort, start: Candidate, own: Own
+) -> list[Candidate]:
+    """From a candidate to its best neighbour, as long as one is better; the last of them.
 
     Where a quality is asked for, a neighbour that is as fast and has more of it is a step on the
     way to one that spends it.
@@ -206,7 +223,7 @@ def _climb(trials: Trials, target: Target, effort: Effort, start: Candidate, own
         if not better:
             break
         path.append(better[0])
-    return _sorted(path, target)[0].candidate
+    return [trial.candidate for trial in _sorted(path, target)[:LAST]]
 
 
 def _around(candidate: Candidate, own: Own) -> list[Candidate]:
@@ -214,16 +231,3 @@ def _around(candidate: Candidate, own: Own) -> list[Candidate]:
     ladders = [method for method in own.values() if isinstance(method, MasksOf)]
     masks = ladders[0].beside(candidate.config) if ladders else []
     return [*neighbours(candidate), *(Candidate(words_of(config), config) for config in masks)]
-
-
-def _baseline(
-    trials: Trials,
-    target: Target,
-    candidates: Sequence[Candidate],
-    near: Sequence[int],
-    seeds: range,
-) -> Trial | None:
-    """Bounded Taylor at the interval that is best for the target on as many seeds."""
-    beside = [c for c in candidates if getattr(c.config.schedule, "interval", 0) in near]
-    ranked = _sorted(trials.tried(beside, seeds), target)
-    return _one(ranked)

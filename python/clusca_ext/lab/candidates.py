@@ -3,12 +3,15 @@
 from collections.abc import Mapping, Sequence
 from itertools import product
 
+from clusca_ext.config import ClusCaConfig
 from clusca_ext.lab.drawn import Model
 from clusca_ext.lab.fitted import POLYNOMIALS
 from clusca_ext.lab.grid import settings
-from clusca_ext.lab.methods import METHODS
-from clusca_ext.lab.parts import Method
+from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, METHODS, PLACEMENTS, with_steps
+from clusca_ext.lab.parts import NONE, Method, taylor
 from clusca_ext.lab.trials import Candidate
+from clusca_ext.presets.placements import load_placement
+from clusca_ext.schedule import EvenSchedule
 
 Own = Mapping[str, Method]  # methods of one model, by name
 
@@ -37,6 +40,50 @@ def known(names: Sequence[str]) -> list[str]:
 def names_for(model: Model, own: Own) -> list[str]:
     """What is tried where nothing is asked for: not what was fitted to another model."""
     return [*(name for name in METHODS if OF_MODEL.get(name, model.name) == model.name), *own]
+
+
+def evenly_between(
+    swept: Sequence[Candidate], num_steps: int | None
+) -> tuple[list[Candidate], range]:
+    """Bounded Taylor at all numbers of full steps between those of some intervals.
+
+    One full step more or less makes much of a difference, and is not always better.
+
+    Returns:
+        Those that no interval has, and the numbers; none where a run's length is not known.
+    """
+    if num_steps is None or not swept:
+        return [], range(0)
+    known = {len(_full(candidate.config, num_steps)) for candidate in swept}
+    counts = range(min(known), max(known) + 1)
+    between = [count for count in counts if count not in known]
+    return [Candidate(f"{BASELINE}, {n} full steps", with_steps(n)) for n in between], counts
+
+
+def _full(config: ClusCaConfig, num_steps: int) -> tuple[int, ...]:
+    assert isinstance(config.schedule, EvenSchedule)
+    return config.schedule.full_steps(num_steps)
+
+
+def placements(names: Sequence[str] | None, counts: Sequence[int]) -> list[Candidate]:
+    """The shipped placements, with as many full steps, as dense where they are.
+
+    Args:
+        names: Of methods; None: all of them.
+        counts: Numbers of full steps.
+    """
+    found = []
+    for name, preset in PLACEMENTS.items():
+        if names is None or name in names:
+            whole = load_placement(preset).schedule
+            for count in (count for count in counts if count > 1):
+                config = ClusCaConfig(
+                    schedule=whole.with_count(count),
+                    forecaster=taylor(BASELINE_ORDER),
+                    corrector=NONE,
+                )
+                found.append(Candidate(f"{name}, {count} full steps", config))
+    return found
 
 
 def grid(

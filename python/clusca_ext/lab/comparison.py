@@ -1,8 +1,9 @@
-"""What rows say beside bounded Taylor at equal operations, paired by sample."""
+"""What rows say beside bounded Taylor at as many operations or fewer, paired by sample."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import fmean
 from typing import Any
 
 from clusca_ext.demo.judge import Estimate
@@ -166,27 +167,28 @@ class Curve:
         self._points = sorted(dict(points).items())
 
     def under(self, at: float, psnr: list[float]) -> Over | None:
-        """What samples are above it; None where as little or as much work was not measured.
+        """What samples are above it, at as much work or less; None where that was not measured.
 
-        Between two points each sample's PSNR is interpolated; one within 0.1 % is taken as it is.
+        More full steps are not always better: of the points with no more work the best counts.
+        Where more was measured, too, each sample's PSNR is interpolated between the points beside
+        it, and counts if it is better still; one within 0.1 % is taken as it is.
         """
-        if not self._points:
-            return None
-        nearest, there = min(self._points, key=lambda point: abs(point[0] - at))
-        if abs(nearest - at) <= SAME * at:
-            return Over(metrics.paired(psnr, there), interpolated=False)
-        below = [point for point in self._points if point[0] <= at]
-        above = [point for point in self._points if point[0] >= at]
+        below = [point for point in self._points if point[0] <= at * (1 + SAME)]
+        above = [point for point in self._points if point[0] >= at * (1 - SAME)]
         if not below or not above:
             return None
+        best = Over(metrics.paired(psnr, max((values for _, values in below), key=fmean)), False)
         (low, first), (high, last) = below[-1], above[0]
+        if high <= low:  # one that does as much
+            return best
         share = (at - low) / (high - low)
         values = [a + share * (b - a) for a, b in zip(first, last, strict=True)]
-        return Over(metrics.paired(psnr, values), interpolated=True)
+        between = Over(metrics.paired(psnr, values), interpolated=True)
+        return min(best, between, key=lambda over: over.value.mean)
 
 
 class Baseline:
-    """Bounded Taylor of order 1, evenly placed, at every number of full steps that was measured."""
+    """Bounded Taylor of order 1, evenly placed, at the numbers of full steps that were measured."""
 
     def __init__(self, group: Group) -> None:
         measured = [row for row in group.counts if row["error"] is None and row["cached"] != 0]
@@ -198,7 +200,7 @@ class Baseline:
         )
 
     def over(self, row: Row) -> Over | None:
-        """What a row is above it at equal work; None where that was not measured."""
+        """What a row is above it, as ``Curve.under``; None where that was not measured."""
         at = work(row)
         return None if at is None else self._curve.under(at, row["psnr_db"])
 

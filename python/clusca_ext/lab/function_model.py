@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pathlib
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
@@ -17,6 +18,7 @@ from clusca_ext.lab.drawn import Drawn, now
 from clusca_ext.lab.metrics import Features
 from clusca_ext.targets import transformers_of
 
+BEYOND = 2.0  # of pictures in [-1, 1] that are not clamped
 DrawFunction = Callable[[ClusCaConfig | None, Sequence[int]], Tensor]
 
 
@@ -38,18 +40,35 @@ class FunctionModel:
         self.weights = _digest(sys.modules[module], self._function)
         self.pipeline = _pipeline(self._function)
         self.steps = _steps(self._function)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = _device(self.pipeline)
+        self._warned = False
 
     def draw(self, config: ClusCaConfig | None, seeds: Sequence[int]) -> Drawn:
         start = now(self.device)
         images = self._function(config, list(seeds))
-        seconds = now(self.device) - start
+        seconds = now(images.device if isinstance(images, Tensor) else self.device) - start
         if not isinstance(images, Tensor) or images.ndim < 2 or len(images) != len(seeds):
             got = list(images.shape) if isinstance(images, Tensor) else type(images).__name__
             raise ValueError(
                 f"{self.name} must return a tensor of {len(seeds)} images, one a seed, got {got}"
             )
-        return Drawn(images.detach().float().cpu(), seconds, None)
+        images = images.detach().float().cpu()
+        if config is None:
+            self._require_pictures(images)
+        return Drawn(images, seconds, None)
+
+    def _require_pictures(self, images: Tensor) -> None:
+        """Check the full sampler's, whose range is told once where it looks like another one."""
+        if not images.isfinite().all():
+            raise ValueError(f"{self.name} must draw finite pictures, got NaN or infinity")
+        least, most = images.min().item(), images.max().item()
+        if (least >= 0 or max(-least, most) > BEYOND) and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{self.name} should draw pictures in [-1, 1], got values from {least:.3g} to "
+                f"{most:.3g}: PSNR takes 2 for their range, and is 6 dB too high where it is 1",
+                stacklevel=2,
+            )
 
     def full_seconds(self, seeds: Sequence[int]) -> float:
         return self.draw(None, seeds).seconds / len(seeds)
@@ -83,6 +102,14 @@ def _pipeline(draw: DrawFunction) -> object | None:
         except ValueError as error:
             raise ValueError(f"pipeline of draw: {error}") from None
     return found
+
+
+def _device(pipeline: object | None) -> torch.device:
+    """Where the pipeline is; of a function that does not say, a GPU's, if there is one."""
+    if pipeline is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    parameters = transformers_of(pipeline)[0].parameters()
+    return next((each.device for each in parameters if not each.is_meta), torch.device("cpu"))
 
 
 def _steps(draw: DrawFunction) -> int | None:

@@ -38,6 +38,7 @@ from clusca_ext.storage.lean.description import LeanStorage
 LONGEST = 10_000  # steps of a run
 BASELINE = "taylor-even"  # what every other method is paired with, at order 1
 BASELINE_ORDER = 1
+PLACEMENTS = {"placed-digits": "digits-50-10", "placed-pictures": "pictures-25-6"}  # presets
 COUNTS = "taylor-even-steps"  # the baseline, of which an interval is the number of full steps
 
 
@@ -97,8 +98,8 @@ def placed(name: str, at: int) -> Method:
 # The bound never acts on full steps that are spread evenly: unbounded forecasts have none there.
 METHODS: dict[str, Method] = {
     "taylor-even": composed(evenly, taylor),
-    "placed-digits": placed("digits-50-10", at=6),
-    "placed-pictures": placed("pictures-25-6", at=5),
+    "placed-digits": placed(PLACEMENTS["placed-digits"], at=6),
+    "placed-pictures": placed(PLACEMENTS["placed-pictures"], at=5),
     "reuse": composed(by_interval, reuse),  # FORA
     "reuse-even": composed(evenly, reuse),
     "taylor": composed(by_interval, taylor),

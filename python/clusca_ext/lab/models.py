@@ -154,6 +154,8 @@ def open_model(name: str, device: str = "cpu", steps: int | None = None) -> Mode
         )
     if steps is not None:
         raise ValueError(f"steps are a matter of {name} itself, got steps={steps}")
+    if device != "cpu":
+        raise ValueError(f"device is a matter of {name} itself, got {device!r}")
     return FunctionModel(name, module, function)
 
 

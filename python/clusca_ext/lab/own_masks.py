@@ -17,6 +17,7 @@ from clusca_ext.learning.calibration import calibrate
 from clusca_ext.learning.smooth import ErrorCurves
 from clusca_ext.schedule import EvenSchedule, MaskSchedule
 from clusca_ext.targets import transformers_of
+from clusca_ext.writing import beside
 
 MAX_GAP = 8  # so many outputs of every module are held while it is measured
 APART = 0.01  # shares of two masks that are told apart
@@ -63,7 +64,7 @@ def own_masks(trials: Trials, seeds: range, output: pathlib.Path) -> dict[str, M
             two transformers.
         OutOfTime: The limit was reached before they were measured.
     """
-    path = output.with_suffix(".curves.json")
+    path = beside(output, ".curves.json")
     file = Beside(trials.model, seeds, path, trials.journal.origin)
     values = file.kept()
     if values is None:

@@ -22,15 +22,15 @@ from clusca_ext.origin import origin
 from clusca_ext.schedule import (
     TEACACHE_CHECKPOINTS,
     TEACACHE_POLYNOMIALS,
-    Schedule,
     TeaCacheSchedule,
 )
 from clusca_ext.schedule.decision import TIMESTEP
 from clusca_ext.targets import transformers_of
-from clusca_ext.writing import replaced
+from clusca_ext.writing import beside, replaced
 
 Say = Callable[[str], object]
 
+PACE = 4  # steps to a full one, of a configuration that was asked for nothing else
 # What was measured lies beside the configuration, by what was looked at.
 FILES = {"modulated input": ".polynomial.json", "embedded timestep": ".timestep.json"}
 
@@ -45,12 +45,13 @@ def write_polynomial(
     Raises:
         ValueError: The model is a function, of which only pictures are seen.
     """
-    file = Beside(model, seeds, output.with_suffix(FILES["modulated input"]), origin(model.device))
+    file = Beside(model, seeds, beside(output, FILES["modulated input"]), origin(model.device))
     file.kept()  # which refuses to replace what is something else
     found = _fit(model, seeds, batch)
     base = method("teacache")
     assert isinstance(base.schedule, TeaCacheSchedule)
-    schedule = replace(base.schedule, polynomial=found.coefficients, largest=found.largest)
+    known = replace(base.schedule, polynomial=found.coefficients, largest=found.largest)
+    schedule = TeaCacheOf(known, tuple(change for change, _ in found.points))(PACE)
     with replaced(output) as unfinished:
         replace(base, schedule=schedule).save(unfinished)
     file.keep(_plain(found))
@@ -58,6 +59,7 @@ def write_polynomial(
         f"Fitted to {len(found.points)} changes of {len(seeds)} samples, of which it explains "
         f"{found.explained:.0%}: {', '.join(f'{c:.4g}' for c in found.coefficients)}"
     )
+    say(f"Threshold, for about one full step in {PACE}: {schedule.threshold:.4g}")
     say(f"Configuration: {output}; what it was fitted to: {file.path}")
 
 
@@ -87,7 +89,7 @@ class TeaCacheOf:
                 f"{max(self.changes):.3g}"
             )
 
-    def __call__(self, interval: int) -> Schedule:
+    def __call__(self, interval: int) -> TeaCacheSchedule:
         return replace(self.published, threshold=(interval - 0.5) * self._a_step)
 
     @property
@@ -150,7 +152,7 @@ def _method(name: str, schedule: TeaCacheSchedule, found: Polynomial) -> dict[st
 
 
 def _measured(trials: Trials, seeds: range, output: pathlib.Path, change_of: str) -> Polynomial:
-    path = output.with_suffix(FILES[change_of])
+    path = beside(output, FILES[change_of])
     file = Beside(trials.model, seeds, path, trials.journal.origin)
     values = file.kept()
     if values is None:

@@ -81,6 +81,8 @@ def words_of(config: ClusCaConfig) -> str:
             if getattr(part, field.name) != field.default
         ]
         parts.append(f"{type(part).__name__}({', '.join(fields)})")
+    if config.storage != ClusCaConfig().storage:
+        parts.append(str(config.storage))
     return ", ".join(parts)
 
 

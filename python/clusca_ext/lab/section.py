@@ -28,14 +28,15 @@ from clusca_ext.quiet import QUIET
 BEGIN, END = "<!-- clusca lab: {name} -->", "<!-- end of clusca lab: {name} -->"
 INTRODUCTION = f"""\
 PSNR is to the full sampler with the same seeds, the mean over samples with its standard error;
-after it the difference to `{BASELINE}`, order {BASELINE_ORDER}, at as many counted operations,
-paired by sample (`~`: interpolated between two numbers of its full steps), in **bold** beyond two
-standard errors; of twenty that are chance alone, one would be. Time is the full sampler's over the
-median of runs, the full sampler timed by an eighth of its steps right before and after them. Where
-those two, or the median and the fastest run, lie more than {QUIET - 1:.0%} apart, or the full
-sampler took so much longer than beside another setting of that commit, or {HOSTS} times as long as
-beside any, the machine was busy, and the time is left out. Of several machines, pictures are
-compared and times are those of one. Operations are counted.
+after it the difference to `{BASELINE}`, order {BASELINE_ORDER}, at as many counted operations or
+fewer, whichever does best, for more full steps are not always better: paired by sample (`~`:
+interpolated between two numbers of its full steps), in **bold** beyond two standard errors; of
+twenty that are chance alone, one would be, and what does best of many is partly chance. Time is the
+full sampler's over the median of runs, the full sampler timed by an eighth of its steps right
+before and after them. Where those two, or the median and the fastest run, lie more than
+{QUIET - 1:.0%} apart, or the full sampler took so much longer than beside another setting of that
+commit, or {HOSTS} times as long as beside any, the machine was busy, and the time is left out. Of
+several machines, pictures are compared and times are those of one. Operations are counted.
 Intervals come after a warm-up of {WARMUP} steps, those of masks from the first step on;
 SmoothCache's leave out as much as Learning-to-Cache's of that interval, whose routers were trained
 briefly (laboratory.md). Feature distance is LPIPS's formula over what the model's judge sees
@@ -68,7 +69,7 @@ def findings(group: Group) -> list[str]:
         over, best = max(compared, key=lambda pair: pair[0].value.mean)
         lines.append(
             f"- Interval {interval}, {len(rows)} settings: against the baseline at as many "
-            f"operations `{best['method']}`, order {best['order']}, does best: "
+            f"operations or fewer `{best['method']}`, order {best['order']}, does best: "
             f"{difference(over)} dB, at {plus_minus(metrics.mean_of(best['psnr_db']))} dB"
             f"{_speed_of(best, group)}."
         )

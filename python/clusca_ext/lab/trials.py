@@ -1,5 +1,6 @@
 """Configurations tried on a few seeds: what each gave is kept, and never measured twice."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -61,12 +62,24 @@ class Trial:
         return self.quality.mean
 
     @property
+    def psnr_error(self) -> float:
+        return _known(self.quality.error)
+
+    @property
     def time(self) -> Estimate:
         """The full sampler's time over its own."""
         return time_ratio(self.row)
 
     def speed(self, cost: str) -> float:
         return self.time.mean if cost == "time" else (self.row["operations"] or 0.0)
+
+    def speed_error(self, cost: str) -> float:
+        return _known(self.time.error) if cost == "time" else 0.0
+
+
+def _known(error: float) -> float:
+    """A standard error, of one number none."""
+    return 0.0 if math.isnan(error) else error
 
 
 class Trials:

@@ -105,8 +105,9 @@ def _limits(best: Trial, trials: Trials) -> list[str]:
     if best.row["distance"] is None:
         lines.append("Feature distance: not measured, nothing here judges this model's pictures.")
     lines.append(
-        f"Measured with {steps} steps on {best.row['device']}; other numbers of steps, sizes, "
-        "conditions and machines: not measured."
+        f"Measured with {steps} steps in batches of up to {best.row['batch']} on "
+        f"{best.row['device']}, {best.row['threads']} threads; other numbers of steps, batches, "
+        "sizes, conditions and machines: not measured."
     )
     lines += [f"Failed: {name}: {error}" for name, error in trials.failed.items()]
     return lines
@@ -140,6 +141,8 @@ def report(found: Found, target: Target, trials: Trials, effort: Effort) -> dict
         "unmoved": before and _data(before, timed),
         "over_unmoved_db": gained and _pair(gained),
         "held_out_seeds": found.best_held_out.row["seeds"],
+        "batch": found.best_held_out.row["batch"],
+        "threads": found.best_held_out.row["threads"],
         "trials": trials.count,
         "failed": trials.failed,
         "origin": trials.journal.origin,
