@@ -71,7 +71,12 @@ def test_the_command_fits_to_a_pipeline(module, tmp_path):
             draw(pipe, steps=STEPS, generator=torch.Generator().manual_seed(seed))
 
     expected = fit_polynomial(pipe, run)
-    assert ClusCaConfig.load("clusca.json").schedule.polynomial == expected.coefficients
+    schedule = ClusCaConfig.load("clusca.json").schedule
+    assert schedule.polynomial == expected.coefficients
+    changes = [change for change, _ in expected.points]
+    threshold = 3.5 * np.polyval(expected.coefficients, changes).mean()
+    assert schedule.threshold == pytest.approx(threshold)
+    assert f"Threshold, for about one full step in 4: {threshold:.4g}" in said.words
     kept = json.loads((tmp_path / "clusca.polynomial.json").read_text())
     assert len(kept["points"]) == 2 * (STEPS - 1)
 
