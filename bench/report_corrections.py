@@ -34,8 +34,9 @@ draws {SAMPLES} digits by the embedded model (256 tokens): DDIM, {STEPS} steps,
 bounded), and replace what is cached (`persistent=True`) beside reuse. PSNR is to the full sampler
 with the same seeds, the mean over samples with its standard error; "over none" is paired by
 sample, at as many full steps and more operations, in **bold** beyond two standard errors.
-Operations and time are the full sampler's over the run's; time is left out where the machine was busy: where the full sampler, timed right before and
-right after, or the median and the fastest run lie more than {QUIET - 1:.0%} apart.
+Operations and time are the full sampler's over the run's; time is left out where the machine was
+busy: where the full sampler, timed right before and right after, or the median and the fastest run
+lie more than {QUIET - 1:.0%} apart.
 """
 
 
