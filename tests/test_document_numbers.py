@@ -90,8 +90,12 @@ def test_what_masks_are_said_to_be_worth():
     assert "by kind gains {:.1f} to {:.1f} dB, by module {:.1f} to {:.1f}".format(
         *kinds, *modules
     ) in (learning)
-    harmonica = cell("pictures", "harmonica", 1, 6, 1)
-    assert f"HarmoniCa {harmonica:.1f} at 3.3x fewer operations" in learning
+    run = [cell("pictures", "harmonica", 1, interval, 1) for interval in (4, 6, 8)]
+    said = "HarmoniCa {:.1f}, {:.1f} and {:.1f} at intervals 4, 6 and 8, 2.7x, 3.3x and 3.8x fewer"
+    assert said.format(*run) in learning
+    least, _, *counts = row_of("digits", "harmonica", 1)
+    middle = -cell("digits", "harmonica", 1, 6, 1)
+    assert counts == [0, 2] and f"not told apart ({middle:.1f} and {-least:.1f} at 6" in learning
     gained = [cell("pictures", "learning-to-cache", 1, interval, 1) for interval in (4, 6, 8)]
     said = "Learning-to-Cache {:.1f} at interval 4, and loses {:.1f} and {:.1f} at 6 and 8"
     assert said.format(gained[0], -gained[1], -gained[2]) in learning
