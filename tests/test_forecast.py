@@ -196,7 +196,7 @@ def test_a_forecaster_of_ones_own_must_take_of_every_output():
         (lambda: HermiteForecaster(sigma="0.7"), "sigma must be a number, got '0.7'"),
         (lambda: HermiteForecaster(sigma=True), "sigma must be a number, got True"),
         (lambda: HermiteForecaster(sigma=-0.5), r"sigma must be in \(0, 1\], got -0.5"),
-        (lambda: HermiteForecaster(sigma=float("nan")), r"sigma must be in \(0, 1\], got nan"),
+        (lambda: HermiteForecaster(sigma=float("nan")), "sigma must be a finite number, got nan"),
         (lambda: HermiteForecaster(sigma=0.0), r"sigma must be in \(0, 1\], got 0.0"),
         (lambda: HermiteForecaster(sigma=1.5), r"sigma must be in \(0, 1\], got 1.5"),
         (lambda: NewtonForecaster(order=8), r"order must be an integer in \[0, 7\], got 8"),

@@ -53,6 +53,9 @@ class Recorded:
     def __init__(self, given):
         self.calls = [Call((x,), {"timestep": t, "class_labels": c}) for x, t, c in given]
 
+    def about(self):
+        return {}
+
     def pair(self, iteration, step, before, generator):
         return Pair(step, self.calls[step], tuple((i, self.calls[i]) for i in before))
 

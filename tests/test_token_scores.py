@@ -111,7 +111,7 @@ def test_survives_a_file(corrector, tmp_path):
         (lambda: TokenCorrector(ratio=0), "ratio must be in (0, 1], got 0"),
         (lambda: TokenCorrector(ratio=1.5), "ratio must be in (0, 1], got 1.5"),
         (lambda: TokenCorrector(ratio="all"), "ratio must be a number, got 'all'"),
-        (lambda: TokenCorrector(ratio=float("nan")), "ratio must be in (0, 1], got nan"),
+        (lambda: TokenCorrector(ratio=float("nan")), "ratio must be a finite number, got nan"),
         (lambda: TokenCorrector(scores=ToCaScores), "scores must be an object with a method of"),
         (lambda: TokenCorrector(every=0), "every must be an integer of at least 1, got 0"),
         (lambda: TokenCorrector(persistent=1), "persistent must be True or False, got 1"),
@@ -122,7 +122,7 @@ def test_survives_a_file(corrector, tmp_path):
         (lambda: ToCaScores(importance=None), "importance must be an object with a method of"),
         (
             lambda: ToCaScores(staleness_weight=float("inf")),
-            "staleness_weight must be finite, got inf",
+            "staleness_weight must be a finite number, got inf",
         ),
         (lambda: CATScores(num_clusters=0), "num_clusters must be an integer of at least 1, got 0"),
         (

@@ -20,8 +20,8 @@ from clusca_ext.lab import fitted
 from clusca_ext.lab.models import MODELS
 from clusca_ext.learning import ErrorCurves, Price, Training, TrainingSettings, calibrate
 from clusca_ext.learning.embedded import Task, training_of
-from clusca_ext.learning.training import write_whole
 from clusca_ext.schedule import MaskSchedule
+from clusca_ext.writing import write_whole
 
 ROOT = Path(__file__).parents[1]
 WORK = ROOT / "build" / "fit_masks"

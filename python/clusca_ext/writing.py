@@ -22,6 +22,16 @@ def replaced(path: pathlib.Path) -> Iterator[pathlib.Path]:
         partial.unlink(missing_ok=True)
 
 
+def write_whole(path: pathlib.Path, content: bytes) -> None:
+    """Write a file so that at any time it is the old one or the new one, whole."""
+    partial = path.with_name(path.name + ".partial")
+    with open(partial, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
 def beside(path: pathlib.Path, ending: str) -> pathlib.Path:
     """What belongs to a file, by its name: ``fast.json`` and ``fast`` have ``fast.report.json``.
 

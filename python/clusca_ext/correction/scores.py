@@ -102,8 +102,8 @@ class ToCaScores:
 
     def __post_init__(self) -> None:
         part("importance", self.importance, "of")
-        finite("staleness_weight", self.staleness_weight)
-        finite("spatial_bonus", self.spatial_bonus)
+        number("staleness_weight", self.staleness_weight)
+        number("spatial_bonus", self.spatial_bonus)
         integer("interval", self.interval, 1)
         integer("cell", self.cell, 1)
 
@@ -150,7 +150,7 @@ class CATScores:
 
     def __post_init__(self) -> None:
         part("importance", self.importance, "of")
-        finite("staleness_weight", self.staleness_weight)
+        number("staleness_weight", self.staleness_weight)
         integer("interval", self.interval, 1)
         integer("num_clusters", self.num_clusters, 1)
 
@@ -197,9 +197,3 @@ def squares(grid: tuple[int, ...], cell: int, device: torch.device) -> tuple[Ten
         along = torch.arange(side, dtype=torch.int32, device=device) // width
         ids, count = (ids.unsqueeze(-1) * parts + along).flatten(), count * parts
     return ids, count
-
-
-def finite(name: str, value: object) -> None:
-    number(name, value)
-    if not math.isfinite(float(str(value))):
-        raise ValueError(f"{name} must be finite, got {value!r}")

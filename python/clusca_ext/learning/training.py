@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import pathlib
 import time
 from collections.abc import Callable, Mapping
@@ -21,7 +20,7 @@ from clusca_ext.forecast import Forecaster
 from clusca_ext.learning.mixing import Mixer
 from clusca_ext.learning.objective import Measured, Objective
 from clusca_ext.learning.routers import Routers
-from clusca_ext.writing import alone
+from clusca_ext.writing import alone, write_whole
 
 CHECKPOINT = "checkpoint.safetensors"
 _SECONDS = 20.0  # what a killed run loses at most, beside the iteration it was in
@@ -245,13 +244,3 @@ def _require_json(name: str, value: Any) -> None:
         json.dumps(value)
     except (TypeError, ValueError):
         raise ValueError(f"{name} of about must be plain values, got {value!r}") from None
-
-
-def write_whole(path: pathlib.Path, content: bytes) -> None:
-    """Write a file so that at any time it is the old one or the new one, whole."""
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
