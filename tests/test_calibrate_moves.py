@@ -19,11 +19,12 @@ from clusca_ext import (
 from clusca_ext.lab import verdict
 from clusca_ext.lab.calibrate import HELD_OUT, Effort, search
 from clusca_ext.lab.journal import read
+from clusca_ext.lab.methods import with_steps
 from clusca_ext.lab.moving import fixed_steps, unmoved_for
 from clusca_ext.lab.target import Target
 from clusca_ext.lab.trials import OutOfTime
 from command_line import clusca
-from lab_cases import PlacingModel, SyntheticModel, full_steps, out_of_place
+from lab_cases import STEPS, PlacingModel, SyntheticModel, full_steps, out_of_place
 from test_calibrate import METHODS, begin
 
 EFFORT = Effort(rungs=(2, 4), held_out=4, tries=60)
@@ -71,8 +72,10 @@ def test_what_is_gained_is_spent_where_a_quality_is_asked_for(tmp_path):
 def test_placements_are_tried_on_the_searchs_seeds(tmp_path):
     model = PlacingModel()
     found, _ = find(tmp_path, SPEED, model=model)
-    placed = {str(c): c for c, _ in model.drawn if c and isinstance(c.schedule, ExplicitSchedule)}
-    assert 40 <= len({c.schedule for c in placed.values()}) <= 60
+    even = {with_steps(count).schedule.full_steps(STEPS) for count in range(2, STEPS)}
+    drawn = [config.schedule for config, _ in model.drawn if config]
+    placed = {each for each in drawn if isinstance(each, ExplicitSchedule)}
+    assert 40 <= len({each.steps for each in placed} - even) <= 60
     held_out = {
         str(replace(config, cuda_graph=False))  # as operations are counted
         for config, seeds in model.drawn

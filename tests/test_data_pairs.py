@@ -91,7 +91,23 @@ def test_a_scheduler_that_takes_a_variance_is_given_it():
         lambda g: (torch.zeros(2, 1, 4, 4), None),
         lambda x, t, _: Call((x, t)),
     )
-    torch.manual_seed(0)
+    first, again = (pairs.pair(0, 3, (2,), torch.Generator().manual_seed(1)) for _ in range(2))
+    assert first.call.args[0].shape == (2, 1, 4, 4)
+    assert torch.equal(first.call.args[0], again.call.args[0])  # a step's noise is the pair's
+
+
+def test_a_configuration_of_another_scheduler_splits_nothing():
+    """It keeps ``variance_type`` of the one it was made from."""
+    other = DDPMScheduler(variance_type="learned_range", clip_sample=False)
+    scheduler = DDIMScheduler.from_config(other.config)
+    assert scheduler.config.variance_type == "learned_range"
+    pairs = DataPairs(
+        Twice(),
+        scheduler,
+        10,
+        lambda g: (torch.zeros(2, 1, 4, 4), None),
+        lambda x, t, _: Call((x, t)),
+    )
     assert pairs.pair(0, 3, (2,), torch.Generator()).call.args[0].shape == (2, 1, 4, 4)
 
 

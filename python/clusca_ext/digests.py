@@ -30,7 +30,7 @@ def _bytes_of(value: object) -> bytes:
     if not isinstance(value, Tensor):
         return b""  # a module's extra state
     plain = type(value) in (Tensor, nn.Parameter) and value.layout == torch.strided
-    if value.is_meta or not plain:
+    if value.is_meta or value.is_quantized or not plain:
         return f"{list(value.shape)} {value.dtype}".encode()
     flat = value.detach().cpu().contiguous().flatten()
     return flat.view(torch.uint8).numpy().tobytes()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clusca_ext.checks import integers
 from clusca_ext.commands.arguments import numbers, words
 from clusca_ext.commands.checks import require_device, require_folder
 from clusca_ext.commands.endings import Failed, Stopped
@@ -122,7 +123,9 @@ def calibrate(
 
 
 def _ascending(seeds: str) -> tuple[int, ...]:
-    found = tuple(numbers("seeds", seeds))
+    from clusca_ext.lab.calibrate import HELD_OUT
+
+    found = integers("seeds", numbers("seeds", seeds), 1, HELD_OUT)
     if list(found) != sorted(set(found)):
         raise ValueError(f"seeds must ascend, got {seeds}")
     return found
@@ -144,7 +147,7 @@ def _fit(
     require_device(device)
     require_folder(output)
     try:
-        first = range(numbers("seeds", seeds)[0])
+        first = range(_ascending(seeds)[0])
         write_polynomial(open_model(model, device, steps), first, batch, output, typer.echo)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
@@ -207,9 +210,11 @@ def _search(
 
 
 def _require_same(full: "FullSampler") -> None:
+    from clusca_ext.lab.full import Changed
+
     try:
         full.require_same()
-    except ValueError as error:
+    except Changed as error:
         raise Failed(
             f"{error}. Name another --output; a function of your own may be given another "
             "attribute version instead, and all is drawn anew"

@@ -12,21 +12,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-import numpy as np
-
 from clusca_ext.checks import integer, integers
-from clusca_ext.demo.judge import HIGHEST
-from clusca_ext.lab.candidates import Own, evenly_between, grid, names_for, placements
+from clusca_ext.lab.candidates import (
+    Own,
+    different,
+    evenly_between,
+    grid,
+    names_for,
+    placements,
+)
 from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER
 from clusca_ext.lab.models import shown_by
 from clusca_ext.lab.moving import LAST, best_of, moved, unmoved_for
 from clusca_ext.lab.own_masks import MasksOf
 from clusca_ext.lab.refine import neighbours, words_of
+from clusca_ext.lab.sweep import INTERVALS, above, best_first, interval_of, near
 from clusca_ext.lab.target import Target
 from clusca_ext.lab.trials import Candidate, Trial, Trials
 from clusca_ext.targets import transformers_of
 
-INTERVALS = (2, 3, 4, 5, 6, 7, 8, 10, 12)
 ORDERS = (1, 2, 3)
 HELD_OUT = 10_000  # the first seed of those that the search does not see
 
@@ -112,35 +116,34 @@ def search(
     first, last = range(effort.rungs[0]), range(effort.rungs[-1])
     tell("bounded Taylor at every interval")
     swept = trials.tried(grid([BASELINE], INTERVALS, [BASELINE_ORDER]), first)
-    near = _near(swept, target)
+    beside = near(swept, target, trials.model.steps)
     names = names_for(trials.model, own or {}) if methods is None else methods
-    even = [trial.candidate for trial in swept if _interval(trial) in near]
+    even = [trial.candidate for trial in swept if interval_of(trial) in beside]
     between, counts = evenly_between(even, trials.model.steps)
     swept += trials.tried(between, first)
     even += between
     alive = [*even, *placements(methods, counts)]
-    alive += grid([name for name in names if name != BASELINE], near, ORDERS, own)
-    alive += grid([BASELINE], near, [order for order in ORDERS if order != BASELINE_ORDER])
-    known = [candidate.config for candidate in alive]
-    alive += [each for each in also if each.config not in known]
+    alive += grid([name for name in names if name != BASELINE], beside, ORDERS, own)
+    alive += grid([BASELINE], beside, [order for order in ORDERS if order != BASELINE_ORDER])
+    alive = different([*alive, *also])
     ranked: list[Trial] = []
     for rung in effort.rungs:
         tell(f"{len(alive)} candidates on {rung} seeds")
         ranked = trials.tried(alive, range(rung))
         if not ranked:
             raise ValueError(f"not one candidate could be measured: {_first(trials)}")
-        ranked.sort(key=lambda trial: _above(trial, swept, target), reverse=True)
+        ranked.sort(key=lambda trial: above(trial, swept, target), reverse=True)
         keep = max(effort.least, ceil(len(ranked) * effort.kept))
         alive = [trial.candidate for trial in ranked[:keep]]
-        nearest = _sorted(ranked, target)[0].candidate
+        nearest = best_first(ranked, target)[0].candidate
         alive += [nearest] if nearest not in alive else []
     tell("small changes of the best")
     starts = _starts(alive, ranked, target)
     refined = [each for s in starts for each in _climb(trials, target, effort, s, own or {})]
-    evenly = _sorted(trials.tried(even, last), target, surely=True)
+    evenly = best_first(trials.tried(even, last), target, surely=True)
     baseline = _one(evenly)
     measured = [*ranked, *trials.tried(refined, last), *evenly]
-    unmoved = best = _sorted(measured, target, surely=True)[0]
+    unmoved = best = best_first(measured, target, surely=True)[0]
     shown = shown_by(trials.model)
     parts = 1 if shown is None else len(transformers_of(shown))
     reason = unmoved_for(best.candidate.config, trials.model.steps, parts)
@@ -166,41 +169,10 @@ def _first(trials: Trials) -> str:
     return next((f"{name}: {error}" for name, error in trials.failed.items()), "none was tried")
 
 
-def _interval(trial: Trial) -> int:
-    return int(trial.row["config"]["schedule"]["interval"])
-
-
-def _near(swept: Sequence[Trial], target: Target) -> list[int]:
-    """The interval at which bounded Taylor does best for the target, and those beside it."""
-    intervals = [_interval(trial) for trial in swept]
-    if not intervals:
-        return list(INTERVALS)
-    best = intervals.index(_interval(_sorted(swept, target)[0]))
-    return intervals[max(best - 1, 0) : best + 2]
-
-
-def _sorted(trials: Sequence[Trial], target: Target, surely: bool = False) -> list[Trial]:
-    return sorted(trials, key=lambda trial: target.rank(trial, surely), reverse=True)
-
-
-def _above(trial: Trial, swept: Sequence[Trial], target: Target) -> float:
-    """PSNR above that of bounded Taylor at the same speed, interpolated between what was swept, and
-    the full sampler's own pictures at its own speed.
-
-    Few seeds and short runs say with an error on which side of the target a trial lies, and a small
-    change of its interval moves it to the other: near the target this says more.
-    """
-    if not swept:
-        return trial.psnr
-    points = [(1.0, HIGHEST), *((t.speed(target.cost), t.psnr) for t in swept)]
-    speeds, values = zip(*sorted(points), strict=True)
-    return trial.psnr - float(np.interp(trial.speed(target.cost), speeds, values))
-
-
 def _starts(alive: Sequence[Candidate], ranked: Sequence[Trial], target: Target) -> list[Candidate]:
     """Where small changes begin: what is furthest above bounded Taylor at its own speed, which one
     change may bring to the target, and what is best for the target as it is."""
-    nearest = _sorted(ranked, target)[0].candidate
+    nearest = best_first(ranked, target)[0].candidate
     return [alive[0]] if nearest.config == alive[0].config else [alive[0], nearest]
 
 
@@ -217,13 +189,13 @@ def _climb(
         best = path[-1]
         gone = [trial.candidate.config for trial in path]
         around = [each for each in _around(best.candidate, own) if each.config not in gone]
-        ranked = _sorted(trials.tried(around, effort.seeds), target)
+        ranked = best_first(trials.tried(around, effort.seeds), target)
         better = [each for each in ranked if target.rank(each) > target.rank(best)]
         better += [each for each in ranked if target.lifts(each, best)]
         if not better:
             break
         path.append(better[0])
-    return [trial.candidate for trial in _sorted(path, target)[:LAST]]
+    return [trial.candidate for trial in best_first(path, target)[:LAST]]
 
 
 def _around(candidate: Candidate, own: Own) -> list[Candidate]:

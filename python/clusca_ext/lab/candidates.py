@@ -1,6 +1,7 @@
 """What a calibration tries: the laboratory's methods, and what was measured of one model."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 
 from clusca_ext.config import ClusCaConfig
@@ -11,7 +12,7 @@ from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, METHODS, PLACEMENTS
 from clusca_ext.lab.parts import NONE, Method, taylor
 from clusca_ext.lab.trials import Candidate
 from clusca_ext.presets.placements import load_placement
-from clusca_ext.schedule import EvenSchedule
+from clusca_ext.schedule import EvenSchedule, ExplicitSchedule
 
 Own = Mapping[str, Method]  # methods of one model, by name
 
@@ -54,15 +55,35 @@ def evenly_between(
     """
     if num_steps is None or not swept:
         return [], range(0)
-    known = {len(_full(candidate.config, num_steps)) for candidate in swept}
+    known = {full_steps(candidate, num_steps) for candidate in swept}
     counts = range(min(known), max(known) + 1)
-    between = [count for count in counts if count not in known]
-    return [Candidate(f"{BASELINE}, {n} full steps", with_steps(n)) for n in between], counts
+    return [_evenly(n, num_steps) for n in counts if n not in known], counts
 
 
-def _full(config: ClusCaConfig, num_steps: int) -> tuple[int, ...]:
+def full_steps(candidate: Candidate, num_steps: int) -> int:
+    """How many an evenly placed one has."""
+    return len(_even_of(candidate.config).full_steps(num_steps))
+
+
+def _even_of(config: ClusCaConfig) -> EvenSchedule:
     assert isinstance(config.schedule, EvenSchedule)
-    return config.schedule.full_steps(num_steps)
+    return config.schedule
+
+
+def _evenly(count: int, num_steps: int) -> Candidate:
+    """Named one by one: an interval that yields as many would say what it does not mean."""
+    config = with_steps(count)
+    schedule = ExplicitSchedule(steps=_even_of(config).full_steps(num_steps))
+    return Candidate(f"{BASELINE}, {count} full steps", replace(config, schedule=schedule))
+
+
+def different(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The first of each configuration."""
+    found: list[Candidate] = []
+    for each in candidates:
+        if all(each.config != other.config for other in found):
+            found.append(each)
+    return found
 
 
 def placements(names: Sequence[str] | None, counts: Sequence[int]) -> list[Candidate]:

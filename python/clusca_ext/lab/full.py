@@ -21,6 +21,10 @@ ALIKE = 40.0
 RECENT = 10.0  # seconds that a timing is young
 
 
+class Changed(ValueError):
+    """What draws now is not what drew before."""
+
+
 class FullSampler:
     """Pictures of the model without a cache.
 
@@ -43,7 +47,7 @@ class FullSampler:
         """Draw the first picture that is kept anew, and compare.
 
         Raises:
-            ValueError: Another one came.
+            Changed: Another one came.
         """
         if self._alone is None:
             return
@@ -52,7 +56,7 @@ class FullSampler:
         same = now.shape == self._alone.shape
         gap = decibels(now[None], self._alone[None]).item() if same else 0.0
         if gap < ALIKE:
-            raise ValueError(
+            raise Changed(
                 f"{self._model.name} must draw what is kept in {self._path}, within {ALIKE:g} dB, "
                 f"got {gap:.1f} dB at seed {seed}: what it draws with has changed, or a seed does "
                 "not decide its pictures"

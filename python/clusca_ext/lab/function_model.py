@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from clusca_ext.checks import integer
 from clusca_ext.config import ClusCaConfig
@@ -105,11 +105,12 @@ def _pipeline(draw: DrawFunction) -> object | None:
 
 
 def _device(pipeline: object | None) -> torch.device:
-    """Where the pipeline is; of a function that does not say, a GPU's, if there is one."""
-    if pipeline is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    parameters = transformers_of(pipeline)[0].parameters()
-    return next((each.device for each in parameters if not each.is_meta), torch.device("cpu"))
+    """Where the pipeline runs; where that is not said, on a GPU, if there is one."""
+    found = getattr(pipeline, "_execution_device", None)  # of diffusers' pipelines, offloaded too
+    if isinstance(pipeline, nn.Module) and not hasattr(pipeline, "_hf_hook"):
+        found = next((each.device for each in pipeline.parameters() if not each.is_meta), None)
+    usual = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(usual) if found is None else torch.device(found)
 
 
 def _steps(draw: DrawFunction) -> int | None:

@@ -78,10 +78,11 @@ class Target:
         assert self.psnr is not None
         return trial.psnr - (trial.psnr_error if surely else 0.0) >= self.psnr
 
-    def rank(self, trial: Scored, surely: bool = False) -> tuple[bool, float]:
+    def rank(self, trial: Scored, surely: bool = False) -> tuple[bool, bool, float]:
         """The higher the better: those that meet it by what is left to gain, then the nearest."""
         gain, met = (trial.psnr, trial.speed(self.cost))[:: 1 if self.psnr is None else -1]
-        return (True, gain) if self.meets(trial, surely) else (False, met)
+        meets = self.meets(trial)
+        return self.meets(trial, surely), meets, gain if meets else met
 
     def lifts(self, trial: Scored, best: Scored) -> bool:
         """Whether a trial has more quality to spend on speed, and is as fast but for noise."""

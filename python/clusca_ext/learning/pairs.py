@@ -1,6 +1,7 @@
 """Training pairs: a cached step's inputs, and those of the full steps before it."""
 
 import copy
+import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -113,6 +114,8 @@ class DataPairs:
         else:
             noisy = scheduler.add_noise(clean, noise, several)
 
+        own = {"generator": generator} if _takes(scheduler.step, "generator") else {}
+
         def call_at(index: int) -> Call:
             scale = getattr(scheduler, "scale_model_input", lambda sample, timestep: sample)
             return self._call(scale(noisy, timesteps[index]), timesteps[index], condition)
@@ -122,10 +125,8 @@ class DataPairs:
             call = call_at(index)
             if index in before:
                 full.append((index, call))
-            output = prediction(call.of(self._model))
-            if getattr(scheduler.config, "variance_type", None) not in _SPLITTING:
-                output = _without_variance(output, noisy)
-            noisy = scheduler.step(output, timesteps[index], noisy).prev_sample
+            output = _given_to(scheduler, prediction(call.of(self._model)), noisy)
+            noisy = scheduler.step(output, timesteps[index], noisy, **own).prev_sample
         return Pair(step, call_at(step), tuple(full))
 
 
@@ -134,8 +135,12 @@ def _plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
-def _without_variance(output: Tensor, noisy: Tensor) -> Tensor:
-    """What a scheduler is given: of a model that predicts a variance too, the first half.
+def _takes(function: Callable[..., Any], name: str) -> bool:
+    return name in inspect.signature(function).parameters
+
+
+def _given_to(scheduler: Any, output: Tensor, noisy: Tensor) -> Tensor:
+    """Of a model that predicts a variance too, the first half, or all if the scheduler splits it.
 
     Raises:
         ValueError: The output is of another shape.
@@ -144,7 +149,9 @@ def _without_variance(output: Tensor, noisy: Tensor) -> Tensor:
         return output
     half = noisy.shape[1]
     if output.shape == (len(noisy), 2 * half, *noisy.shape[2:]):
-        return output[:, :half]
+        # A configuration may be another scheduler's, and names then what its own does not take.
+        own = _takes(type(scheduler).__init__, "variance_type")
+        return output if own and scheduler.config.variance_type in _SPLITTING else output[:, :half]
     raise ValueError(
         f"model must return what its scheduler takes, {list(noisy.shape)} or twice the channels, "
         f"got {list(output.shape)}"

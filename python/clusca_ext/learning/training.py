@@ -68,7 +68,7 @@ class Training:
         folder: Where the checkpoint lies. One that is there is gone on with.
         about: What else the run depends on, by name, as where data come from: a checkpoint of a
             run with other values is refused, as is one of another model, forecaster, objective or
-            other routers.
+            other routers. ``"weights"`` among them stands for the model's, which are else read.
         clock: Seconds, by which a checkpoint is old.
 
     Attributes:
@@ -232,11 +232,11 @@ class Training:
 
 
 def _plain(forecaster: Forecaster) -> Any:
-    """What tells it from others: of a class that is not clusca_ext's, its name alone."""
+    """What tells it from others: of a class that is not clusca_ext's, its name and order."""
     try:
         return ClusCaConfig(forecaster=forecaster).to_dict()["forecaster"]
     except ValueError:
-        return type(forecaster).__qualname__
+        return {"type": type(forecaster).__qualname__, "order": forecaster.order}
 
 
 def _require_json(name: str, value: Any) -> None:
