@@ -14,6 +14,13 @@ from clusca_ext.learning import DataPairs
 from clusca_ext.learning.calls import Call
 
 
+def pairs_of(model, scheduler, clean=None, scheduling=None):
+    """Of runs of ten steps."""
+    clean = torch.zeros(2, 1, 4, 4) if clean is None else clean
+    draw, call = lambda generator: (clean, None), lambda x, t, _: Call((x, t))
+    return DataPairs(model, scheduler, 10, draw, call, scheduling)
+
+
 class Predicts(nn.Module):
     """Nothing; and keeps what it is given."""
 
@@ -45,11 +52,7 @@ class Tanh(nn.Module):
 def test_inputs_are_scaled_as_in_sampling(scheduler):
     """Noise alone has a spread of one at high timesteps, where Euler's own is above twenty."""
     model = Predicts()
-
-    def draw(generator):
-        return torch.zeros(8, 1, 16, 16), None
-
-    pairs = DataPairs(model, scheduler, 10, draw, lambda x, t, _: Call((x, t)))
+    pairs = pairs_of(model, scheduler, torch.zeros(8, 1, 16, 16))
     pair = pairs.pair(0, 3, (2,), torch.Generator().manual_seed(0))
     (_, before), now = pair.before[0], pair.call
     assert torch.equal(before.args[0], model.given[0]) and len(model.given) == 1
@@ -69,13 +72,7 @@ class Twice(nn.Module):
 def test_a_models_variance_is_left_out(channels):
     def pair_of(model):
         clean = torch.linspace(-1, 1, 32 * channels).view(2, channels, 4, 4)
-        pairs = DataPairs(
-            model,
-            DDIMScheduler(clip_sample=False),
-            10,
-            lambda g: (clean, None),
-            lambda x, t, _: Call((x, t)),
-        )
+        pairs = pairs_of(model, DDIMScheduler(clip_sample=False), clean)
         return pairs.pair(0, 3, (0, 2), torch.Generator().manual_seed(5))
 
     twice, once = pair_of(Twice()), pair_of(Tanh())
@@ -84,13 +81,8 @@ def test_a_models_variance_is_left_out(channels):
 
 
 def test_a_scheduler_that_takes_a_variance_is_given_it():
-    pairs = DataPairs(
-        Twice(),
-        DDPMScheduler(variance_type="learned_range", clip_sample=False),
-        10,
-        lambda g: (torch.zeros(2, 1, 4, 4), None),
-        lambda x, t, _: Call((x, t)),
-    )
+    scheduler = DDPMScheduler(variance_type="learned_range", clip_sample=False)
+    pairs = pairs_of(Twice(), scheduler)
     first, again = (pairs.pair(0, 3, (2,), torch.Generator().manual_seed(1)) for _ in range(2))
     assert first.call.args[0].shape == (2, 1, 4, 4)
     assert torch.equal(first.call.args[0], again.call.args[0])  # a step's noise is the pair's
@@ -101,24 +93,19 @@ def test_a_configuration_of_another_scheduler_splits_nothing():
     other = DDPMScheduler(variance_type="learned_range", clip_sample=False)
     scheduler = DDIMScheduler.from_config(other.config)
     assert scheduler.config.variance_type == "learned_range"
-    pairs = DataPairs(
-        Twice(),
-        scheduler,
-        10,
-        lambda g: (torch.zeros(2, 1, 4, 4), None),
-        lambda x, t, _: Call((x, t)),
-    )
+    pairs = pairs_of(Twice(), scheduler)
     assert pairs.pair(0, 3, (2,), torch.Generator()).call.args[0].shape == (2, 1, 4, 4)
 
 
+class Wide(nn.Module):
+    """A column more than it is given."""
+
+    def forward(self, x, timestep):
+        return torch.cat([x, x[..., :1]], -1)
+
+
 def test_another_output_is_refused():
-    pairs = DataPairs(
-        nn.Linear(4, 5),
-        DDIMScheduler(),
-        10,
-        lambda g: (torch.zeros(2, 1, 4, 4), None),
-        lambda x, t, _: Call((x,)),
-    )
+    pairs = pairs_of(Wide(), DDIMScheduler())
     with pytest.raises(ValueError, match=r"model must return .* \[2, 1, 4, 4\] or twice .* 4, 5\]"):
         pairs.pair(0, 3, (2,), torch.Generator())
 
@@ -128,14 +115,7 @@ def test_timesteps_are_shifted_as_the_sampler_shifts_them():
     scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
 
     def timestep(**scheduling):
-        pairs = DataPairs(
-            Predicts(),
-            scheduler,
-            10,
-            lambda g: (torch.zeros(2, 1, 4, 4), None),
-            lambda x, t, _: Call((x, t)),
-            scheduling,
-        )
+        pairs = pairs_of(Predicts(), scheduler, scheduling=scheduling)
         return float(pairs.pair(0, 3, (2,), torch.Generator()).call.args[1])
 
     shifted = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
@@ -149,7 +129,7 @@ def test_a_pair_is_noise_added_and_steps_of_ddim(before):
     clean = torch.rand(2, 1, 4, 4) * 2 - 1
     scheduler = DDIMScheduler(clip_sample=False)
 
-    pairs = DataPairs(Tanh(), scheduler, 10, lambda g: (clean, None), lambda x, t, _: Call((x, t)))
+    pairs = pairs_of(Tanh(), scheduler, clean)
     pair = pairs.pair(0, 3, before, torch.Generator().manual_seed(5))
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(5))
     kept = (1 - torch.linspace(1e-4, 0.02, 1000)).cumprod(0)

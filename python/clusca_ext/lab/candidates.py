@@ -9,10 +9,12 @@ from clusca_ext.lab.drawn import Model
 from clusca_ext.lab.fitted import POLYNOMIALS
 from clusca_ext.lab.grid import settings
 from clusca_ext.lab.methods import BASELINE, BASELINE_ORDER, METHODS, PLACEMENTS, with_steps
+from clusca_ext.lab.moving import full_steps
 from clusca_ext.lab.parts import NONE, Method, taylor
 from clusca_ext.lab.trials import Candidate
 from clusca_ext.presets.placements import load_placement
-from clusca_ext.schedule import EvenSchedule, ExplicitSchedule
+from clusca_ext.schedule import ExplicitSchedule
+from clusca_ext.search.moves import even_placement
 
 Own = Mapping[str, Method]  # methods of one model, by name
 
@@ -60,21 +62,11 @@ def evenly_between(
     return [_evenly(n, num_steps) for n in counts if n not in known], counts
 
 
-def full_steps(candidate: Candidate, num_steps: int) -> int:
-    """How many an evenly placed one has."""
-    return len(_even_of(candidate.config).full_steps(num_steps))
-
-
-def _even_of(config: ClusCaConfig) -> EvenSchedule:
-    assert isinstance(config.schedule, EvenSchedule)
-    return config.schedule
-
-
 def _evenly(count: int, num_steps: int) -> Candidate:
     """Named one by one: an interval that yields as many would say what it does not mean."""
-    config = with_steps(count)
-    schedule = ExplicitSchedule(steps=_even_of(config).full_steps(num_steps))
-    return Candidate(f"{BASELINE}, {count} full steps", replace(config, schedule=schedule))
+    schedule = ExplicitSchedule(steps=even_placement(num_steps, count))
+    config = replace(with_steps(count), schedule=schedule)
+    return Candidate(f"{BASELINE}, {count} full steps", config)
 
 
 def different(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -22,6 +22,11 @@ def fixed_steps(config: ClusCaConfig, num_steps: int) -> Steps | None:
     return tuple(step for step in range(num_steps) if decide.is_full(step))
 
 
+def full_steps(candidate: Candidate, num_steps: int) -> int:
+    """How many it has; none where its schedule does not fix them before."""
+    return len(fixed_steps(candidate.config, num_steps) or ())
+
+
 def unmoved_for(config: ClusCaConfig, num_steps: int | None, transformers: int = 1) -> str:
     """Why its full steps cannot be moved; empty: they can."""
     if transformers > 1:
@@ -124,14 +129,10 @@ def best_of(
     """
     num_steps, best = trials.model.steps, start
     assert num_steps is not None
-
-    def count(candidate: Candidate) -> int:
-        return len(fixed_steps(candidate.config, num_steps) or ())
-
-    last = {count(candidate): candidate for candidate in path}
+    last = {full_steps(candidate, num_steps): candidate for candidate in path}
     chosen = [each for each in path if each in path[-LAST:] or each in last.values()]
     for trial in trials.tried(chosen, seeds):
-        as_many = count(trial.candidate) == count(best.candidate)
+        as_many = full_steps(trial.candidate, num_steps) == full_steps(best.candidate, num_steps)
         if better(target, trial, best, as_many and target.psnr is not None, surely=True):
             best = trial
     return best

@@ -6,7 +6,7 @@ from math import log10
 import numpy as np
 
 from clusca_ext.demo.judge import HIGHEST
-from clusca_ext.lab.candidates import full_steps
+from clusca_ext.lab.moving import full_steps
 from clusca_ext.lab.target import Target
 from clusca_ext.lab.trials import Trial
 
